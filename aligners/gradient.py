@@ -1,0 +1,147 @@
+"""Gradient aligners: two heads on frozen features, trained by any torch optimizer on a contrastive objective."""
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from aligners import objectives
+from aligners.aligner import Aligner
+from aligners.defaults import defaults_from
+from datamodules.pairs import PairBatch
+from distributed import concatenate
+from errors import UserError, nearest
+
+HEADS = ("linear", "mlp")
+TOTAL_STEPS = "total_steps"
+"""Where a scheduler's argument has this value, the run's number of optimizer steps takes its place."""
+
+
+def head(kind: str, d: int, hidden: int, rank: int) -> nn.Module:
+    """``linear``: one matrix without bias; ``mlp``: one hidden layer of ``hidden`` GELU units. (n, d) to (n, r)."""
+    if kind == "linear":
+        return nn.Linear(d, rank, bias=False)
+    if kind == "mlp":
+        return nn.Sequential(nn.Linear(d, hidden), nn.GELU(), nn.Linear(hidden, rank))
+    raise UserError(f"unknown aligner.head '{kind}': {nearest(kind, HEADS)}")
+
+
+class GradientAligner(Aligner):
+    """Heads on both modalities, and the loss of the cosines of a batch, joined over all processes.
+
+    ``optimizer`` and ``scheduler`` are Hydra configs (``_target_`` and arguments); the scheduler steps with
+    the optimizer, ``null`` for none. Weight decay leaves one-dimensional parameters and the temperature alone.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        unit: bool,
+        head: str,
+        hidden: int,
+        optimizer: dict[str, Any],
+        scheduler: dict[str, Any] | None,
+    ):
+        super().__init__(rank, unit)
+        self.head_kind = head
+        self.hidden = hidden
+        self.optimizer_config = optimizer
+        self.scheduler_config = scheduler
+
+    @abstractmethod
+    def loss(self, cosines: Tensor, positives: Tensor) -> Tensor:
+        """Scalar loss of cosines (n_x, n_y) and positives (n_x, n_y) bool."""
+
+    def build(self, d_x: int, d_y: int) -> None:
+        self.head_x = head(self.head_kind, d_x, self.hidden, self.rank)
+        self.head_y = head(self.head_kind, d_y, self.hidden, self.rank)
+
+    def embed_x(self, x: Tensor) -> Tensor:
+        embedding: Tensor = self.head_x(x.float() * self._scale(x))
+        return embedding
+
+    def embed_y(self, y: Tensor) -> Tensor:
+        embedding: Tensor = self.head_y(y.float() * self._scale(y))
+        return embedding
+
+    def _scale(self, rows: Tensor) -> float:
+        # unit rows have entries of size 1/sqrt(d): bring them to size 1, which torch's initialisation expects
+        return math.sqrt(rows.shape[1]) if self.unit else 1.0
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+        x = normalize(concatenate(self.embed_x(self.prepare_x(batch.x))))
+        y = normalize(concatenate(self.embed_y(self.prepare_y(batch.y))))
+        positives = concatenate(batch.x_group)[:, None] == concatenate(batch.y_group)[None, :]
+        loss = self.loss(x @ y.T, positives)
+        self.log("fit/objective", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(x))
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        decayed = [p for p in self.parameters() if p.ndim > 1]
+        kept = [p for p in self.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed}] + ([{"params": kept, "weight_decay": 0.0}] if kept else [])
+        optimizer = instantiate(self.optimizer_config, params=groups, _convert_="object")
+        if self.scheduler_config is None:
+            return optimizer  # type: ignore[no-any-return]
+        steps = int(self.trainer.estimated_stepping_batches)
+        config = {k: steps if v == TOTAL_STEPS else v for k, v in self.scheduler_config.items()}
+        scheduler = instantiate(config, optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _log_temperature(tau: float) -> nn.Parameter:
+    if not tau > 0:
+        raise UserError(f"aligner.tau must be above 0, got {tau}")
+    return nn.Parameter(torch.tensor(math.log(1 / tau)))
+
+
+@defaults_from("sgd_clip")
+class SGDCLIP(GradientAligner):
+    """CLIP's loss (Radford et al. 2021), SupCon-out where there are several positives, with a learned temperature.
+
+    ``tau`` is the temperature at the start, ``tau_min`` its lower bound (CLIP: 0.01).
+    """
+
+    def __init__(self, *, tau: float, learn_tau: bool, tau_min: float, **common: Any):
+        super().__init__(**common)
+        self.log_scale = _log_temperature(tau).requires_grad_(learn_tau)
+        self.tau_min = tau_min
+
+    def loss(self, cosines: Tensor, positives: Tensor) -> Tensor:
+        scale = self.log_scale.clamp(max=-math.log(self.tau_min)).exp()
+        return objectives.CLIP(tau=1.0)(scale * cosines, positives)
+
+
+@defaults_from("sgd_siglip")
+class SGDSigLIP(GradientAligner):
+    """The sigmoid loss of every pair (Zhai et al. 2023) with a learned temperature and bias.
+
+    ``tau`` and ``bias`` are their values at the start (SigLIP: 0.1 and -10).
+    """
+
+    def __init__(self, *, tau: float, learn_tau: bool, tau_min: float, bias: float, **common: Any):
+        super().__init__(**common)
+        self.log_scale = _log_temperature(tau).requires_grad_(learn_tau)
+        self.bias = nn.Parameter(torch.tensor(bias))
+        self.tau_min = tau_min
+
+    def loss(self, cosines: Tensor, positives: Tensor) -> Tensor:
+        scale = self.log_scale.clamp(max=-math.log(self.tau_min)).exp()
+        return objectives.SigLIP(tau=1.0, bias=0.0)(scale * cosines + self.bias, positives)
+
+
+@defaults_from("triplet")
+class Triplet(GradientAligner):
+    """The hinge of every negative of the batch against the positives, both directions."""
+
+    def __init__(self, *, margin: float, **common: Any):
+        super().__init__(**common)
+        self.objective = objectives.Triplet(margin)
+
+    def loss(self, cosines: Tensor, positives: Tensor) -> Tensor:
+        return self.objective(cosines, positives)

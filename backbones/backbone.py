@@ -1,0 +1,92 @@
+"""What every frozen encoder is: raw items in, float32 vectors out, and a fingerprint of what shapes them."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module, ABC):
+    """A frozen encoder of one modality.
+
+    Construction is cheap: the network is loaded by the first ``encode``; ``dim`` and ``fingerprint`` read at
+    most files. A subclass sets ``modality`` and ``dim`` and writes ``_load``, ``_forward`` and ``_content``.
+
+    Args:
+        batch_size: items in one forward pass.
+        device: 'cpu', 'cuda', 'cuda:1', ... or 'auto' (a GPU where there is one).
+    """
+
+    modality: str
+
+    def __init__(self, batch_size: int, device: str) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.device = torch.device(
+            device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        )
+        self._network: nn.Module | None = None
+        self._fingerprint: str | None = None
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Width d of the features."""
+
+    @abstractmethod
+    def _load(self) -> nn.Module:
+        """The network with its weights, on the CPU."""
+
+    @abstractmethod
+    def _forward(self, network: nn.Module, items: list[Any]) -> Tensor:
+        """Features (b, d) of one batch."""
+
+    @abstractmethod
+    def _content(self) -> tuple[str, Iterable[Path]]:
+        """What the fingerprint covers beside the class: a description of the preprocessing, and the files."""
+
+    def _order(self, items: Sequence[Any]) -> list[int]:
+        """The order of encoding; neighbours share a batch."""
+        return list(range(len(items)))
+
+    @property
+    def network(self) -> nn.Module:
+        """The network: frozen, in eval mode, float32, on ``device``; loaded on first use."""
+        if self._network is None:
+            self._network = self._load().float().requires_grad_(False).eval().to(self.device)
+        return self._network
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the class name, the preprocessing and the bytes of weights and vocabulary.
+
+        File names and places do not count. Computed once, without loading the network.
+        """
+        if self._fingerprint is None:
+            description, files = self._content()
+            digest = hashlib.sha256(f"{type(self).__name__}\n{description}\n".encode())
+            for file in files:
+                with file.open("rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in eval mode, whatever ``mode`` says: a backbone is frozen for good."""
+        return super().train(False)
+
+    def encode(self, items: Sequence[Any]) -> Tensor:
+        """Features (n, d), float32 on the CPU, in the order of ``items``; n may be 0."""
+        features = torch.empty(len(items), self.dim)
+        order = self._order(items)
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            network = self.network.eval()
+            with torch.inference_mode():
+                batch = self._forward(network, [items[i] for i in rows])
+            features[rows] = batch.float().cpu()
+        return features

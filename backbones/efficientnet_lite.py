@@ -1,0 +1,53 @@
+"""EfficientNet-Lite0 with the ImageNet weights that a package carries: no hub, no download."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from backbones.backbone import Backbone
+from backbones.images import square, to_rgb
+from backbones.weights import local_path, state_dict
+
+
+class EfficientNetLite0(Backbone):
+    """Mean-pooled 1280-d features of EfficientNet-Lite0, before the classifier.
+
+    Pixels are scaled as in training, (v - 127) / 128
+    (github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite), at 224 x 224.
+
+    Args:
+        weights: state dict of ``efficientnet_lite_pytorch``: a path, or ``package:NAME/path/inside``.
+        fit: 'pad' (whole image on a white square) or 'crop' (its middle, as on ImageNet).
+    """
+
+    modality = "image"
+    dim = 1280
+    size, mean, scale = 224, 127.0, 128.0
+
+    def __init__(self, weights: str, fit: str, batch_size: int, device: str) -> None:
+        super().__init__(batch_size, device)
+        self.weights = weights
+        self.fit = fit
+
+    def _content(self) -> tuple[str, Iterable[Path]]:
+        return f"rgb on white, {self.fit} {self.size} bicubic, (v - {self.mean}) / {self.scale}", [
+            local_path(self.weights)
+        ]
+
+    def _load(self) -> nn.Module:
+        from efficientnet_lite_pytorch import EfficientNet
+
+        network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+        network.load_state_dict(state_dict(local_path(self.weights)))
+        return network.to(memory_format=torch.channels_last)
+
+    def _forward(self, network: Any, items: list[Any]) -> Tensor:
+        squares = [np.asarray(square(to_rgb(image), self.size, self.fit)) for image in items]
+        pixels = torch.from_numpy(np.stack(squares)).to(self.device)
+        pixels = pixels.permute(0, 3, 1, 2)  # channels last in memory, where convolutions are faster
+        maps: Tensor = network.extract_features((pixels - self.mean) / self.scale)
+        return maps.mean((2, 3))

@@ -1,0 +1,50 @@
+"""Any PIL image as plain RGB, and as a square."""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+def to_rgb(image: Any) -> Image.Image:
+    """RGB of any PIL image: transparent parts on white, 16 bits scaled to 8, CMYK and the rest converted.
+
+    Raises:
+        TypeError: not a PIL image.
+    """
+    if not isinstance(image, Image.Image):
+        raise TypeError(f"an image backbone encodes PIL images, got {type(image).__name__}")
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
+        levels = np.asarray(image).astype(np.int64)
+        if image.mode != "I" or levels.max() > 255:  # "I" may hold either range
+            levels //= 257
+        return Image.fromarray(levels.clip(0, 255).astype(np.uint8)).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def square(image: Image.Image, size: int, fit: str) -> Image.Image:
+    """An RGB image as ``size`` x ``size``, bicubic.
+
+    ``fit``: 'pad' keeps the whole image and fills up with white; 'crop' keeps 7/8 of the short side.
+
+    Raises:
+        ValueError: another ``fit``.
+    """
+    width, height = image.size
+    if fit == "pad":
+        side = max(width, height)
+        canvas = Image.new("RGB", (side, side), "white")
+        canvas.paste(image, ((side - width) // 2, (side - height) // 2))
+        return canvas.resize((size, size), Image.Resampling.BICUBIC)
+    if fit == "crop":
+        kept = min(width, height) * 7 / 8
+        left, top = (width - kept) / 2, (height - kept) / 2
+        box = (left, top, left + kept, top + kept)
+        return image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    raise ValueError(f"fit is 'pad' or 'crop', got {fit!r}")

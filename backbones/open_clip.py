@@ -1,0 +1,156 @@
+"""The two towers of the CLIP models of open_clip."""
+
+import json
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from pickle import UnpicklingError
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backbones.backbone import Backbone
+from backbones.images import to_rgb
+from backbones.weights import hub_access, hub_folder, local_path, package_folder
+from errors import UserError, nearest
+
+FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+TOKENIZER = ("tokenizer*", "special_tokens_map.json", "config.json", "vocab*", "merges.txt", "*.model")
+
+
+def _pretrained_table() -> Any:
+    """open_clip's table of pretrained weights alone: importing the whole library takes seconds."""
+    package = ModuleType("_open_clip_tables")
+    package.__path__ = [str(package_folder("open_clip"))]
+    sys.modules.setdefault(package.__name__, package)
+    return import_module(f"{package.__name__}.pretrained")
+
+
+class OpenClip(Backbone):
+    """One tower of a CLIP model: (n, d) projected features, not normalised.
+
+    Args:
+        model: architecture of open_clip, such as 'ViT-B-32', or the path of a JSON file that describes one.
+        pretrained: tag of the weights, such as 'openai'; it also says the preprocessing and the activation.
+            None with local ``weights``: CLIP's preprocessing, the architecture's activation.
+        weights: a local checkpoint (.safetensors, or .pt of tensors alone), or None: the tag's, from the hub.
+        side: 'image' or 'text'.
+        download: whether the tag's weights may be downloaded when the local cache lacks them.
+
+    Raises:
+        UserError: an unknown ``model`` or ``pretrained``.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        pretrained: str | None,
+        weights: str | None,
+        side: str,
+        download: bool,
+        batch_size: int,
+        device: str,
+    ) -> None:
+        super().__init__(batch_size, device)
+        if side not in ("image", "text"):
+            raise UserError(f"side of an open_clip backbone is 'image' or 'text', got '{side}'")
+        self.modality = side
+        self.model, self.pretrained, self.weights, self.download = model, pretrained, weights, download
+
+    def _architecture(self) -> Path:
+        if self.model.endswith(".json"):
+            return local_path(self.model)
+        folder = package_folder("open_clip") / "model_configs"
+        file = folder / f"{self.model}.json"
+        if not file.exists():
+            known = nearest(self.model, (f.stem for f in folder.glob("*.json")))
+            raise UserError(f"unknown open_clip model '{self.model}': {known}")
+        return file
+
+    def _tag(self) -> dict[str, Any]:
+        if self.pretrained is None:
+            return {}
+        name, table = self._architecture().stem, _pretrained_table()
+        tag: dict[str, Any] = table.get_pretrained_cfg(name, self.pretrained)
+        if not tag:
+            known = nearest(self.pretrained, table.list_pretrained_tags_by_model(name) or ["null"])
+            raise UserError(f"open_clip has no weights '{self.pretrained}' for {name}: {known}")
+        return tag
+
+    def _file(self) -> Path:
+        if self.weights is not None:
+            return local_path(self.weights)
+        name = f"{self.model}/{self.pretrained}"
+        hub = self._tag().get("hf_hub")
+        if not hub:
+            raise UserError(
+                f"no weights for '{name}' on the hub: set the backbone's 'weights' to a local path"
+            )
+        repo, _, file = hub.rpartition("/")
+        files = (str(Path(file).with_suffix(".safetensors")), file) if file else FILES
+        with suppress(UserError):
+            return hub_folder(name, repo, files[:1], files[:1], self.download) / files[0]
+        return hub_folder(name, repo, files[1:], files[1:], self.download) / files[1]
+
+    @property
+    def dim(self) -> int:
+        return int(json.loads(self._architecture().read_text())["embed_dim"])
+
+    def _preprocessing(self) -> dict[str, Any]:
+        return {k: v for k, v in self._tag().items() if k in ("mean", "std", "interpolation", "resize_mode")}
+
+    def _content(self) -> tuple[str, Iterable[Path]]:
+        files = [self._file(), self._architecture()]
+        if self.modality == "text":
+            files += self._vocabulary()
+        gelu = self._tag().get("quick_gelu", False)
+        return f"{self.modality}, rgb on white, {self._preprocessing()}, quick_gelu={gelu}", files
+
+    def _vocabulary(self) -> list[Path]:
+        hub = json.loads(self._architecture().read_text())["text_cfg"].get("hf_tokenizer_name")
+        if not hub:
+            return [package_folder("open_clip") / "bpe_simple_vocab_16e6.txt.gz"]
+        folder = hub_folder(hub, hub, ["tokenizer_config.json"], TOKENIZER, self.download)
+        return sorted({file for pattern in TOKENIZER for file in folder.glob(pattern)})
+
+    def _load(self) -> nn.Module:
+        import open_clip
+        from open_clip.transform import PreprocessCfg, image_transform_v2
+
+        name = self._architecture().stem
+        if self.model.endswith(".json"):
+            open_clip.add_model_config(self._architecture())
+        with hub_access(self.download):
+            try:
+                model: Any = open_clip.create_model(
+                    name,
+                    pretrained=str(self._file()),
+                    force_quick_gelu=self._tag().get("quick_gelu", False),
+                    force_preprocess_cfg=self._preprocessing(),
+                )
+            except (UnpicklingError, RuntimeError) as error:
+                raise UserError(
+                    f"backbone weights: {self._file()} is no open_clip checkpoint of {name}"
+                ) from error
+            if self.modality == "image":
+                self.transform = image_transform_v2(
+                    PreprocessCfg(**model.visual.preprocess_cfg), is_train=False
+                )
+                tower: nn.Module = model.visual
+                return tower
+            self.tokenize = open_clip.get_tokenizer(name)
+        tower = model
+        del tower.visual
+        return tower
+
+    def _forward(self, network: Any, items: list[Any]) -> Tensor:
+        if self.modality == "text":
+            features: Tensor = network.encode_text(self.tokenize(items).to(self.device))
+        else:
+            pixels = torch.stack([self.transform(to_rgb(image)) for image in items])
+            features = network(pixels.to(self.device))
+        return features

@@ -1,0 +1,91 @@
+"""ResNets of torchvision with their official ImageNet weights."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backbones.backbone import Backbone
+from backbones.images import to_rgb
+from backbones.weights import local_path, not_here, state_dict
+from errors import UserError, nearest
+
+DIMS = {"resnet18": 512, "resnet50": 2048}
+
+
+class TorchvisionResNet(Backbone):
+    """Pooled features of a ResNet, before the classifier: 512-d (resnet18) or 2048-d (resnet50).
+
+    Args:
+        arch: 'resnet18' or 'resnet50'.
+        pretrained: the official weights, such as 'IMAGENET1K_V1'; they also say the preprocessing.
+        weights: a local state dict (.safetensors, .pth) or None: torchvision's own file, from torch's cache.
+        download: whether that file may be downloaded when the cache lacks it.
+
+    Raises:
+        UserError: an unknown ``arch`` or ``pretrained``.
+    """
+
+    modality = "image"
+
+    def __init__(
+        self, arch: str, pretrained: str, weights: str | None, download: bool, batch_size: int, device: str
+    ) -> None:
+        super().__init__(batch_size, device)
+        if arch not in DIMS:
+            raise UserError(f"unknown backbone arch '{arch}': {nearest(arch, DIMS)}")
+        self.arch, self.pretrained, self.weights, self.download = arch, pretrained, weights, download
+
+    @property
+    def dim(self) -> int:
+        return DIMS[self.arch]
+
+    def _official(self) -> Any:
+        from torchvision.models import get_model_weights
+
+        known = get_model_weights(self.arch).__members__
+        if self.pretrained not in known:
+            raise UserError(
+                f"unknown {self.arch} weights '{self.pretrained}': {nearest(self.pretrained, known)}"
+            )
+        return known[self.pretrained]
+
+    def _file(self) -> Path:
+        if self.weights is not None:
+            return local_path(self.weights)
+        url = self._official().url
+        file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+        if file.exists():
+            return file
+        failure = None
+        if self.download:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                torch.hub.download_url_to_file(url, str(file), hash_prefix=file.stem.rpartition("-")[2])
+                return file
+            except (OSError, RuntimeError) as error:
+                failure = error
+        raise not_here(f"{self.arch}/{self.pretrained}", url, failure) from failure
+
+    def _content(self) -> tuple[str, Iterable[Path]]:
+        return f"{self.arch}, rgb on white, {self._official().transforms()}", [self._file()]
+
+    def _load(self) -> nn.Module:
+        from torchvision.models import get_model
+
+        network: nn.Module = get_model(self.arch, weights=None)
+        network.fc = nn.Identity()
+        tensors = {k: v for k, v in state_dict(self._file()).items() if not k.startswith("fc.")}
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise UserError(f"backbone weights: {self._file()} is not a state dict of {self.arch}") from error
+        self.transform = self._official().transforms()
+        return network
+
+    def _forward(self, network: nn.Module, items: list[Any]) -> Tensor:
+        pixels = torch.stack([self.transform(to_rgb(image)) for image in items])
+        features: Tensor = network(pixels.to(self.device))
+        return features

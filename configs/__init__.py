@@ -1,0 +1,1 @@
+"""The configs that compose a run; every default stands here."""

@@ -1,0 +1,122 @@
+"""The datamodule that every dataset is, and how it cuts a split into batches."""
+
+from collections.abc import Iterator
+
+import lightning
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from datamodules.pairs import Members, PairBatch, Pairs
+from distributed import rank_and_world
+
+
+class GroupBatches(Sampler[Tensor]):
+    """Batches of whole groups, each x exactly once an epoch over all processes, in an order of the epoch's own.
+
+    A batch is cut from the shuffled groups of the whole split, and its groups are dealt to the processes: the
+    joined batch is the same for any number of processes, and every process has the same number of batches.
+    Nothing is padded or repeated, so a process's part may be smaller than another's, or empty.
+
+    Yields the rows of x (b,) of this process's part.
+    """
+
+    def __init__(self, group: Tensor, batch_size: int, seed: int):
+        unique, inverse = torch.unique(group, return_inverse=True)
+        self.members = Members(inverse, len(unique))
+        self.n_groups = len(unique)
+        self.n_batches = min(-(-len(group) // batch_size), self.n_groups)
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[Tensor]:
+        rank, world = rank_and_world()
+        generator = torch.Generator().manual_seed((self.seed << 32) + self.epoch)
+        shuffled = torch.randperm(self.n_groups, generator=generator)
+        for groups in shuffled.tensor_split(self.n_batches):
+            yield self.members.of(groups[rank::world])
+
+
+class ShareInOrder(Sampler[Tensor]):
+    """This process's share of n rows of x, in order, each row in one process: shares may be uneven."""
+
+    def __init__(self, n: int, batch_size: int):
+        self.n = n
+        self.batch_size = batch_size
+
+    def _batches(self) -> list[Tensor]:
+        rank, world = rank_and_world()
+        share = torch.arange(self.n).tensor_split(world)[rank]
+        # as many batches as the largest share has: collectives inside a step meet on every process
+        largest = -(-self.n // world)
+        return list(share.tensor_split(max(1, -(-largest // self.batch_size))))
+
+    def __len__(self) -> int:
+        return len(self._batches())
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self._batches())
+
+
+class PairsDataModule(lightning.LightningDataModule):
+    """Yields PairBatches of the training split, and the whole val and test splits for evaluation.
+
+    A dataset sets ``splits`` (train, and where it has them val and test) in ``setup`` and names its modalities;
+    ``protocol`` says what a retrieval number on it means, and goes into ``metrics.json``.
+    """
+
+    x_name = "x"
+    y_name = "y"
+    label_names: list[str] | None = None
+
+    def __init__(self, batch_size: int, eval_batch_size: int, seed: int):
+        super().__init__()
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.seed = seed
+        self.splits: dict[str, Pairs] = {}
+        self.feature_seconds = 0.0
+
+    @property
+    def dims(self) -> tuple[int, int]:
+        """(d_x, d_y)."""
+        return self.splits["train"].dims
+
+    @property
+    def protocol(self) -> dict[str, str | int | float]:
+        return {}
+
+    def describe_x(self, split: str, index: int) -> str | object:
+        """What a person sees of item ``index`` of x: a PIL image or a text."""
+        return f"{self.x_name} {index}"
+
+    def describe_y(self, split: str, index: int) -> str:
+        """What a person sees of item ``index`` of y."""
+        return f"{self.y_name} {index}"
+
+    def train_dataloader(self) -> DataLoader[PairBatch]:
+        pairs = self.splits["train"]
+        return _loader(pairs, GroupBatches(pairs.group, self.batch_size, self.seed))
+
+    def val_dataloader(self) -> DataLoader[PairBatch] | list[DataLoader[PairBatch]]:
+        return self._eval_loader("val")
+
+    def test_dataloader(self) -> DataLoader[PairBatch] | list[DataLoader[PairBatch]]:
+        return self._eval_loader("test")
+
+    def _eval_loader(self, split: str) -> DataLoader[PairBatch] | list[DataLoader[PairBatch]]:
+        if split not in self.splits:
+            return []
+        pairs = self.splits[split]
+        return _loader(pairs, ShareInOrder(pairs.n_x, self.eval_batch_size))
+
+
+def _loader(pairs: Pairs, sampler: Sampler[Tensor]) -> DataLoader[PairBatch]:
+    # the sampler yields whole batches of rows, so one read of the (memory-mapped) rows makes a batch
+    return DataLoader(pairs, batch_size=None, sampler=sampler)  # type: ignore[arg-type]

@@ -1,0 +1,121 @@
+"""Raw items through a backbone into rows of features, with a progress bar."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+from torch import Tensor
+
+from datamodules.items import Items, Unreadable
+from errors import UserError
+
+
+class Encoder(Protocol):
+    """A frozen backbone, as far as extraction uses it."""
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the weights and with the preprocessing."""
+
+    @property
+    def batch_size(self) -> int: ...
+
+    def encode(self, items: list[Any]) -> Tensor:
+        """(len(items), dim) float32."""
+
+
+def extract(
+    source: Items,
+    backbone: Encoder,
+    first: int,
+    stop: int,
+    dtype: torch.dtype,
+    advance: Callable[[int], None],
+) -> tuple[Tensor, list[tuple[int, str]]]:
+    """Features (k, dim) of the items ``first`` to ``stop`` that can be read, and the others with reasons.
+
+    Batches start at ``first`` and count unreadable items too, so they depend on nothing but the arguments.
+
+    Raises:
+        UserError: a feature is not finite in ``dtype``.
+        ValueError: the backbone returns another shape than it says.
+    """
+    rows = torch.empty(stop - first, backbone.dim, dtype=dtype)
+    done = 0
+    unreadable = []
+    for start in range(first, stop, backbone.batch_size):
+        numbers = range(start, min(start + backbone.batch_size, stop))
+        batch = {}
+        for i in numbers:
+            try:
+                batch[i] = source[i]
+            except Unreadable as error:
+                unreadable.append((i, str(error)))
+        if batch:
+            encoded = backbone.encode(list(batch.values())).detach().to("cpu", dtype)
+            if encoded.shape != (len(batch), backbone.dim):
+                raise ValueError(
+                    f"backbone {backbone.fingerprint} must return {(len(batch), backbone.dim)}, "
+                    f"got {tuple(encoded.shape)}"
+                )
+            finite = encoded.isfinite().all(dim=1)
+            if not bool(finite.all()):
+                i = list(batch)[int(finite.int().argmin())]
+                raise UserError(_not_finite(source.name, i, batch[i], dtype))
+            rows[done : done + len(batch)] = encoded
+            done += len(batch)
+        advance(len(numbers))
+    return rows[:done], unreadable
+
+
+def _not_finite(name: str, i: int, item: Any, dtype: torch.dtype) -> str:
+    what = f"{item!r:.80}" if isinstance(item, str) else getattr(item, "filename", "")
+    advice = "check the item and the backbone"
+    if dtype == torch.float16:
+        advice += ", or set precision: float32, since float16 ends at 65504"
+    return f"{name}: the features of item {i} {what} contain NaN or Inf; {advice}".replace("  ", " ")
+
+
+@contextmanager
+def progress_bar(name: str, total: int, done: int, *, visible: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal's stderr, gone when the block ends; yields the function that advances it."""
+    # A console of its own, so that it does not collide with another live display.
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeRemainingColumn(),
+    )
+    visible = visible and sys.stderr.isatty() and is_rank_zero()
+    with Progress(*columns, console=console, transient=True, disable=not visible) as bar:
+        task = bar.add_task(name, total=total, completed=done)
+        yield lambda n: bar.advance(task, n)
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.1f} items/s")
+
+
+def is_rank_zero() -> bool:
+    """Whether this is the only process, or the first of many, by the variables that launchers set."""
+    return all(os.environ.get(rank, "0") == "0" for rank in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))

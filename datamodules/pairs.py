@@ -1,0 +1,139 @@
+"""Pairs of items of two modalities as feature rows, and batches of them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+
+class FeatureRows(Protocol):
+    """Rows of features, in memory or mapped from disk; a ``torch.Tensor`` (n, d) is one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """Rows ``index`` (k,) as a tensor (k, d)."""
+
+
+@dataclass(frozen=True)
+class SelectedRows:
+    """Rows ``index`` (k,) of other rows, read when they are asked for."""
+
+    rows: FeatureRows
+    index: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.index), *self.rows.shape[1:])
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return self.rows[self.index[index]]
+
+
+class Members:
+    """Which members each owner has: ``owner`` (n,) int64 in [0, n_owners) names the owner of each member."""
+
+    def __init__(self, owner: Tensor, n_owners: int):
+        self.order = torch.argsort(owner, stable=True)
+        self.counts = torch.bincount(owner, minlength=n_owners)
+        self.starts = self.counts.cumsum(0) - self.counts
+
+    def of(self, owners: Tensor) -> Tensor:
+        """Members of ``owners`` (k,), one owner after another."""
+        counts = self.counts[owners]
+        skip = self.starts[owners] - (counts.cumsum(0) - counts)
+        return self.order[torch.arange(int(counts.sum())) + torch.repeat_interleave(skip, counts)]
+
+
+class PairBatch(NamedTuple):
+    """b items of modality x with c items of modality y.
+
+    Items are positives of each other exactly when their groups are equal: an image with five captions is
+    one x and five y of one group. The index is the item's row in its split: gathered results are put in
+    order, and repeats dropped, by it.
+    """
+
+    x: Tensor  # (b, d_x)
+    y: Tensor  # (c, d_y)
+    x_group: Tensor  # (b,) int64
+    y_group: Tensor  # (c,) int64
+    x_index: Tensor  # (b,) int64
+    y_index: Tensor  # (c,) int64
+
+    @property
+    def positives(self) -> Tensor:
+        """(b, c) bool."""
+        return self.x_group[:, None] == self.y_group[None, :]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One split: all its x, all its y, and which x each y belongs to.
+
+    ``x`` (n_x, d_x) and ``y`` (n_y, d_y) are feature rows, ``x_of_y`` (n_y,) int64 the row of ``x`` that
+    each y belongs to, ``group`` (n_x,) int64 the group of each x (a y has the group of its x), ``label``
+    (n_x,) int64 an optional class of each x. ``pairs[x_index]`` is the batch of these x and all their y.
+    """
+
+    x: FeatureRows
+    y: FeatureRows
+    x_of_y: Tensor
+    group: Tensor
+    label: Tensor | None = None
+
+    @property
+    def n_x(self) -> int:
+        return int(self.x.shape[0])
+
+    @property
+    def n_y(self) -> int:
+        return int(self.y.shape[0])
+
+    @property
+    def dims(self) -> tuple[int, int]:
+        """(d_x, d_y)."""
+        return int(self.x.shape[1]), int(self.y.shape[1])
+
+    @cached_property
+    def y_group(self) -> Tensor:
+        """(n_y,)."""
+        return self.group[self.x_of_y]
+
+    @cached_property
+    def _y_of_x(self) -> Members:
+        return Members(self.x_of_y, self.n_x)
+
+    def __getitem__(self, x_index: Tensor) -> PairBatch:
+        y_index = self._y_of_x.of(x_index)
+        return PairBatch(
+            x=self.x[x_index].float(),
+            y=self.y[y_index].float(),
+            x_group=self.group[x_index],
+            y_group=self.y_group[y_index],
+            x_index=x_index,
+            y_index=y_index,
+        )
+
+
+def subset(pairs: Pairs, x_index: Tensor) -> Pairs:
+    """The x rows ``x_index`` (k,) and all y that belong to them, rows read when they are asked for."""
+    new_row = torch.full((pairs.n_x,), -1)
+    new_row[x_index] = torch.arange(len(x_index))
+    owner = new_row[pairs.x_of_y]
+    y_index = (owner >= 0).nonzero()[:, 0]
+    return Pairs(
+        x=SelectedRows(pairs.x, x_index),
+        y=SelectedRows(pairs.y, y_index),
+        x_of_y=owner[y_index],
+        group=pairs.group[x_index],
+        label=None if pairs.label is None else pairs.label[x_index],
+    )
+
+
+def with_positives(pairs: Pairs) -> Pairs:
+    """Without the x whose group has no y: they are nobody's positive."""
+    has_y = torch.isin(pairs.group, pairs.y_group)
+    return pairs if has_y.all() else subset(pairs, has_y.nonzero()[:, 0])

@@ -1,0 +1,90 @@
+"""Latent-factor models of two modalities (UniCon, Sui, Wang, Do, ICLR 2026, section 4.1)."""
+
+import torch
+from torch import Tensor
+
+from datamodules.base import PairsDataModule
+from datamodules.features import SPLITS
+from datamodules.pairs import Pairs, subset
+from errors import UserError, nearest
+
+NONLINEARITIES = {"none": lambda values: values, "tanh": torch.tanh}
+
+
+class SyntheticDataModule(PairsDataModule):
+    r"""One-to-one pairs of a common latent factor.
+
+    .. math:: z = c_k + \sigma_z \epsilon, \quad x = h(U_x z) + \sigma \epsilon_x, \quad y = h(U_y z) + \sigma \epsilon_y
+
+    with centres c_k of length ``centre_scale`` in R^latent_dim, one drawn for each item and kept as its label,
+    U with orthonormal columns, and h the identity (linear model) or tanh (nonlinear). All is drawn with
+    ``data_seed``; the first items are train, then val, then test.
+    """
+
+    def __init__(
+        self,
+        n_train: int,
+        n_val: int,
+        n_test: int,
+        latent_dim: int,
+        n_centres: int,
+        centre_scale: float,
+        latent_std: float,
+        d_x: int,
+        d_y: int,
+        noise: float,
+        nonlinearity: str,
+        data_seed: int,
+        batch_size: int,
+        eval_batch_size: int,
+        seed: int,
+    ):
+        super().__init__(batch_size, eval_batch_size, seed)
+        if nonlinearity not in NONLINEARITIES:
+            raise UserError(
+                f"unknown datamodule.nonlinearity '{nonlinearity}': {nearest(nonlinearity, NONLINEARITIES)}"
+            )
+        if latent_dim > min(d_x, d_y):
+            raise UserError(f"datamodule.latent_dim must be at most d_x and d_y, got {latent_dim} > {min(d_x, d_y)}")
+        for name, n in (("n_train", n_train), ("n_val", n_val), ("n_test", n_test)):
+            if n < 1:
+                raise UserError(f"datamodule.{name} must be at least 1, got {n}")
+        self.sizes = (n_train, n_val, n_test)
+        self.latent_dim = latent_dim
+        self.n_centres = n_centres
+        self.centre_scale = centre_scale
+        self.latent_std = latent_std
+        self.d_x = d_x
+        self.d_y = d_y
+        self.noise = noise
+        self.nonlinearity = nonlinearity
+        self.data_seed = data_seed
+        self.label_names = [f"centre {k}" for k in range(n_centres)]
+
+    @property
+    def protocol(self) -> dict[str, str | int | float]:
+        return {"dataset": f"synthetic, {self.nonlinearity}", "centre_scale": self.centre_scale}
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.splits:
+            return
+        generator = torch.Generator().manual_seed(self.data_seed)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator)
+
+        n = sum(self.sizes)
+        centres = normal(self.n_centres, self.latent_dim)
+        centres *= self.centre_scale / centres.norm(dim=1, keepdim=True)
+        label = torch.randint(self.n_centres, (n,), generator=generator)
+        z = centres[label] + self.latent_std * normal(n, self.latent_dim)
+        h = NONLINEARITIES[self.nonlinearity]
+
+        def modality(d: int) -> Tensor:
+            basis = torch.linalg.qr(normal(d, self.latent_dim)).Q
+            return h(z @ basis.T) + self.noise * normal(n, d)
+
+        index = torch.arange(n)
+        whole = Pairs(modality(self.d_x), modality(self.d_y), index, index, label)
+        for name, rows in zip(SPLITS, index.split(list(self.sizes)), strict=True):
+            self.splits[name] = subset(whole, rows)

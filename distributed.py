@@ -1,0 +1,77 @@
+"""Sums and gathers over processes that are plain identities in a single process."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def is_distributed() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def rank_and_world() -> tuple[int, int]:
+    """This process's number and how many there are."""
+    return (dist.get_rank(), dist.get_world_size()) if is_distributed() else (0, 1)
+
+
+def add_over_processes(*tensors: Tensor) -> None:
+    """Replace each tensor by its sum over all processes, in place."""
+    if is_distributed():
+        for tensor in tensors:
+            dist.all_reduce(tensor)
+
+
+def gather_rows(n: int, index: Tensor, rows: Tensor) -> Tensor:
+    """The whole (n, r) from every process's ``rows`` (k, r) at ``index`` (k,), in the order of the index.
+
+    A row that several processes hold is taken once.
+
+    Raises:
+        RuntimeError: a row that no process holds.
+    """
+    whole = rows.new_zeros(n, *rows.shape[1:])
+    held = torch.zeros(n, dtype=torch.int64, device=rows.device)
+    whole[index] = rows
+    held[index] = 1
+    add_over_processes(whole, held)
+    if not held.all():
+        raise RuntimeError(f"{int((held == 0).sum())} of {n} rows were held by no process")
+    repeated = held > 1
+    whole[repeated] /= held[repeated].reshape(-1, *[1] * (rows.dim() - 1)).to(whole.dtype)
+    return whole
+
+
+class _GatherWithGradient(torch.autograd.Function):
+    """Concatenate padded blocks of all processes; the gradient of a block is summed over processes."""
+
+    @staticmethod
+    def forward(ctx, block: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        blocks = [torch.empty_like(block) for _ in range(dist.get_world_size())]
+        dist.all_gather(blocks, block.contiguous())
+        return torch.stack(blocks)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        return gradient[dist.get_rank()]
+
+
+def concatenate(rows: Tensor) -> Tensor:
+    """Rows of all processes, one after another, uneven numbers too; differentiable where ``rows`` is.
+
+    Each process's loss of the concatenation adds to the gradient of each process's rows, so that after DDP's
+    average the gradient is that of one process on the joined batch.
+    """
+    if not is_distributed():
+        return rows
+    counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(dist.get_world_size())]
+    dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+    longest = int(max(counts))
+    padded = torch.cat([rows, rows.new_zeros(longest - len(rows), *rows.shape[1:])])
+    if rows.is_floating_point():
+        blocks = _GatherWithGradient.apply(padded)
+    else:
+        blocks = [torch.empty_like(padded) for _ in counts]
+        dist.all_gather(blocks, padded)
+    return torch.cat([block[: int(count)] for block, count in zip(blocks, counts, strict=True)])

@@ -1,0 +1,160 @@
+"""How much of the classes frozen embeddings hold: a linear classifier and a nearest-neighbour vote."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_confusion_matrix
+
+from evaluation.retrieval import blocks, check_embeddings, nearest
+
+log = logging.getLogger(__name__)
+
+_MAX_ITERATIONS = 2000  # a ceiling, not a setting: standardised features need some tens to hundreds
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What a probe scored on the test set."""
+
+    accuracy: float  # percent of the test items
+    confusion: Tensor  # (C, C) int64 counts, rows the true class, columns the predicted class
+    classes: Tensor  # (C,) int64, sorted: all labels of train and test, naming the rows and columns
+    strength: float | None  # the C chosen, the inverse of the L2 penalty; None for the vote of neighbours
+
+
+def linear_probe(
+    train: Tensor,
+    train_label: Tensor,
+    test: Tensor,
+    test_label: Tensor,
+    strengths: Sequence[float],
+    holdout: float,
+    seed: int,
+) -> ProbeResult:
+    """Multinomial logistic regression on frozen embeddings, its penalty chosen on a part of train only.
+
+    Minimises ``C sum_i -log softmax(W z_i + b)[label_i] + |W|^2 / 2`` (two classes: one logit) by L-BFGS,
+    where ``z`` is standardised with the statistics of the rows that are fitted. Every C is fitted on train
+    less a stratified holdout and scored on the holdout; the best (of equal ones the smallest, the strongest
+    penalty) is fitted again on all of train. A class of one sample stays out of the holdout. A test class
+    that train lacks counts as wrong.
+
+    Args:
+        train: (n, r) embeddings.
+        train_label: (n,) int64, any integers.
+        test: (m, r).
+        test_label: (m,) int64.
+        strengths: candidates for C; a single one is taken as it is.
+        holdout: share of each class of train, in (0, 1), that chooses C.
+        seed: of the holdout.
+
+    Raises:
+        ValueError: for NaN or infinity, shapes that do not fit, fewer than two classes in train, no or
+            non-positive strengths, or a holdout outside (0, 1).
+    """
+    _check(train, train_label, test, test_label)
+    if not strengths or min(strengths) <= 0:
+        raise ValueError(f"strengths must be positive numbers, at least one, got {list(strengths)}")
+    if not 0 < holdout < 1:
+        raise ValueError(f"holdout is a share between 0 and 1, got {holdout}")
+    features, label = _array(train), train_label.cpu().numpy()
+    strength = _choose(features, label, sorted(strengths), _held_out(label, holdout, seed))
+    predicted = _fit(features, label, strength).predict(_array(test))
+    return _score(torch.from_numpy(predicted), train_label, test_label, strength)
+
+
+def knn_probe(
+    train: Tensor, train_label: Tensor, test: Tensor, test_label: Tensor, k: int, block_size: int
+) -> ProbeResult:
+    """Majority vote of the k train items of highest cosine.
+
+    Of classes with equal votes the one of the larger summed cosine wins, then the smaller label. Shapes as in
+    ``linear_probe``; k above n takes all n; ``block_size`` is rows scored at a time.
+
+    Raises:
+        ValueError: for NaN or infinity, shapes that do not fit, one class only in train, or k below 1.
+    """
+    _check(train, train_label, test, test_label)
+    classes, label = torch.unique(train_label.cpu(), return_inverse=True)
+    predicted = []
+    for part in blocks(len(test), block_size):
+        scores, index = nearest(test[part], train, k, block_size)
+        neighbour = label[index.cpu()]  # (b, k)
+        votes = torch.zeros(len(neighbour), len(classes), dtype=torch.float64)
+        votes.scatter_add_(1, neighbour, torch.ones_like(neighbour, dtype=torch.float64))
+        closeness = torch.zeros_like(votes).scatter_add_(1, neighbour, scores.cpu().double())
+        tied = votes == votes.amax(1, keepdim=True)
+        predicted.append(closeness.masked_fill(~tied, -torch.inf).argmax(1))
+    return _score(classes[torch.cat(predicted)], train_label, test_label, strength=None)
+
+
+def _check(train: Tensor, train_label: Tensor, test: Tensor, test_label: Tensor) -> None:
+    check_embeddings(train, test)
+    for rows, label in ((train, train_label), (test, test_label)):
+        if label.shape != rows.shape[:1] or label.is_floating_point():
+            got = f"{label.dtype} of shape {tuple(label.shape)}"
+            raise ValueError(f"{len(rows)} embeddings need as many integer labels, got {got}")
+    if len(torch.unique(train_label)) < 2:
+        raise ValueError("a probe needs at least two classes in train")
+
+
+def _array(rows: Tensor) -> NDArray[np.float64]:
+    return rows.detach().cpu().double().numpy()
+
+
+def _held_out(label: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+    """(n,) which rows choose C: about ``share`` of each class, at least one, never its last one."""
+    held = np.zeros(len(label), dtype=bool)
+    generator = np.random.default_rng(seed)
+    for c in np.unique(label):
+        rows = generator.permutation(np.flatnonzero(label == c))
+        held[rows[: min(max(1, round(share * len(rows))), len(rows) - 1)]] = True
+    return held
+
+
+def _choose(
+    features: NDArray[np.float64], label: NDArray[np.int64], strengths: list[float], held: NDArray[np.bool_]
+) -> float:
+    """The strength of the highest accuracy on the held-out rows; the first of ``strengths`` among equals."""
+    if len(strengths) == 1:
+        return strengths[0]
+    if not held.any():
+        log.warning(
+            "every class has one sample: C = %g, the strongest penalty, without a holdout", strengths[0]
+        )
+        return strengths[0]
+    accuracy = [_fit(features[~held], label[~held], c).score(features[held], label[held]) for c in strengths]
+    return strengths[int(np.argmax(accuracy))]
+
+
+def _fit(features: NDArray[np.float64], label: NDArray[np.int64], strength: float) -> Pipeline:
+    """Standardise and fit; that L-BFGS stopped early is a line in the log, not a warning."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(features, label)
+    for warning in caught:
+        if issubclass(warning.category, ConvergenceWarning):
+            log.warning("the probe with C = %g stopped after %d iterations", strength, _MAX_ITERATIONS)
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return model
+
+
+def _score(predicted: Tensor, train_label: Tensor, test_label: Tensor, strength: float | None) -> ProbeResult:
+    true = test_label.cpu()
+    classes = torch.unique(torch.cat([train_label.cpu(), true])).long()
+    guess, target = torch.searchsorted(classes, predicted.long()), torch.searchsorted(classes, true.long())
+    accuracy = multiclass_accuracy(guess, target, num_classes=len(classes), average="micro")
+    confusion = multiclass_confusion_matrix(guess, target, num_classes=len(classes))
+    return ProbeResult(100.0 * float(accuracy), confusion, classes, strength)
