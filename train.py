@@ -139,7 +139,10 @@ def user_line(error: BaseException) -> str | None:
 def cli() -> None:
     """The command line: exit code 2 and one line for a user's mistake, a traceback for ours."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing its own report
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    console = logging.StreamHandler(sys.stderr)
+    console.addFilter(lambda record: record.name != "py.warnings")  # those go to train.log alone
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[console])
+    logging.captureWarnings(True)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # devices found and tips are no news
     try:
         main()

@@ -49,10 +49,12 @@ def fit_arrays(
         enable_checkpointing=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
+        limit_val_batches=0,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         trainer.fit(aligner, datamodule=datamodule)
+    aligner.eval()
 
 
 def _optional(values: Any) -> Tensor | None:

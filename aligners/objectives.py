@@ -81,6 +81,7 @@ class InfoNCE(Objective):
 
     def row_weights(self, similarity: Tensor, positives: Tensor) -> Tensor:
         softmax = torch.softmax(similarity / self.tau, dim=1)
+        positives = positives.to(similarity)  # in its dtype: bool by int would divide in float32
         return positives / positives.sum(dim=1, keepdim=True) - softmax
 
 

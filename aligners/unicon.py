@@ -226,6 +226,7 @@ class UniConSpectral(GradientFreeAligner):
     def _set(self, factors: spectral.Factors) -> None:
         """Take the factors as the solution that encodes."""
         self.factors = factors
+        self.singular_values = factors.s
         weights = factors.s**self.weight_power
         P_x, P_y = self.W_x @ factors.U * weights, self.W_y @ factors.V * weights
         self.offset_x, self.offset_y = self.phi_mean_x @ P_x, self.phi_mean_y @ P_y
@@ -234,4 +235,5 @@ class UniConSpectral(GradientFreeAligner):
     def _log_pass(self) -> None:
         record = {"objective": self.value, "step": self.step_length, "gap": self.factors.gap}
         self.history.append(record)
-        self.log_dict({f"fit/{key}": value for key, value in record.items()}, rank_zero_only=True)
+        self.log_dict({f"fit/{key}": value for key, value in record.items()})
+        self.log("objective", self.value, prog_bar=True, logger=False)

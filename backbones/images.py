@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from errors import UserError
+
 
 def to_rgb(image: Any) -> Image.Image:
     """RGB of any PIL image: transparent parts on white, 16 bits scaled to 8, CMYK and the rest converted.
@@ -34,7 +36,7 @@ def square(image: Image.Image, size: int, fit: str) -> Image.Image:
     ``fit``: 'pad' keeps the whole image and fills up with white; 'crop' keeps 7/8 of the short side.
 
     Raises:
-        ValueError: another ``fit``.
+        UserError: another ``fit``.
     """
     width, height = image.size
     if fit == "pad":
@@ -47,4 +49,4 @@ def square(image: Image.Image, size: int, fit: str) -> Image.Image:
         left, top = (width - kept) / 2, (height - kept) / 2
         box = (left, top, left + kept, top + kept)
         return image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    raise ValueError(f"fit is 'pad' or 'crop', got {fit!r}")
+    raise UserError(f"fit of an image backbone is 'pad' or 'crop', got '{fit}'")

@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from backbones.backbone import Backbone
 from backbones.images import to_rgb
@@ -42,7 +41,7 @@ class OpenClip(Backbone):
         download: whether the tag's weights may be downloaded when the local cache lacks them.
 
     Raises:
-        UserError: an unknown ``model`` or ``pretrained``.
+        UserError: on first use, for an unknown ``model``, ``pretrained`` or ``side``, or missing weights.
     """
 
     def __init__(
@@ -56,12 +55,12 @@ class OpenClip(Backbone):
         device: str,
     ) -> None:
         super().__init__(batch_size, device)
-        if side not in ("image", "text"):
-            raise UserError(f"side of an open_clip backbone is 'image' or 'text', got '{side}'")
         self.modality = side
         self.model, self.pretrained, self.weights, self.download = model, pretrained, weights, download
 
     def _architecture(self) -> Path:
+        if self.modality not in ("image", "text"):
+            raise UserError(f"side of an open_clip backbone is 'image' or 'text', got '{self.modality}'")
         if self.model.endswith(".json"):
             return local_path(self.model)
         folder = package_folder("open_clip") / "model_configs"
@@ -104,7 +103,7 @@ class OpenClip(Backbone):
         return {k: v for k, v in self._tag().items() if k in ("mean", "std", "interpolation", "resize_mode")}
 
     def _content(self) -> tuple[str, Iterable[Path]]:
-        files = [self._file(), self._architecture()]
+        files = [self._architecture(), self._file()]
         if self.modality == "text":
             files += self._vocabulary()
         gelu = self._tag().get("quick_gelu", False)
@@ -117,7 +116,7 @@ class OpenClip(Backbone):
         folder = hub_folder(hub, hub, ["tokenizer_config.json"], TOKENIZER, self.download)
         return sorted({file for pattern in TOKENIZER for file in folder.glob(pattern)})
 
-    def _load(self) -> nn.Module:
+    def _load(self) -> Any:
         import open_clip
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
@@ -136,21 +135,16 @@ class OpenClip(Backbone):
                 raise UserError(
                     f"backbone weights: {self._file()} is no open_clip checkpoint of {name}"
                 ) from error
-            if self.modality == "image":
-                self.transform = image_transform_v2(
-                    PreprocessCfg(**model.visual.preprocess_cfg), is_train=False
-                )
-                tower: nn.Module = model.visual
-                return tower
-            self.tokenize = open_clip.get_tokenizer(name)
-        tower = model
-        del tower.visual
-        return tower
+            if self.modality == "text":
+                self.tokenize = open_clip.get_tokenizer(name)
+                del model.visual
+                return model
+        settings = PreprocessCfg(**model.visual.preprocess_cfg)
+        self.transform = image_transform_v2(settings, is_train=False)
+        return model.visual
 
-    def _forward(self, network: Any, items: list[Any]) -> Tensor:
+    def _forward(self, network: Any, items: list[Any]) -> Any:
         if self.modality == "text":
-            features: Tensor = network.encode_text(self.tokenize(items).to(self.device))
-        else:
-            pixels = torch.stack([self.transform(to_rgb(image)) for image in items])
-            features = network(pixels.to(self.device))
-        return features
+            return network.encode_text(self.tokenize(items).to(self.device))
+        pixels = torch.stack([self.transform(to_rgb(image)) for image in items])
+        return network(pixels.to(self.device))

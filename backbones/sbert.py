@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from backbones.backbone import Backbone
 from backbones.weights import hub_access, hub_folder, local_path
@@ -23,6 +23,9 @@ class SentenceTransformerText(Backbone):
         pretrained: name on the Hugging Face hub, such as 'sentence-transformers/all-mpnet-base-v2'.
         weights: a local model folder, or ``package:NAME/path/inside``, or None: the model ``pretrained``.
         download: whether ``pretrained`` may be downloaded when the local cache lacks it.
+
+    Raises:
+        UserError: on first use, for missing weights.
     """
 
     modality = "text"
@@ -71,8 +74,6 @@ class SentenceTransformerText(Backbone):
     def _order(self, items: Sequence[str]) -> list[int]:
         return sorted(range(len(items)), key=lambda i: -len(items[i]))
 
-    def _forward(self, network: Any, items: list[str]) -> Tensor:
-        features: Tensor = network.encode(
-            items, batch_size=len(items), convert_to_tensor=True, show_progress_bar=False
-        )
-        return features
+    def _forward(self, network: Any, items: list[str]) -> Any:
+        size = len(items)
+        return network.encode(items, batch_size=size, convert_to_tensor=True, show_progress_bar=False)

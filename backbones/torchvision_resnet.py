@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from backbones.backbone import Backbone
 from backbones.images import to_rgb
@@ -25,7 +25,7 @@ class TorchvisionResNet(Backbone):
         download: whether that file may be downloaded when the cache lacks it.
 
     Raises:
-        UserError: an unknown ``arch`` or ``pretrained``.
+        UserError: on first use, for an unknown ``arch`` or ``pretrained``, or missing weights.
     """
 
     modality = "image"
@@ -34,12 +34,12 @@ class TorchvisionResNet(Backbone):
         self, arch: str, pretrained: str, weights: str | None, download: bool, batch_size: int, device: str
     ) -> None:
         super().__init__(batch_size, device)
-        if arch not in DIMS:
-            raise UserError(f"unknown backbone arch '{arch}': {nearest(arch, DIMS)}")
         self.arch, self.pretrained, self.weights, self.download = arch, pretrained, weights, download
 
     @property
     def dim(self) -> int:
+        if self.arch not in DIMS:
+            raise UserError(f"unknown backbone arch '{self.arch}': {nearest(self.arch, DIMS)}")
         return DIMS[self.arch]
 
     def _official(self) -> Any:
@@ -70,7 +70,7 @@ class TorchvisionResNet(Backbone):
         raise not_here(f"{self.arch}/{self.pretrained}", url, failure) from failure
 
     def _content(self) -> tuple[str, Iterable[Path]]:
-        return f"{self.arch}, rgb on white, {self._official().transforms()}", [self._file()]
+        return f"{self.arch} {self.dim}, rgb on white, {self._official().transforms()}", [self._file()]
 
     def _load(self) -> nn.Module:
         from torchvision.models import get_model
@@ -85,7 +85,6 @@ class TorchvisionResNet(Backbone):
         self.transform = self._official().transforms()
         return network
 
-    def _forward(self, network: nn.Module, items: list[Any]) -> Tensor:
+    def _forward(self, network: nn.Module, items: list[Any]) -> Any:
         pixels = torch.stack([self.transform(to_rgb(image)) for image in items])
-        features: Tensor = network(pixels.to(self.device))
-        return features
+        return network(pixels.to(self.device))

@@ -104,15 +104,13 @@ class PairsDataModule(lightning.LightningDataModule):
         pairs = self.splits["train"]
         return _loader(pairs, GroupBatches(pairs.group, self.batch_size, self.seed))
 
-    def val_dataloader(self) -> DataLoader[PairBatch] | list[DataLoader[PairBatch]]:
+    def val_dataloader(self) -> DataLoader[PairBatch]:
         return self._eval_loader("val")
 
-    def test_dataloader(self) -> DataLoader[PairBatch] | list[DataLoader[PairBatch]]:
+    def test_dataloader(self) -> DataLoader[PairBatch]:
         return self._eval_loader("test")
 
-    def _eval_loader(self, split: str) -> DataLoader[PairBatch] | list[DataLoader[PairBatch]]:
-        if split not in self.splits:
-            return []
+    def _eval_loader(self, split: str) -> DataLoader[PairBatch]:
         pairs = self.splits[split]
         return _loader(pairs, ShareInOrder(pairs.n_x, self.eval_batch_size))
 

@@ -81,7 +81,7 @@ class Evaluation(lightning.Callback):
         metrics = self._retrieval(trainer, pairs, x, y)
         self.history.append({"pass": trainer.current_epoch, **metrics})
         pl_module.log_dict({f"val/{key}": value for key, value in metrics.items()})
-        pl_module.log("val_mean_recall", metrics["mean_recall"], prog_bar=True, logger=False)
+        pl_module.log("recall", metrics["mean_recall"], prog_bar=True, logger=False)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         datamodule = _datamodule(trainer)

@@ -9,7 +9,7 @@ from PIL import Image
 from datamodules.base import PairsDataModule
 from evaluation import plots
 from evaluation.callback import Evaluation
-from evaluation.retrieval import top_matches, unit_rows
+from evaluation.retrieval import cosines, top_matches, unit_rows
 
 CAPTIONS_SHOWN = 3
 
@@ -50,7 +50,7 @@ def _similarity(evaluation: Evaluation, datamodule: PairsDataModule) -> Figure:
     pairs = datamodule.splits["test"]
     rows = _chosen(evaluation, datamodule, evaluation.similarity_pairs)
     first_y = torch.stack([(pairs.y_group == pairs.group[row]).nonzero()[0, 0] for row in rows])
-    similarity = unit_rows(x[rows]) @ unit_rows(y[first_y]).T
+    similarity = cosines(unit_rows(x[rows]), unit_rows(y[first_y]))
     return plots.similarity_matrix(similarity, datamodule.x_name, datamodule.y_name)
 
 

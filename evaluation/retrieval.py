@@ -32,9 +32,9 @@ def unit_rows(rows: Tensor) -> Tensor:
     return rows / torch.where(length > 0, length, 1.0)
 
 
-def grid_cosines(queries: Tensor, gallery: Tensor) -> Tensor:
-    """Cosines of unit rows (q, r) and (g, r) float64, in whole multiples of 2^-24: (q, g) float32, exact."""
-    return ((queries * _GRID) @ gallery.T).round_().float()
+def cosines(queries: Tensor, gallery: Tensor) -> Tensor:
+    """Cosines (q, g) float32, multiples of 2^-24, of unit rows (q, r) and (g, r) float64."""
+    return ((queries * _GRID) @ gallery.T).round_().float().div_(_GRID)
 
 
 def check_embeddings(*embeddings: Tensor) -> None:
@@ -104,7 +104,7 @@ class _Tally:
             unit = queries.unit(band)
             for part in blocks(stop - start, block_size):
                 part = slice(start + part.start, start + part.stop)
-                scores = grid_cosines(unit, gallery.unit(part))
+                scores = cosines(unit, gallery.unit(part))
                 other = queries.group[band, None] != gallery.group[None, part]
                 self.best[band].clamp_min_(scores.masked_fill(other, -torch.inf).amax(1))
                 self.worst[band].clamp_max_(scores.masked_fill(other, torch.inf).amin(1))
@@ -140,7 +140,7 @@ def _ranks(
         unit = x_side.unit(x_part)
         start, stop = tally.span(x_part)
         for y_part in blocks(len(y_side), block_size):
-            scores = grid_cosines(unit, y_side.unit(y_part))
+            scores = cosines(unit, y_side.unit(y_part))
             low, high = max(start, y_part.start), min(stop, y_part.stop)
             if low < high:
                 positive = x_side.group[x_part, None] == y_side.group[None, low:high]
@@ -232,7 +232,7 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, block_size: int) -> tuple[
         unit = unit_rows(queries[q_part])
         kept = torch.empty(len(unit), 0, dtype=torch.int64, device=queries.device)
         for g_part in blocks(len(gallery), block_size):
-            scores = grid_cosines(unit, unit_rows(gallery[g_part])).long()
+            scores = (cosines(unit, unit_rows(gallery[g_part])) * _GRID).long()
             index = torch.arange(g_part.start, g_part.stop, device=queries.device)
             key = (
                 scores << 32

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from backbones.images import square, to_rgb
+from errors import UserError
 
 
 def colour(image: Image.Image) -> tuple[int, ...]:
@@ -56,5 +57,5 @@ def test_extreme_shapes(size: tuple[int, int], fit: str) -> None:
 
 
 def test_another_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="'pad' or 'crop', got 'stretch'"):
+    with pytest.raises(UserError, match="'pad' or 'crop', got 'stretch'"):
         square(Image.new("RGB", (2, 2)), 32, "stretch")

@@ -1,0 +1,27 @@
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from aligners.aligner import Aligner
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "aligner"
+NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def make(name: str, **changed: Any) -> Aligner:
+    """The aligner of ``configs/aligner/NAME.yaml`` with some values changed."""
+    config = OmegaConf.load(CONFIGS / f"{name}.yaml")
+    try:
+        return instantiate(OmegaConf.merge(config, changed), _recursive_=False)
+    except InstantiationException as error:
+        assert error.__cause__ is not None
+        raise error.__cause__ from None
+
+
+def pytest_generate_tests(metafunc: Any) -> None:
+    """A test with an argument ``aligner_name`` runs for every aligner that has a config."""
+    if "aligner_name" in metafunc.fixturenames:
+        metafunc.parametrize("aligner_name", NAMES)

@@ -1,0 +1,127 @@
+"""What every aligner with a config must do."""
+
+from pathlib import Path
+
+import lightning
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from aligners.aligner import Aligner
+from datamodules.pairs import Pairs
+from errors import UserError
+from evaluation.retrieval import evaluate_retrieval
+from tests.aligners.conftest import CONFIGS, make
+from tests.conftest import random_features
+
+RANK = 6
+
+
+def fitted(name: str, pairs: Pairs, x: Tensor | None = None, y: Tensor | None = None) -> Aligner:
+    """Fitted through ``Aligner.fit``; ``x`` and ``y`` in the place of the pairs' own features."""
+    config = OmegaConf.load(CONFIGS / f"{name}.yaml")
+    faster = {"optimizer": {"lr": 0.02}} if "optimizer" in config else {}  # for few steps on few pairs
+    return make(name, rank=RANK, **faster).fit(
+        pairs.x if x is None else x,
+        pairs.y if y is None else y,
+        x_of_y=pairs.x_of_y,
+        group=pairs.group,
+        batch_size=32,
+        max_epochs=20,
+        seed=0,
+    )
+
+
+def metrics(aligner: Aligner, pairs: Pairs, x: Tensor, y: Tensor) -> dict[str, float]:
+    with torch.no_grad():
+        a, b = aligner.encode_x(x), aligner.encode_y(y)
+    return evaluate_retrieval(a, b, pairs.group, pairs.y_group, "x", "y", 16)
+
+
+def test_embeddings_have_the_rank_and_retrieve(aligner_name: str, pairs: Pairs) -> None:
+    aligner = fitted(aligner_name, pairs)
+    with torch.no_grad():
+        a, b = aligner.encode_x(pairs.x), aligner.encode_y(pairs.y)
+    assert a.shape == (pairs.n_x, RANK)
+    assert b.shape == (pairs.n_y, RANK)
+    assert a.dtype == b.dtype == torch.float32
+    assert torch.isfinite(a).all()
+    assert torch.isfinite(b).all()
+    # a common factor of 8 dimensions under noise: chance is 12 %
+    assert metrics(aligner, pairs, pairs.x, pairs.y)["mean_recall"] > 50
+
+
+def test_rows_are_encoded_each_by_itself(aligner_name: str, pairs: Pairs) -> None:
+    aligner = fitted(aligner_name, pairs)
+    with torch.no_grad():
+        whole = aligner.encode_y(pairs.y)
+        alone = torch.cat([aligner.encode_y(pairs.y[i : i + 1]) for i in range(5)])
+    torch.testing.assert_close(whole[:5], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_a_shift_of_all_features_changes_no_metric(aligner_name: str, pairs: Pairs) -> None:
+    # eighths: the shift is exact in float32, so what is left is what the aligner does with it
+    x, y = (torch.round(rows * 8) / 8 for rows in (pairs.x, pairs.y))
+    shifted = (x + 256.0, y - 64.0)
+    plain = metrics(fitted(aligner_name, pairs, x, y), pairs, x, y)
+    assert metrics(fitted(aligner_name, pairs, *shifted), pairs, *shifted) == pytest.approx(plain, abs=1e-9)
+
+
+def test_checkpoint_holds_the_whole_aligner(aligner_name: str, pairs: Pairs, tmp_path: Path) -> None:
+    aligner = fitted(aligner_name, pairs)
+    path = tmp_path / "last.ckpt"
+    aligner.trainer.save_checkpoint(path)
+    loaded = type(aligner).load_from_checkpoint(path, weights_only=True)
+    assert loaded.hparams == aligner.hparams
+    with torch.no_grad():
+        assert torch.equal(loaded.encode_x(pairs.x), aligner.encode_x(pairs.x))
+        assert torch.equal(loaded.encode_y(pairs.y), aligner.encode_y(pairs.y))
+
+
+def test_the_order_of_the_samples_does_not_matter(aligner_name: str, pairs: Pairs) -> None:
+    if any(p.requires_grad for p in fitted(aligner_name, pairs).parameters()):
+        pytest.skip("the batches of an aligner with gradients depend on the order")
+    if aligner_name == "unicon":
+        pytest.skip("landmarks are drawn by row: see test_unicon, with all rows as landmarks")
+    order = torch.randperm(pairs.n_x, generator=torch.Generator().manual_seed(1))
+    place = torch.argsort(order)
+    permuted = make(aligner_name, rank=RANK).fit(
+        pairs.x[order], pairs.y, x_of_y=place[pairs.x_of_y], group=pairs.group[order]
+    )
+    plain = fitted(aligner_name, pairs)
+    torch.testing.assert_close(permuted.encode_x(pairs.x), plain.encode_x(pairs.x), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(permuted.encode_y(pairs.y), plain.encode_y(pairs.y), rtol=1e-5, atol=1e-6)
+
+
+def test_an_unknown_argument_is_named(aligner_name: str) -> None:
+    with pytest.raises(UserError, match="has no argument 'rnk': did you mean 'rank'"):
+        make(aligner_name, rnk=3)
+
+
+def test_rank_below_one_is_refused(aligner_name: str) -> None:
+    with pytest.raises(UserError, match="aligner.rank must be at least 1, got 0"):
+        make(aligner_name, rank=0)
+
+
+def test_a_seed_gives_the_same_bits(aligner_name: str, pairs: Pairs) -> None:
+    one, two = fitted(aligner_name, pairs), fitted(aligner_name, pairs)
+    with torch.no_grad():
+        assert torch.equal(one.encode_x(pairs.x), two.encode_x(pairs.x))
+
+
+def test_fewer_rows_than_dimensions(aligner_name: str) -> None:
+    x, y, x_of_y = random_features(12, 2, 40, 30, seed=3)
+    x[:, 3] = 1.5  # a constant column
+    y[4:6] = y[2:4]  # repeated rows
+    aligner = make(aligner_name, rank=4).fit(x, y, x_of_y=x_of_y, batch_size=12, max_epochs=3)
+    with torch.no_grad():
+        assert torch.isfinite(aligner.encode_x(x)).all()
+        assert torch.isfinite(aligner.encode_y(y)).all()
+
+
+def test_only_the_optimizer_counts_steps(aligner_name: str, pairs: Pairs) -> None:
+    aligner = fitted(aligner_name, pairs)
+    trainer = aligner.trainer
+    assert isinstance(trainer, lightning.Trainer)
+    assert trainer.global_step == trainer.current_epoch * 2  # two batches of 32 from 61 rows
