@@ -23,9 +23,7 @@ def explain(error: BaseException, overrides: list[str]) -> str:
         return f"unknown {group} '{name}': {nearest(name, error.options)}"
     text = " ".join(str(error).split())
     key = re.search(r"Could not override '([^']+)'", text)
-    if key and "No match in the defaults list" in text:
-        return f"unknown config group '{key[1]}': {nearest(key[1], _groups())}"
-    if key and "not in struct" in text:
+    if key:
         return f"unknown key '{key[1]}': {nearest(key[1], _known_keys(overrides))}"
     return text
 

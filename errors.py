@@ -9,9 +9,10 @@ class UserError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The names closest to a mistyped one, as a phrase: ``did you mean 'rank' or 'seed'?``; else all of them."""
+    """The names closest to a mistyped one, as a phrase: ``did you mean 'rank' or 'seed'?``; else a few of them."""
     known = sorted(known)
     close = get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
-    return "known are " + ", ".join(known)
+    shown = [name for name in known if "." not in name] or known
+    return "known are " + ", ".join(shown)

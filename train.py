@@ -106,9 +106,9 @@ def run_as_process(config: DictConfig) -> dict[str, Any]:
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(config: DictConfig) -> dict[str, Any] | None:
-    refuse_additions(HydraConfig.get().overrides.task)
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
+        refuse_additions(HydraConfig.get().overrides.task)
         return run_as_process(config) if sweep and config.trainer.strategy != "auto" else run(config)
     except Exception as error:
         line = user_line(error)

@@ -29,8 +29,8 @@ class Aligner(lightning.LightningModule):
 
     def __init__(self, rank: int, unit: bool):
         super().__init__()
-        if rank < 1:
-            raise UserError(f"aligner.rank must be at least 1, got {rank}")
+        if not isinstance(rank, int) or rank < 1:
+            raise UserError(f"aligner.rank must be a whole number of at least 1, got {rank}")
         self.rank = rank
         self.unit = unit
         self.dims: tuple[int, int] | None = None

@@ -63,7 +63,8 @@ class ClipartDataModule(PairsDataModule):
     @property
     def protocol(self) -> dict[str, str | int | float]:
         return {"dataset": "clipart (bundled)"} | {
-            f"{backbone.modality}_backbone": backbone.name for backbone in self.backbones
+            f"{backbone.modality}_backbone": f"{type(backbone).__name__} {backbone.fingerprint[:12]}"
+            for backbone in self.backbones
         }
 
     def prepare_data(self) -> None:

@@ -1,0 +1,37 @@
+# `make run` and `make test` make .venv when it is not there; PYTHON names the interpreter (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run test compare lint format types data clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, set PYTHON=...") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(INSTALLED)
+
+run: $(INSTALLED) ## align the bundled images with their captions: python train.py
+	$(BIN)/python train.py
+
+test: $(INSTALLED) ## the whole test suite
+	$(BIN)/python -m pytest
+
+compare: $(INSTALLED) ## every aligner on the bundled data, one table
+	$(BIN)/python train.py -m aligner=unicon,unicon_paper,sgd_clip,sgd_siglip,triplet,cca,pls
+
+lint: $(INSTALLED) ## ruff's checks
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(INSTALLED) ## ruff's fixes
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+types: $(INSTALLED) ## mypy on the modules without Lightning
+	$(BIN)/mypy
+
+clean: ## remove outputs and caches, keep .venv
+	rm -rf outputs cache wandb .pytest_cache .mypy_cache .ruff_cache .hypothesis
