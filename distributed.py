@@ -15,7 +15,7 @@ def rank_and_world() -> tuple[int, int]:
 
 
 def add_over_processes(*tensors: Tensor) -> None:
-    """Replace each tensor by its sum over all processes, in place."""
+    """Replace each tensor (contiguous) by its sum over all processes, in place."""
     if is_distributed():
         for tensor in tensors:
             dist.all_reduce(tensor)
@@ -24,20 +24,23 @@ def add_over_processes(*tensors: Tensor) -> None:
 def gather_rows(n: int, index: Tensor, rows: Tensor) -> Tensor:
     """The whole (n, r) from every process's ``rows`` (k, r) at ``index`` (k,), in the order of the index.
 
-    A row that several processes hold is taken once.
+    A row that several processes hold is taken from the first of them.
 
     Raises:
         RuntimeError: a row that no process holds.
     """
+    rank, world = rank_and_world()
+    holder = torch.full((n,), world, device=rows.device)
+    holder[index] = rank
+    if world > 1:
+        dist.all_reduce(holder, dist.ReduceOp.MIN)
+    missing = int((holder == world).sum())
+    if missing:
+        raise RuntimeError(f"{missing} of {n} rows were held by no process")
+    mine = holder[index] == rank
     whole = rows.new_zeros(n, *rows.shape[1:])
-    held = torch.zeros(n, dtype=torch.int64, device=rows.device)
-    whole[index] = rows
-    held[index] = 1
-    add_over_processes(whole, held)
-    if not held.all():
-        raise RuntimeError(f"{int((held == 0).sum())} of {n} rows were held by no process")
-    repeated = held > 1
-    whole[repeated] /= held[repeated].reshape(-1, *[1] * (rows.dim() - 1)).to(whole.dtype)
+    whole[index[mine]] = rows[mine]
+    add_over_processes(whole)
     return whole
 
 

@@ -11,6 +11,8 @@ class UserError(Exception):
 def nearest(name: str, known: Iterable[str]) -> str:
     """The names closest to a mistyped one, as a phrase: ``did you mean 'rank' or 'seed'?``; else a few of them."""
     known = sorted(known)
+    if not known:
+        return "there are none"
     close = get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"

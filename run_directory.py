@@ -3,29 +3,63 @@
 import json
 import logging
 import math
+import platform
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
+import lightning
+import torch
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
+from config_errors import user_line
 from errors import UserError
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+journal = logging.getLogger("run")
+"""Messages for train.log alone: the screen shows them in another form."""
+
+
+def keep_former(path: Path) -> None:
+    """Move what stands at ``path`` to the first free ``path.1``, ``path.2``, ..."""
+    number = 1
+    while (former := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    path.rename(former)
+    logging.getLogger(__name__).warning("%s was there already: it is now %s", path, former)
+
+
+def to_json(value: Any) -> str:
+    """JSON of metrics, where a number that is not finite is null."""
+
+    def finite(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: finite(each) for key, each in sorted(node.items())}
+        if isinstance(node, list):
+            return [finite(each) for each in node]
+        return None if isinstance(node, float) and not math.isfinite(node) else node
+
+    return json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n"
 
 
 class RunDirectory:
     """``config.yaml`` (complete, resolved), ``metrics.json``, ``checkpoints/``, ``figures/``, ``train.log``.
 
+    A context: leaving it ends ``train.log``, with the error where one ended the run.
+
     Raises:
-        UserError: a directory that cannot be written.
+        UserError: a directory that cannot be written, or holds something that is no run.
     """
 
     def __init__(self, path: str, config: DictConfig):
         self.path = Path(path)
+        self._config = config
         try:
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-                self._keep_former()
+            if self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
+                if not (self.path / "config.yaml").is_file():
+                    raise UserError(f"run_dir={path} holds something that is no run: set another run_dir")
+                keep_former(self.path.resolve())
             (self.path / "figures").mkdir(parents=True, exist_ok=True)
             OmegaConf.save(config, self.path / "config.yaml", resolve=True)
             self._log = logging.FileHandler(self.path / "train.log", encoding="utf-8")
@@ -34,22 +68,28 @@ class RunDirectory:
         self._log.setFormatter(logging.Formatter(LOG_FORMAT))
         logging.getLogger().addHandler(self._log)
 
-    def _keep_former(self) -> None:
-        number = 1
-        while (former := self.path.with_name(f"{self.path.name}.{number}")).exists():
-            number += 1
-        self.path.rename(former)
-        logging.getLogger(__name__).warning("%s held a run already: it is now %s", self.path, former)
+    def __enter__(self) -> Self:
+        config = self._config
+        journal.info("%s on %s, seed %d", config.aligner_name, config.name, config.seed)
+        journal.info(
+            "python %s, torch %s with %d threads, lightning %s",
+            platform.python_version(), torch.__version__, torch.get_num_threads(), lightning.__version__,
+        )  # fmt: skip
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            journal.error("interrupted")
+        elif error is not None:
+            line = user_line(error, [])
+            journal.error(line or "ended by an error", exc_info=error if line is None else None)
+        logging.getLogger().removeHandler(self._log)
+        self._log.close()
 
     def write(self, metrics: dict[str, Any], figures: dict[str, Figure]) -> None:
         """``metrics.json`` and the figures as PNG."""
-        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in metrics.items()}
-        text = json.dumps(dict(sorted(finite.items())), indent=2, ensure_ascii=False) + "\n"
-        (self.path / "metrics.json").write_text(text, encoding="utf-8")
+        (self.path / "metrics.json").write_text(to_json(metrics), encoding="utf-8")
         for name, figure in figures.items():
             figure.savefig(self.path / "figures" / f"{name}.png", dpi=120)
-
-    def close(self) -> None:
-        """End the log file."""
-        logging.getLogger().removeHandler(self._log)
-        self._log.close()

@@ -2,10 +2,10 @@
 
 import json
 import logging
-import logging
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import hydra
 import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -21,13 +20,16 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 from rich.console import Console
 
-from config_errors import ConfigMistake, explain, refuse_additions
+from config_errors import check, refuse_additions, user_line
 from errors import UserError
 from evaluation.pictures import draw
-from evaluation.report import run_table
-from run_directory import RunDirectory
+from evaluation.report import finish, log_config, log_result, result_line, run_table
+from run_directory import RunDirectory, journal
 
-failures: list[str] = []
+failures: list[tuple[int, str]] = []
+"""Exit code and line of what went wrong, told at the end: the other runs of a sweep go on."""
+directories: set[str] = set()
+"""Run directories of this sweep."""
 
 
 def run(config: DictConfig) -> dict[str, Any]:
@@ -36,86 +38,95 @@ def run(config: DictConfig) -> dict[str, Any]:
     Raises:
         UserError: a mistake in what the user gave, in one line.
     """
+    check(config)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     aligner = instantiate(config.aligner, _recursive_=False)
     datamodule = instantiate(config.datamodule)
-    first = rank_zero_only.rank == 0
-    directory = RunDirectory(config.run_dir, config) if first else None
+    if rank_zero_only.rank > 0:
+        return _fit(config, aligner, datamodule, None)
+    with RunDirectory(config.run_dir, config) as directory:
+        # mistakes in the data show before processes are started and anything is computed
+        datamodule.prepare_data()
+        datamodule.setup("fit")
+        return _fit(config, aligner, datamodule, directory)
+
+
+def _fit(config: DictConfig, aligner: Any, datamodule: Any, directory: RunDirectory | None) -> dict[str, Any]:
+    """One process's part of a run; the first process has the run directory."""
+    evaluation = instantiate(config.evaluation)
+    folder = Path(config.run_dir) / "checkpoints"
+    checkpoint = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
+    loggers = list(instantiate(config.logger).values())
+    trainer = instantiate(
+        config.trainer,
+        logger=loggers,
+        callbacks=[checkpoint, evaluation],
+        default_root_dir=config.run_dir,
+    )
+    failed = True
     try:
-        if first:  # mistakes in the data show before processes are started and anything is computed
-            datamodule.prepare_data()
-            datamodule.setup("fit")
-        evaluation = instantiate(config.evaluation)
-        checkpoint = ModelCheckpoint(
-            Path(config.run_dir) / "checkpoints", filename="last", enable_version_counter=False
-        )
-        trainer = instantiate(
-            config.trainer,
-            logger=list(instantiate(config.logger).values()),
-            callbacks=[checkpoint, evaluation],
-            default_root_dir=config.run_dir,
-        )
+        log_config(loggers, config)
         trainer.fit(aligner, datamodule=datamodule)
         trainer.test(aligner, datamodule=datamodule, verbose=False)
-        if directory is not None and trainer.is_global_zero:
-            figures = draw(evaluation, getattr(aligner, "singular_values", None), datamodule)
-            directory.write(evaluation.metrics, figures)
-            _log_figures(trainer.loggers, figures)
-            console = Console()
-            console.print(run_table(evaluation.metrics, f"{config.aligner_name} on {config.name}, test split"))
-            console.print(f"run directory: {config.run_dir}", soft_wrap=True)
-        for each in trainer.loggers:
-            each.finalize("success")
-    except Exception as error:
-        logging.getLogger("train").debug("ended by", exc_info=error)
-        raise
-    finally:
+        metrics = evaluation.metrics
         if directory is not None:
-            directory.close()
+            figures = draw(evaluation, getattr(aligner, "singular_values", None), datamodule)
+            directory.write(metrics, figures)
+            log_result(loggers, config, metrics, figures, trainer.global_step)
+            journal.info("%s on %s: %s", config.aligner_name, config.name, result_line(metrics))
+            console = Console()
+            console.print(run_table(metrics, f"{config.aligner_name} on {config.name}, test split"))
+            console.print(f"run directory: {config.run_dir}", soft_wrap=True)
+        failed = False
+    except SystemExit as stop:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from stop
+    finally:
+        finish(loggers, failed)
+    return _result(config, metrics)
+
+
+def _result(config: DictConfig, metrics: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": config.name,
         "aligner": config.aligner_name,
         "seed": config.seed,
         "run_dir": str(config.run_dir),
-        "metrics": evaluation.metrics,
+        "metrics": metrics,
     }
-
-
-def _log_figures(loggers: list[Any], figures: dict[str, Any]) -> None:
-    for each in loggers:
-        if isinstance(each, lightning.pytorch.loggers.WandbLogger):
-            for name, figure in figures.items():
-                each.log_image(key=f"figures/{name}", images=[figure])
-        elif isinstance(each, lightning.pytorch.loggers.TensorBoardLogger):
-            for name, figure in figures.items():
-                each.experiment.add_figure(name, figure)
 
 
 def run_as_process(config: DictConfig) -> dict[str, Any]:
     """A run of a sweep that starts processes of its own: they would inherit the sweep's command line."""
-    overrides = [*HydraConfig.get().overrides.task, f"run_dir={config.run_dir}"]
+    overrides = [*HydraConfig.get().overrides.task, f"run_dir='{config.run_dir}'"]
     ended = subprocess.run([sys.executable, str(Path(__file__).resolve()), *overrides], check=False)
     if ended.returncode:
         raise UserError(f"the run in {config.run_dir} ended with exit code {ended.returncode}")
-    metrics = json.loads((Path(config.run_dir) / "metrics.json").read_text(encoding="utf-8"))
-    return {"name": config.name, "aligner": config.aligner_name, "seed": config.seed,
-            "run_dir": str(config.run_dir), "metrics": metrics}  # fmt: skip
+    return _result(config, json.loads((Path(config.run_dir) / "metrics.json").read_text(encoding="utf-8")))
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(config: DictConfig) -> dict[str, Any] | None:
-    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    hydra_config = HydraConfig.get()
+    sweep = hydra_config.mode == RunMode.MULTIRUN
     try:
-        refuse_additions(HydraConfig.get().overrides.task)
-        return run_as_process(config) if sweep and config.trainer.strategy != "auto" else run(config)
+        refuse_additions(hydra_config.overrides.task, config)
+        if sweep:
+            if config.run_dir in directories:
+                config.run_dir = f"{config.run_dir}_{hydra_config.job.num}"
+            directories.add(config.run_dir)
+            if config.trainer.strategy != "auto":
+                return run_as_process(config)
+        return run(config)
     except Exception as error:
-        line = user_line(error)
-        if line is None:
+        line = user_line(error, overrides())
+        if line is None and not sweep:
             raise
-        # told at the end: the other runs of a sweep go on
-        failures.append(f"{config.aligner_name} on {config.name}: {line}" if sweep else line)
+        if line is None:
+            traceback.print_exc()
+        about = f"{config.aligner_name} on {config.name}, run {hydra_config.job.num}: " if sweep else ""
+        failures.append((1 if line is None else 2, f"{about}{line or repr(error)}"))
         return None
 
 
@@ -124,37 +135,33 @@ def overrides() -> list[str]:
     return [argument for argument in sys.argv[1:] if not argument.startswith("-")]
 
 
-def user_line(error: BaseException) -> str | None:
-    """The line that tells a user's mistake, or None where the error is ours."""
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, InstantiationException):
-        cause = error.__cause__
-        return user_line(cause) if cause is not None and not isinstance(cause, TypeError) else explain(error, overrides())
-    if isinstance(error, ConfigMistake):
-        return explain(error, overrides())
-    return None
-
-
 def cli() -> None:
-    """The command line: exit code 2 and one line for a user's mistake, a traceback for ours."""
+    """The command line: exit code 2 and one line for a user's mistake, 1 and a traceback for ours, 130 at Ctrl-C."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing its own report
-    console = logging.StreamHandler(sys.stderr)
-    console.addFilter(lambda record: record.name != "py.warnings")  # those go to train.log alone
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[console])
+    failures.clear()
+    directories.clear()
+    console = logging.StreamHandler()
+    console.setFormatter(logging.Formatter("%(message)s"))
+    # in train.log alone: warnings of libraries, and what the screen shows in another form
+    console.addFilter(lambda record: record.name not in ("py.warnings", journal.name))
+    logging.getLogger().addHandler(console)
+    logging.getLogger().setLevel(logging.INFO)
     logging.captureWarnings(True)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # devices found and tips are no news
     try:
         main()
+    except KeyboardInterrupt:
+        print("interrupted: what was written before is kept", file=sys.stderr)
+        sys.exit(130)
     except Exception as error:
-        line = user_line(error)
+        line = user_line(error, overrides())
         if line is None:
             raise
-        failures.append(line)
-    for line in failures:
+        failures.append((2, line))
+    for _, line in failures:
         print(f"error: {line}", file=sys.stderr)
     if failures:
-        sys.exit(2)
+        sys.exit(min(code for code, _ in failures))
 
 
 if __name__ == "__main__":

@@ -166,8 +166,7 @@ def smooth_objective(name: str, tau: float) -> Objective:
 def _check(similarity: Tensor, positives: Tensor) -> None:
     if similarity.shape != positives.shape:
         raise ValueError(
-            f"similarity and positives must have one shape, got {tuple(similarity.shape)} "
-            f"and {tuple(positives.shape)}"
+            f"similarity and positives must have one shape, got {tuple(similarity.shape)} and {tuple(positives.shape)}"
         )
     if not (positives.any(dim=1).all() and positives.any(dim=0).all()):
         raise ValueError("every row and every column needs at least one positive")

@@ -206,7 +206,10 @@ class Step:
     tangent: Tensor
 
     def take(self, s: Tensor, eta: float) -> tuple[Tensor, Tensor, Tensor, float]:
-        """Truncated SVD of ``(1 - eta) Z + eta T(C)/|T(C)|`` in these bases: u (r + q_x, r), s (r,), v (r + q_y, r), gap."""
+        """Truncated SVD of ``(1 - eta) Z + eta T(C)/|T(C)|`` in these bases.
+
+        u (r + q_x, r), s (r,), v (r + q_y, r), and the gap.
+        """
         rank = len(s)
         core = eta * self.tangent  # a new tensor
         core[:rank, :rank] += (1 - eta) * torch.diag(s)

@@ -1,7 +1,7 @@
 """UniConSpectral: the spectral solver as a training step without gradients."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aligners import spectral
 from aligners.aligner import GradientFreeAligner

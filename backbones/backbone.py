@@ -26,9 +26,7 @@ class Backbone(nn.Module, ABC):
     def __init__(self, batch_size: int, device: str) -> None:
         super().__init__()
         self.batch_size = batch_size
-        self.device = torch.device(
-            device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        )
+        self.device = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
         self._network: nn.Module | None = None
         self._fingerprint: str | None = None
 

@@ -40,7 +40,5 @@ class Identity(Backbone):
         vectors = [torch.as_tensor(item, dtype=torch.float32).cpu() for item in items]
         for vector in vectors:
             if vector.shape != (self.dim,):
-                raise ValueError(
-                    f"expected feature vectors of shape ({self.dim},), got {tuple(vector.shape)}"
-                )
+                raise ValueError(f"expected feature vectors of shape ({self.dim},), got {tuple(vector.shape)}")
         return torch.stack(vectors)

@@ -86,9 +86,7 @@ class OpenClip(Backbone):
         name = f"{self.model}/{self.pretrained}"
         hub = self._tag().get("hf_hub")
         if not hub:
-            raise UserError(
-                f"no weights for '{name}' on the hub: set the backbone's 'weights' to a local path"
-            )
+            raise UserError(f"no weights for '{name}' on the hub: set the backbone's 'weights' to a local path")
         repo, _, file = hub.rpartition("/")
         files = (str(Path(file).with_suffix(".safetensors")), file) if file else FILES
         with suppress(UserError):
@@ -132,9 +130,7 @@ class OpenClip(Backbone):
                     force_preprocess_cfg=self._preprocessing(),
                 )
             except (UnpicklingError, RuntimeError) as error:
-                raise UserError(
-                    f"backbone weights: {self._file()} is no open_clip checkpoint of {name}"
-                ) from error
+                raise UserError(f"backbone weights: {self._file()} is no open_clip checkpoint of {name}") from error
             if self.modality == "text":
                 self.tokenize = open_clip.get_tokenizer(name)
                 del model.visual

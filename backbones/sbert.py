@@ -30,9 +30,7 @@ class SentenceTransformerText(Backbone):
 
     modality = "text"
 
-    def __init__(
-        self, pretrained: str, weights: str | None, download: bool, batch_size: int, device: str
-    ) -> None:
+    def __init__(self, pretrained: str, weights: str | None, download: bool, batch_size: int, device: str) -> None:
         super().__init__(batch_size, device)
         self.pretrained, self.weights, self.download = pretrained, weights, download
 
@@ -43,9 +41,7 @@ class SentenceTransformerText(Backbone):
             needs = ("modules.json", "model.safetensors")
             folder = hub_folder(self.pretrained, self.pretrained, needs, PATTERNS, self.download)
         if not (folder / "modules.json").exists() or not any(folder.glob("*.safetensors")):
-            raise UserError(
-                f"backbone weights: {folder} is no sentence-transformers model with safetensors weights"
-            )
+            raise UserError(f"backbone weights: {folder} is no sentence-transformers model with safetensors weights")
         return folder
 
     @property

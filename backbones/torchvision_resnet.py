@@ -47,9 +47,7 @@ class TorchvisionResNet(Backbone):
 
         known = get_model_weights(self.arch).__members__
         if self.pretrained not in known:
-            raise UserError(
-                f"unknown {self.arch} weights '{self.pretrained}': {nearest(self.pretrained, known)}"
-            )
+            raise UserError(f"unknown {self.arch} weights '{self.pretrained}': {nearest(self.pretrained, known)}")
         return known[self.pretrained]
 
     def _file(self) -> Path:

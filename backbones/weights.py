@@ -60,9 +60,7 @@ def hub_folder(name: str, repo: str, needs: Sequence[str], patterns: Sequence[st
     """
     from huggingface_hub import snapshot_download, try_to_load_from_cache
 
-    cached = [
-        file for file in (try_to_load_from_cache(repo, need) for need in needs) if isinstance(file, str)
-    ]
+    cached = [file for file in (try_to_load_from_cache(repo, need) for need in needs) if isinstance(file, str)]
     if len(cached) == len(needs):
         return Path(cached[0]).parent
     failure: Exception | None = None
@@ -108,8 +106,6 @@ def state_dict(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         tensors: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
-        raise UserError(
-            f"backbone weights: {path} is not a file of tensors ({type(error).__name__})"
-        ) from error
+        raise UserError(f"backbone weights: {path} is not a file of tensors ({type(error).__name__})") from error
     inner: dict[str, Tensor] = tensors.get("state_dict", tensors)
     return inner

@@ -9,10 +9,11 @@ from torch.utils.data import DataLoader, Sampler
 
 from datamodules.pairs import Members, PairBatch, Pairs
 from distributed import rank_and_world
+from errors import UserError
 
 
 class GroupBatches(Sampler[Tensor]):
-    """Batches of whole groups, each x exactly once an epoch over all processes, in an order of the epoch's own.
+    """Batches of whole groups, each x exactly once an epoch over all processes, in the epoch's own order.
 
     A batch is cut from the shuffled groups of the whole split, and its groups are dealt to the processes: the
     joined batch is the same for any number of processes, and every process has the same number of batches.
@@ -67,8 +68,16 @@ class ShareInOrder(Sampler[Tensor]):
 class PairsDataModule(lightning.LightningDataModule):
     """Yields PairBatches of the training split, and the whole val and test splits for evaluation.
 
-    A dataset sets ``splits`` (train, and where it has them val and test) in ``setup`` and names its modalities;
-    ``protocol`` says what a retrieval number on it means, and goes into ``metrics.json``.
+    A dataset sets ``splits`` (train, and where it has them val and test) in ``setup`` and names its two
+    modalities; ``protocol`` says what a retrieval number on it means, and goes into ``metrics.json``.
+
+    Args:
+        batch_size: x items in a training batch, over all processes.
+        eval_batch_size: x items encoded at once for evaluation.
+        seed: of the order of the batches, in [0, 2^32).
+
+    Raises:
+        UserError: a size below 1, or a seed out of its range.
     """
 
     x_name = "x"
@@ -77,6 +86,11 @@ class PairsDataModule(lightning.LightningDataModule):
 
     def __init__(self, batch_size: int, eval_batch_size: int, seed: int):
         super().__init__()
+        for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+            if not (isinstance(size, int) and size >= 1):
+                raise UserError(f"datamodule.{name} must be a whole number of at least 1, got {size}")
+        if not (isinstance(seed, int) and 0 <= seed < 2**32):
+            raise UserError(f"seed must be a whole number from 0 to {2**32 - 1}, got {seed}")
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.seed = seed

@@ -17,7 +17,7 @@ DATA = Path(__file__).parent / "clipart_data"
 
 
 class ClipartDataModule(PairsDataModule):
-    """About 1,500 public-domain images with one to three captions each; ``clipart_data/DATA_CARD.md`` describes them.
+    """1,500 public-domain images with one to three captions each: see ``clipart_data/DATA_CARD.md``.
 
     Images that share a title (digits and punctuation aside) are one group: all positives of each other's
     captions. Other equal captions are not positives of each other. The label is the category.
@@ -62,10 +62,11 @@ class ClipartDataModule(PairsDataModule):
 
     @property
     def protocol(self) -> dict[str, str | int | float]:
-        return {"dataset": "clipart (bundled)"} | {
-            f"{backbone.modality}_backbone": f"{type(backbone).__name__} {backbone.fingerprint[:12]}"
-            for backbone in self.backbones
-        }
+        protocol: dict[str, str | int | float] = {"dataset": "clipart (bundled)"}
+        for backbone in self.backbones:
+            name = f"{type(backbone).__name__} {backbone.fingerprint[:12]}"
+            protocol[f"{backbone.modality}_backbone"] = name
+        return protocol
 
     def prepare_data(self) -> None:
         self.setup()
@@ -73,11 +74,11 @@ class ClipartDataModule(PairsDataModule):
     def setup(self, stage: str | None = None) -> None:
         if self.splits:
             return
-        for split, items in self.items.items():
-            extracted = extract_pairs(items, *self.backbones, self.cache)
-            self.splits[split] = extracted.pairs
-            self.items[split] = extracted.items
-            self.feature_seconds += extracted.seconds
+        image, text = self.backbones
+        extracted = {split: extract_pairs(items, image, text, self.cache) for split, items in self.items.items()}
+        self.splits = {split: each.pairs for split, each in extracted.items()}
+        self.items = {split: each.items for split, each in extracted.items()}
+        self.feature_seconds = sum(each.seconds for each in extracted.values())
 
     def describe_x(self, split: str, index: int) -> Image.Image | str:
         with Image.open(self.items[split].images[index]) as image:

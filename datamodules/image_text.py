@@ -31,7 +31,7 @@ class ImageText:
     @cached_property
     def x_of_y(self) -> Tensor:
         """(number of captions,) the image of each caption."""
-        counts = torch.tensor([len(captions) for captions in self.captions])
+        counts = torch.tensor([len(captions) for captions in self.captions], dtype=torch.int64)
         return torch.repeat_interleave(torch.arange(len(self.images)), counts)
 
     def take(self, index: Tensor) -> "ImageText":
@@ -64,6 +64,4 @@ def extract_pairs(items: ImageText, image: Backbone, text: Backbone, cache: Feat
     x = cache.features(ImageFiles(items.images, f"{items.name} images"), image)
     kept = items.take(x.kept)
     y = cache.features(Texts(kept.flat_captions, f"{items.name} captions"), text)
-    return ExtractedPairs(
-        Pairs(x, y, kept.x_of_y, kept.group, kept.label), kept, x.seconds + y.seconds
-    )
+    return ExtractedPairs(Pairs(x, y, kept.x_of_y, kept.group, kept.label), kept, x.seconds + y.seconds)

@@ -119,7 +119,10 @@ class Pairs:
 
 
 def subset(pairs: Pairs, x_index: Tensor) -> Pairs:
-    """The x rows ``x_index`` (k,) and all y that belong to them, rows read when they are asked for."""
+    """The x rows ``x_index`` (k,), each once, and all y that belong to them in their own order.
+
+    Rows are read when they are asked for.
+    """
     new_row = torch.full((pairs.n_x,), -1)
     new_row[x_index] = torch.arange(len(x_index))
     owner = new_row[pairs.x_of_y]

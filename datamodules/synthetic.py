@@ -1,5 +1,7 @@
 """Latent-factor models of two modalities (UniCon, Sui, Wang, Do, ICLR 2026, section 4.1)."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -8,17 +10,21 @@ from datamodules.features import SPLITS
 from datamodules.pairs import Pairs, subset
 from errors import UserError, nearest
 
-NONLINEARITIES = {"none": lambda values: values, "tanh": torch.tanh}
+NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda values: values, "tanh": torch.tanh}
 
 
 class SyntheticDataModule(PairsDataModule):
     r"""One-to-one pairs of a common latent factor.
 
-    .. math:: z = c_k + \sigma_z \epsilon, \quad x = h(U_x z) + \sigma \epsilon_x, \quad y = h(U_y z) + \sigma \epsilon_y
+    .. math:: z = c_k + \sigma_z \epsilon, \quad x = h(U_x z) + \sigma \epsilon_x,
+              \quad y = h(U_y z) + \sigma \epsilon_y
 
     with centres c_k of length ``centre_scale`` in R^latent_dim, one drawn for each item and kept as its label,
     U with orthonormal columns, and h the identity (linear model) or tanh (nonlinear). All is drawn with
     ``data_seed``; the first items are train, then val, then test.
+
+    Raises:
+        UserError: a size out of its range, or an unknown nonlinearity.
     """
 
     def __init__(
@@ -46,10 +52,11 @@ class SyntheticDataModule(PairsDataModule):
             )
         if latent_dim > min(d_x, d_y):
             raise UserError(f"datamodule.latent_dim must be at most d_x and d_y, got {latent_dim} > {min(d_x, d_y)}")
-        for name, n in (("n_train", n_train), ("n_val", n_val), ("n_test", n_test)):
+        sizes = {"n_train": n_train, "n_val": n_val, "n_test": n_test}
+        for name, n in (sizes | {"latent_dim": latent_dim, "n_centres": n_centres}).items():
             if n < 1:
                 raise UserError(f"datamodule.{name} must be at least 1, got {n}")
-        self.sizes = (n_train, n_val, n_test)
+        self.sizes = list(sizes.values())
         self.latent_dim = latent_dim
         self.n_centres = n_centres
         self.centre_scale = centre_scale
@@ -86,5 +93,5 @@ class SyntheticDataModule(PairsDataModule):
 
         index = torch.arange(n)
         whole = Pairs(modality(self.d_x), modality(self.d_y), index, index, label)
-        for name, rows in zip(SPLITS, index.split(list(self.sizes)), strict=True):
+        for name, rows in zip(SPLITS, torch.split(index, self.sizes), strict=True):
             self.splits[name] = subset(whole, rows)

@@ -1,7 +1,5 @@
 """Tables of a run and of a sweep, on the screen and in files."""
 
-import json
-import logging
 import math
 import statistics
 from pathlib import Path
@@ -9,13 +7,17 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
-from rich.console import Console
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+from matplotlib.figure import Figure
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console, Group
 from rich.table import Table
 
-logger = logging.getLogger(__name__)
+from run_directory import keep_former, to_json
 
 Metrics = dict[str, Any]
+COLUMNS = ("direction", "R@1", "R@5", "R@10", "median rank", "MRR")
 
 
 def directions(metrics: Metrics) -> list[str]:
@@ -23,22 +25,31 @@ def directions(metrics: Metrics) -> list[str]:
     return [key.split("/")[1] for key in metrics if key.startswith("test/") and key.endswith("/R@1")]
 
 
-def run_table(metrics: Metrics, title: str) -> Table:
-    """A row for each direction of one run."""
-    table = Table(title=title, title_justify="left")
-    for column in ("direction", "R@1", "R@5", "R@10", "median rank", "MRR"):
-        table.add_column(column, justify="left" if column == "direction" else "right")
-    for way in directions(metrics):
-        keys = ("R@1", "R@5", "R@10", "median_rank", "mrr")
-        values = [f"{metrics[f'test/{way}/{key}']:.1f}" for key in keys]
-        table.add_row(way.replace("_", " "), *values)
+def retrieval_rows(metrics: Metrics) -> list[list[Any]]:
+    """The values of ``COLUMNS`` for each direction."""
+    keys = ("R@1", "R@5", "R@10", "median_rank", "mrr")
+    return [[way.replace("_", " "), *(metrics[f"test/{way}/{key}"] for key in keys)] for way in directions(metrics)]
+
+
+def result_line(metrics: Metrics) -> str:
+    """The result of a run in a line."""
     facts = [f"mean recall {metrics['test/mean_recall']:.2f}"]
     if "test/linear_probe/accuracy" in metrics:
         facts.append(f"linear probe {metrics['test/linear_probe/accuracy']:.1f} %")
-    facts.append(f"fit {metrics['time/fit_seconds']:.1f} s in {metrics['fit/passes']} passes")
+    passes = metrics["fit/passes"]
+    facts.append(f"fit {metrics['time/fit_seconds']:.1f} s in {passes} {'pass' if passes == 1 else 'passes'}")
     facts.append(f"features {metrics['time/feature_seconds']:.1f} s")
-    table.caption = ", ".join(facts) + "; rates in percent"
-    return table
+    return ", ".join(facts) + "; rates in percent"
+
+
+def run_table(metrics: Metrics, title: str) -> Group:
+    """A row for each direction of one run, and the line of its result."""
+    table = Table(title=title, title_justify="left")
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column == "direction" else "right")
+    for way, *values in retrieval_rows(metrics):
+        table.add_row(way, *(f"{value:.1f}" for value in values))
+    return Group(table, result_line(metrics))
 
 
 def sweep_table(runs: list[dict[str, Any]]) -> Table:
@@ -80,6 +91,42 @@ def _interval(values: list[float]) -> str:
     return f" ± {half:.2f}"
 
 
+def log_config(loggers: list[Logger], config: DictConfig) -> None:
+    """The complete, resolved config, to every logger that keeps more than a table of numbers."""
+    for each in loggers:
+        if not isinstance(each, CSVLogger):
+            each.log_hyperparams(_plain(config))
+
+
+def log_result(
+    loggers: list[Logger], config: DictConfig, metrics: Metrics, figures: dict[str, Figure], step: int
+) -> None:
+    """The figures and the final metrics, to the loggers that show such."""
+    for each in loggers:
+        if isinstance(each, WandbLogger):
+            for name, figure in figures.items():
+                each.log_image(f"figures/{name}", [figure], step)
+            each.log_table("test/retrieval", list(COLUMNS), retrieval_rows(metrics), step=step)
+            each.experiment.summary.update(metrics)
+        elif isinstance(each, TensorBoardLogger):
+            for name, figure in figures.items():
+                each.experiment.add_figure(f"figures/{name}", figure, step, close=False)
+            each.log_hyperparams(_plain(config), {"hparams/mean_recall": metrics["test/mean_recall"]}, step)
+
+
+def finish(loggers: list[Logger], failed: bool) -> None:
+    """End the loggers: the next run of a sweep begins its own."""
+    for each in loggers:
+        each.finalize("failed" if failed else "success")
+        if isinstance(each, WandbLogger) and rank_zero_only.rank == 0 and each._experiment is not None:
+            each.experiment.finish(exit_code=int(failed))
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    return values  # type: ignore[no-any-return]
+
+
 class SweepTable(Callback):
     """Prints the table of a sweep when it ends, and writes its runs to ``sweep.json`` in the sweep's folder."""
 
@@ -96,7 +143,10 @@ class SweepTable(Callback):
             return
         folder = Path(config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "sweep.json").write_text(json.dumps(self.runs, indent=2) + "\n", encoding="utf-8")
+        file = folder / "sweep.json"
+        if file.exists():
+            keep_former(file)
+        file.write_text(to_json(self.runs), encoding="utf-8")
         console = Console()
         console.print(sweep_table(self.runs))
-        console.print(f"runs: {folder / 'sweep.json'}", soft_wrap=True)
+        console.print(f"runs: {file}", soft_wrap=True)

@@ -17,8 +17,7 @@ def make(name: str, **changed: Any) -> Aligner:
     try:
         return instantiate(OmegaConf.merge(config, changed), _recursive_=False)
     except InstantiationException as error:
-        assert error.__cause__ is not None
-        raise error.__cause__ from None
+        raise (error.__cause__ or error) from None
 
 
 def pytest_generate_tests(metafunc: Any) -> None:

@@ -35,9 +35,7 @@ def autograd_weights(objective: Objective, similarity: Tensor, positives: Tensor
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: type(o).__name__)
-@given(
-    n_groups=st.integers(1, 6), more_x=st.integers(0, 5), more_y=st.integers(0, 9), seed=st.integers(0, 2**31)
-)
+@given(n_groups=st.integers(1, 6), more_x=st.integers(0, 5), more_y=st.integers(0, 9), seed=st.integers(0, 2**31))
 @settings(max_examples=30, deadline=None)
 def test_weights_are_minus_the_gradient(
     objective: Objective, n_groups: int, more_x: int, more_y: int, seed: int

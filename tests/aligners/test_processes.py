@@ -50,9 +50,7 @@ def encoded(cls: type[Aligner], run_dir: Path) -> tuple[torch.Tensor, torch.Tens
 
 
 @pytest.mark.parametrize(("name", "cls"), [("unicon", UniConSpectral), ("sgd_clip", SGDCLIP)])
-def test_two_processes_give_the_solution_of_one(
-    features: Path, tmp_path: Path, name: str, cls: type[Aligner]
-) -> None:
+def test_two_processes_give_the_solution_of_one(features: Path, tmp_path: Path, name: str, cls: type[Aligner]) -> None:
     overrides = [f"aligner={name}", "aligner.rank=8"]
     if name == "sgd_clip":
         overrides.append("trainer.max_epochs=3")

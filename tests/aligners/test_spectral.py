@@ -67,7 +67,7 @@ def test_whitening_of_constant_or_dependent_features() -> None:
     x = normal(4, 9)  # fewer rows than dimensions, and a constant column
     x[:, 0] = 5
     covariance = torch.cov(x.T, correction=0)
-    with pytest.raises(UserError, match="take a larger aligner.lam"):
+    with pytest.raises(UserError, match="take a larger"):
         spectral.whitening(covariance, 1.0, 0.0)
     assert torch.isfinite(spectral.whitening(covariance, 1.0, 0.1)).all()
 
@@ -86,7 +86,7 @@ def test_truncated_svd_is_torchs(shape: tuple[int, int]) -> None:
 
 def test_truncated_svd_says_which_rank_there_is() -> None:
     matrix = normal(8, 2) @ normal(2, 6, seed=1)
-    with pytest.raises(UserError, match="rank 3 is above what the data allows.*aligner.rank=2 or less"):
+    with pytest.raises(UserError, match=r"rank 3 is above what the data allows.*aligner.rank=2 or less"):
         spectral.truncated_svd(matrix, 3)
 
 
@@ -123,9 +123,7 @@ def test_contrast_by_blocks_is_the_whole_objective(objective: CLIP, block_size: 
     positives = x_group[:, None] == y_group
     similarity = normalize(x) @ normalize(y).T
     S = objective.weights(similarity, positives)
-    sweeps = [
-        spectral.Contrast(objective, x_group, y_group, block_size, share, shares) for share in range(shares)
-    ]
+    sweeps = [spectral.Contrast(objective, x_group, y_group, block_size, share, shares) for share in range(shares)]
     value = sum(sweep.value(x, y) for sweep in sweeps)
     torch.testing.assert_close(value, objective(similarity, positives))
     pulls = [sweep.pull(x, y, A, B) for sweep in sweeps]

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor
@@ -29,7 +31,7 @@ def test_objective_does_not_rise_at_any_temperature(
     aligner = fitted(pairs, tau=tau, feature_map=feature_map, objective=objective, eta=eta, passes=8)
     values = [record["objective"] for record in aligner.history]
     assert len(values) > 1
-    assert all(later <= earlier for earlier, later in zip(values, values[1:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(values))
     assert values[-1] < values[0]
 
 
@@ -47,7 +49,7 @@ def test_it_stops_by_itself(pairs: Pairs) -> None:
 def test_undamped_without_safeguard_is_the_paper_and_rises_at_small_tau(pairs: Pairs) -> None:
     aligner = fitted(pairs, tau=0.02, eta=1.0, safeguard=False, whiten=False, passes=4)
     values = [record["objective"] for record in aligner.history]
-    assert any(later > earlier for earlier, later in zip(values, values[1:], strict=False))
+    assert any(later > earlier for earlier, later in pairwise(values))
 
 
 @pytest.mark.parametrize("lam", [0.01, 0.3, 1.0])
@@ -105,7 +107,7 @@ def test_bad_arguments_get_one_line(changed: dict[str, object], message: str) ->
 
 
 def test_rank_above_the_data_says_what_it_allows(pairs: Pairs) -> None:
-    with pytest.raises(UserError, match="rank 18 is above what the data allows.*aligner.rank=17 or less"):
+    with pytest.raises(UserError, match=r"rank 18 is above what the data allows.*aligner.rank=17 or less"):
         fitted(pairs, rank=18)
 
 

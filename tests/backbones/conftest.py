@@ -73,9 +73,7 @@ def sbert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Path(bert, "vocab.txt").write_text("\n".join(VOCABULARY))
     BertTokenizer(str(Path(bert, "vocab.txt"))).save_pretrained(bert)
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    BertModel(BertConfig(vocab_size=len(VOCABULARY), max_position_embeddings=32, **shape)).save_pretrained(
-        bert
-    )
+    BertModel(BertConfig(vocab_size=len(VOCABULARY), max_position_embeddings=32, **shape)).save_pretrained(bert)
     folder = tmp_path_factory.mktemp("sbert")
     with hub_access(False):
         SentenceTransformer(modules=[Transformer(bert), Pooling(16)], device="cpu").save(str(folder))

@@ -123,9 +123,7 @@ for name in {names}:
 heavy = ["sentence_transformers", "transformers", "open_clip", "torchvision", "efficientnet_lite_pytorch"]
 print([library for library in heavy if library in sys.modules])
 """
-    run = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     expected = [f"{build(name).fingerprint} {DIMS[name]}" for name in names]
     assert run.stdout.splitlines() == [*expected, "[]"]
 

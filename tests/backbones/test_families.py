@@ -70,9 +70,7 @@ def test_sentence_transformer_equals_the_library(build: MAKE, sbert_folder: Path
 
 
 @pytest.mark.parametrize("part", ["weight", "tokenizer.json", "1_Pooling/config.json"])
-def test_sentence_transformer_fingerprint_sees(
-    build: MAKE, sbert_folder: Path, tmp_path: Path, part: str
-) -> None:
+def test_sentence_transformer_fingerprint_sees(build: MAKE, sbert_folder: Path, tmp_path: Path, part: str) -> None:
     folder = shutil.copytree(sbert_folder, tmp_path / "model")
     before = build("sbert", weights=str(folder)).fingerprint
     assert before == build("sbert").fingerprint
@@ -155,9 +153,7 @@ def test_open_clip_fingerprint_sees_weights_architecture_and_tag(
     nudge(folder / "tiny_clip.safetensors", "visual.proj")
     weight = build("open_clip_image", **at).fingerprint
     assert len({before, gelu, weight}) == 3
-    plain, quick = (
-        make("open_clip_image", weights=at["weights"], pretrained=tag) for tag in ("laion2b_e16", "openai")
-    )
+    plain, quick = (make("open_clip_image", weights=at["weights"], pretrained=tag) for tag in ("laion2b_e16", "openai"))
     assert plain.fingerprint != quick.fingerprint
 
 
