@@ -59,7 +59,7 @@ def explain(error: BaseException, overrides: list[str]) -> str:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return f"unknown {group} '{name}': {nearest(name, error.options)}"
     if isinstance(error, OverrideParseException):
-        return f"cannot read '{error.override}': write key=value, and in quotes a value with signs of its own"
+        return f"cannot read '{error.override}': write key=value, with quotes around a value that holds ',' or '='"
     text = _one_line(error)
     key = re.search(r"Could not override '([^']+)'", text)
     if key and key[1] not in (known := _known_keys(overrides)):
@@ -151,14 +151,16 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is Literal:
         return value in get_args(hint)
     kind = origin or (NoneType if hint is None else hint)
-    if not isinstance(kind, type):
+    if kind is Any or not isinstance(kind, type):
         return True
     if kind in (int, float):
         return isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
     if kind in (bool, str, NoneType):
         return isinstance(value, kind)
-    if isinstance(value, dict | list):
-        return not issubclass(kind, dict | list) or isinstance(value, kind)
+    if isinstance(value, dict):  # of any other class it is the config
+        return kind is not list
+    if isinstance(value, list):
+        return isinstance(value, kind) or issubclass(kind, tuple | set)
     return isinstance(value, kind) or (isinstance(value, str) and issubclass(Path, kind))
 
 
@@ -184,7 +186,7 @@ def _groups() -> list[str]:
 
 def _leaves(config: DictConfig, prefix: str = "") -> Iterator[str]:
     for key in config:
-        name = f"{prefix}{key}"
+        name = f"{prefix}{key!s}"
         yield name
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():

@@ -18,12 +18,11 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
-from rich.console import Console
 
 from config_errors import check, refuse_additions, user_line
 from errors import UserError
 from evaluation.pictures import draw
-from evaluation.report import finish, log_config, log_result, result_line, run_table
+from evaluation.report import finish, log_config, log_result, result_line, run_table, screen
 from run_directory import RunDirectory, journal
 
 failures: list[tuple[int, str]] = []
@@ -44,7 +43,7 @@ def run(config: DictConfig) -> dict[str, Any]:
         torch.set_num_threads(config.threads)
     aligner = instantiate(config.aligner, _recursive_=False)
     datamodule = instantiate(config.datamodule)
-    if rank_zero_only.rank > 0:
+    if rank_zero_only.rank > 0:  # type: ignore[attr-defined]
         return _fit(config, aligner, datamodule, None)
     with RunDirectory(config.run_dir, config) as directory:
         # mistakes in the data show before processes are started and anything is computed
@@ -76,7 +75,7 @@ def _fit(config: DictConfig, aligner: Any, datamodule: Any, directory: RunDirect
             directory.write(metrics, figures)
             log_result(loggers, config, metrics, figures, trainer.global_step)
             journal.info("%s on %s: %s", config.aligner_name, config.name, result_line(metrics))
-            console = Console()
+            console = screen()
             console.print(run_table(metrics, f"{config.aligner_name} on {config.name}, test split"))
             console.print(f"run directory: {config.run_dir}", soft_wrap=True)
         failed = False
@@ -141,9 +140,8 @@ def cli() -> None:
     failures.clear()
     directories.clear()
     console = logging.StreamHandler()
-    console.setFormatter(logging.Formatter("%(message)s"))
     # in train.log alone: warnings of libraries, and what the screen shows in another form
-    console.addFilter(lambda record: record.name not in ("py.warnings", journal.name))
+    console.addFilter(lambda record: record.name not in ("py.warnings", "hydra.utils", journal.name))
     logging.getLogger().addHandler(console)
     logging.getLogger().setLevel(logging.INFO)
     logging.captureWarnings(True)
@@ -153,11 +151,16 @@ def cli() -> None:
     except KeyboardInterrupt:
         print("interrupted: what was written before is kept", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe is gone, as `head` is after its lines
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except Exception as error:
         line = user_line(error, overrides())
         if line is None:
             raise
         failures.append((2, line))
+    finally:
+        logging.getLogger().removeHandler(console)
     for _, line in failures:
         print(f"error: {line}", file=sys.stderr)
     if failures:

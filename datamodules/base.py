@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
@@ -38,7 +39,9 @@ class GroupBatches(Sampler[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:
         rank, world = rank_and_world()
-        generator = torch.Generator().manual_seed((self.seed << 32) + self.epoch)
+        # torch's generator on the CPU takes 32 bits of its seed: they have to depend on both
+        mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1)
+        generator = torch.Generator().manual_seed(int(mixed[0]))
         shuffled = torch.randperm(self.n_groups, generator=generator)
         for groups in shuffled.tensor_split(self.n_batches):
             yield self.members.of(groups[rank::world])

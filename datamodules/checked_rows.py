@@ -25,13 +25,13 @@ def check_shape(name: str, rows: Tensor) -> None:
 
 
 def check_rows(name: str, rows: Tensor) -> None:
-    """One pass over ``rows`` (n, d), block by block.
+    """One pass over ``rows`` (n, d), block by block, as the float32 that batches are.
 
     Raises:
         UserError: rows that hold NaN or infinity, or nothing but zeros, naming the first of them.
     """
     n, d = rows.shape
-    largest = torch.empty(n, dtype=rows.dtype)  # NaN where a row has one
+    largest = torch.empty(n, dtype=torch.float32)  # as batches are; NaN where a row has one
     with progress_bar(f"checking {name}", n, 0, visible=n * d * rows.element_size() > LONG) as advance:
         for start in range(0, n, max(1, VALUES_AT_ONCE // d)):
             block = rows[start : start + max(1, VALUES_AT_ONCE // d)]

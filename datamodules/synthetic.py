@@ -56,6 +56,9 @@ class SyntheticDataModule(PairsDataModule):
         for name, n in (sizes | {"latent_dim": latent_dim, "n_centres": n_centres}).items():
             if n < 1:
                 raise UserError(f"datamodule.{name} must be at least 1, got {n}")
+        for name, scale in (("centre_scale", centre_scale), ("latent_std", latent_std), ("noise", noise)):
+            if not scale >= 0:
+                raise UserError(f"datamodule.{name} must be at least 0, got {scale}")
         self.sizes = list(sizes.values())
         self.latent_dim = latent_dim
         self.n_centres = n_centres

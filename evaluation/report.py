@@ -8,7 +8,6 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console, Group
@@ -18,6 +17,8 @@ from run_directory import keep_former, to_json
 
 Metrics = dict[str, Any]
 COLUMNS = ("direction", "R@1", "R@5", "R@10", "median rank", "MRR")
+NAMED = ("aligner", "datamodule", "seed", "run_dir")
+"""Overrides that a row of a sweep's table need not name."""
 
 
 def directions(metrics: Metrics) -> list[str]:
@@ -42,6 +43,12 @@ def result_line(metrics: Metrics) -> str:
     return ", ".join(facts) + "; rates in percent"
 
 
+def screen() -> Console:
+    """The screen; a file or a pipe is wide enough for every table."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
+
+
 def run_table(metrics: Metrics, title: str) -> Group:
     """A row for each direction of one run, and the line of its result."""
     table = Table(title=title, title_justify="left")
@@ -53,10 +60,12 @@ def run_table(metrics: Metrics, title: str) -> Group:
 
 
 def sweep_table(runs: list[dict[str, Any]]) -> Table:
-    """A row for each experiment and aligner, best mean recall first: means over seeds, with 95 % intervals."""
+    """A row for each experiment and setting, best mean recall first: means over seeds, with 95 % intervals."""
+    common = set.intersection(*(set(run["overrides"]) for run in runs))
     rows: dict[tuple[str, str], list[Metrics]] = {}
     for run in runs:
-        rows.setdefault((run["name"], run["aligner"]), []).append(run["metrics"])
+        own = [each for each in run["overrides"] if each not in common and each.split("=")[0] not in NAMED]
+        rows.setdefault((run["name"], " ".join([run["aligner"], *own])), []).append(run["metrics"])
     ways = directions(runs[0]["metrics"])
     experiments = {name for name, _ in rows}
     table = Table(title="test split, rates in percent", title_justify="left")
@@ -64,7 +73,8 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
         *(["experiment"] if len(experiments) > 1 else []), "aligner", "mean recall",
         *(f"{way.replace('_', ' ')} R@{k}" for way in ways for k in (1, 5, 10)), "fit s", "runs",
     ):  # fmt: skip
-        table.add_column(column, justify="left" if column in ("experiment", "aligner") else "right")
+        named = column in ("experiment", "aligner")
+        table.add_column(column, justify="left" if named else "right", no_wrap=named, overflow="fold")
 
     def mean(metrics: list[Metrics], key: str) -> float:
         return statistics.fmean(m.get(key, math.nan) for m in metrics)
@@ -118,8 +128,8 @@ def finish(loggers: list[Logger], failed: bool) -> None:
     """End the loggers: the next run of a sweep begins its own."""
     for each in loggers:
         each.finalize("failed" if failed else "success")
-        if isinstance(each, WandbLogger) and rank_zero_only.rank == 0 and each._experiment is not None:
-            each.experiment.finish(exit_code=int(failed))
+        if isinstance(each, WandbLogger) and each._experiment is not None:  # begun, in the first process
+            each._experiment.finish(exit_code=int(failed))
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
@@ -136,7 +146,7 @@ class SweepTable(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         result = job_return._return_value
         if isinstance(result, dict) and "metrics" in result:
-            self.runs.append(result)
+            self.runs.append(result | {"overrides": list(config.hydra.overrides.task)})
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if not self.runs:
@@ -147,6 +157,6 @@ class SweepTable(Callback):
         if file.exists():
             keep_former(file)
         file.write_text(to_json(self.runs), encoding="utf-8")
-        console = Console()
+        console = screen()
         console.print(sweep_table(self.runs))
         console.print(f"runs: {file}", soft_wrap=True)

@@ -86,9 +86,7 @@ def test_every_category_serves_as_a_class(rows: list[Row]) -> None:
     sizes = Counter(row["category"] for row in rows)
     assert min(sizes.values()) >= 20
     assert max(sizes.values()) <= 250
-    assert {(r["category"], r["split"]) for r in rows} == {
-        (c, s) for c in sizes for s in ("train", "val", "test")
-    }
+    assert {(r["category"], r["split"]) for r in rows} == {(c, s) for c in sizes for s in ("train", "val", "test")}
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,7 @@ from errors import UserError
 
 # Children are forked from a server that has imported once what takes long.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(
-    ["torch", "safetensors.torch", "rich.progress", "PIL.Image", "hypothesis", "pytest"]
-)
+PROCESSES.set_forkserver_preload(["torch", "safetensors.torch", "rich.progress", "PIL.Image", "hypothesis", "pytest"])
 
 
 class Fake:
@@ -185,9 +183,7 @@ def test_the_key_changes_with_all_that_matters(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("change", ["data", "order", "backbone", "precision", "version"])
-def test_a_change_extracts_anew_and_keeps_the_old(
-    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_extracts_anew_and_keeps_the_old(change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build(tmp_path).features(texts(6), Fake())
     before = tree(tmp_path)
     source, backbone, cache = texts(6), Fake(), build(tmp_path)
@@ -277,9 +273,7 @@ def test_killed_at_random_moments_ends_with_the_same_bytes(
         log, done = tmp_path / f"log{attempt}", finished_items(folder)
         child = start(folder, log, 0.04, None)
         if attempt < 6:
-            while (
-                child.is_alive() and not log.exists()
-            ):  # count from the start of the work, not of the process
+            while child.is_alive() and not log.exists():  # count from the start of the work, not of the process
                 time.sleep(0.002)
             child.join(moments.uniform(0, 0.25))
             child.kill()
@@ -321,9 +315,7 @@ def test_two_processes_at_once(locks: bool, tmp_path: Path, uninterrupted: dict[
         assert max(Counter(lines(logs[0]) + lines(logs[1])).values()) == 1
 
 
-def test_a_waiting_process_takes_over_from_a_killed_one(
-    tmp_path: Path, uninterrupted: dict[str, bytes]
-) -> None:
+def test_a_waiting_process_takes_over_from_a_killed_one(tmp_path: Path, uninterrupted: dict[str, bytes]) -> None:
     folder, logs = tmp_path / "cache", [tmp_path / "log0", tmp_path / "log1"]
     first = start(folder, logs[0], 0.03, None)
     while not logs[0].exists():
@@ -393,9 +385,7 @@ def test_a_damaged_shard_alone_is_extracted_again(
     assert warned(caplog) == []
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "7", "{}", '{"shards": [1]}', '{"shards": 0}', "\ud800", None]
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "{}", '{"shards": [1]}', '{"shards": 0}', "\ud800", None])
 def test_a_broken_manifest_is_written_anew_without_extraction(
     text: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -430,9 +420,7 @@ def test_files_of_others_are_left_alone(tmp_path: Path, caplog: pytest.LogCaptur
 # --- what cannot be read or stored -------------------------------------------------------------------------
 
 
-def test_unreadable_items_are_named_counted_and_skipped(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_unreadable_items_are_named_counted_and_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = Holes(["a", "!b", "c", "!d", "!e", "!f", "!g", "!h", "!i", "!j", "k", "l"], "captions val")
     features = build(tmp_path, size=2, share=0.7).features(source, Fake())  # shards 2 to 4 are empty
     assert features.kept.tolist() == [0, 2, 10, 11]
@@ -453,9 +441,7 @@ def test_unreadable_items_are_named_counted_and_skipped(
 def test_too_large_a_share_is_an_error_and_keeps_the_work(tmp_path: Path) -> None:
     source = Holes(["a", "!b", "c", "d"], "captions val")
     for backbone in (Fake(), Fake()):
-        with pytest.raises(
-            UserError, match=r"^captions val: 1 of 4 items \(25\.00%\).*=0\.2: b: is broken; "
-        ) as e:
+        with pytest.raises(UserError, match=r"^captions val: 1 of 4 items \(25\.00%\).*=0\.2: b: is broken; ") as e:
             build(tmp_path, share=0.2).features(source, backbone)
         assert "\n" not in str(e.value)
     assert backbone.seen == []
@@ -589,9 +575,7 @@ def test_pickled_features_map_the_same_files(mapped: tuple[CachedFeatures, Tenso
 
 def own_memory() -> int:
     """Bytes of the process that no file backs."""
-    line = next(
-        row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("RssAnon")
-    )
+    line = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("RssAnon"))
     return int(line.split()[1]) * 1024
 
 

@@ -27,10 +27,7 @@ def giant_png(path: Path, side: int) -> Path:
 
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b""))
-        + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
     )
     return path
 
@@ -150,9 +147,7 @@ def test_a_file_that_changes_after_the_fingerprint_is_an_error(change: str, tmp_
         source[0]
 
 
-def test_exhausted_handles_are_not_blamed_on_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_exhausted_handles_are_not_blamed_on_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read_bytes(self: Path) -> bytes:
         raise OSError(24, "Too many open files")
 

@@ -16,9 +16,7 @@ FACTS = {"key": "ab", "first": 0, "unreadable": [[1, "name: ünreadable \udc80"]
 
 @pytest.mark.parametrize("shape", [(0, 5), (1, 1), (4, 3)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_round_trip_gives_the_same_bytes_each_time(
-    shape: tuple[int, int], dtype: torch.dtype, tmp_path: Path
-) -> None:
+def test_round_trip_gives_the_same_bytes_each_time(shape: tuple[int, int], dtype: torch.dtype, tmp_path: Path) -> None:
     rows = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
     files = [tmp_path / "a", tmp_path / "b"]
     for path in files:
@@ -67,9 +65,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_write_survives_the_loss_of_its_temporary_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_survives_the_loss_of_its_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fsync, calls = os.fsync, list[int]()
 
     def lose(handle: int) -> None:

@@ -15,9 +15,7 @@ from evaluation.linear_probe import knn_probe, linear_probe
 STRENGTHS = [0.01, 1.0, 100.0]
 
 
-def blobs(
-    n: int, seed: int, spread: float = 0.3, labels: tuple[int, ...] = (-4, 7, 1000)
-) -> tuple[Tensor, Tensor]:
+def blobs(n: int, seed: int, spread: float = 0.3, labels: tuple[int, ...] = (-4, 7, 1000)) -> tuple[Tensor, Tensor]:
     """Gaussian blobs on the axes, one a label, labels not contiguous."""
     g = torch.Generator().manual_seed(seed)
     which = torch.arange(n) % len(labels)
@@ -42,8 +40,7 @@ def test_the_classifier_is_scikit_learns_on_standardised_features() -> None:
     predicted = oracle.predict(scaler.transform(test))
     assert result.accuracy == pytest.approx(100 * (predicted == test_label.numpy()).mean(), abs=1e-4)
     expected = [
-        [int(((test_label.numpy() == t) & (predicted == p)).sum()) for p in (-4, 7, 1000)]
-        for t in (-4, 7, 1000)
+        [int(((test_label.numpy() == t) & (predicted == p)).sum()) for p in (-4, 7, 1000)] for t in (-4, 7, 1000)
     ]
     assert result.confusion.tolist() == expected
     assert 0 < result.accuracy < 100

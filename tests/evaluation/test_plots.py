@@ -84,9 +84,7 @@ def test_similarity_matrix(value: float) -> None:
 
 
 def test_confusion_matrix() -> None:
-    figure = confusion_matrix(
-        [[3, 1, 0], [0, 2, 0], [0, 0, 0]], ["$cat$", "日本", "a class of a very long name " * 3]
-    )
+    figure = confusion_matrix([[3, 1, 0], [0, 2, 0], [0, 0, 0]], ["$cat$", "日本", "a class of a very long name " * 3])
     texts = draw(figure)
     assert {"$cat$", "□□", "75", "25", "100", "Confusion matrix, accuracy 83.3 %"} <= set(texts)
     assert figure.axes[0].images[0].get_array().tolist() == [[75, 25, 0], [0, 100, 0], [0, 0, 0]]
@@ -100,9 +98,7 @@ def test_retrieval_sheet_marks_right_captions_by_sign_and_colour() -> None:
     images = [Image.new(mode, (400, 30 + 90 * i)) for i, mode in enumerate(modes)] + [None] * 9
     captions = [[HARD[(i + j) % len(HARD)] for j in range(3)] for i in range(16)]
     right = [[j == i % 4 for j in range(3)] for i in range(16)]
-    figure = retrieval_sheet(
-        images, captions, right, [f"item {i}" for i in range(16)], "Three best $ captions"
-    )
+    figure = retrieval_sheet(images, captions, right, [f"item {i}" for i in range(16)], "Three best $ captions")
     texts = draw(figure)
     assert texts.count("✓") == sum(map(sum, right))
     assert texts.count("✗") == 48 - sum(map(sum, right))

@@ -64,12 +64,8 @@ def random_problem(n: int = 300, captions: int = 5, r: int = 24, seed: int = 0) 
 @pytest.mark.parametrize("block_size", [1, 7, 39, 40, 64, 200, 10_000])
 def test_ranks_do_not_depend_on_the_block_size(block_size: int) -> None:
     x, y, x_group, y_group = random_problem(n=40)
-    assert torch.equal(
-        ranks(x, y, x_group, y_group, block_size), ranks(x, y, x_group, y_group, block_size=33)
-    )
-    assert torch.equal(
-        ranks(y, x, y_group, x_group, block_size), ranks(y, x, y_group, x_group, block_size=33)
-    )
+    assert torch.equal(ranks(x, y, x_group, y_group, block_size), ranks(x, y, x_group, y_group, block_size=33))
+    assert torch.equal(ranks(y, x, y_group, x_group, block_size), ranks(y, x, y_group, x_group, block_size=33))
 
 
 def test_ranks_do_not_depend_on_the_order_of_the_items() -> None:
@@ -182,9 +178,7 @@ def test_any_of_several_positives_counts_and_positives_do_not_push_each_other() 
 def test_metrics_agree_with_torchmetrics_where_it_is_right() -> None:
     # torchmetrics drops positives of score <= 0, so its scores are shifted; no ties in random data.
     x, y, x_group, y_group = random_problem(n=50, captions=3)
-    score = (
-        torch.nn.functional.normalize(x.double(), dim=1) @ torch.nn.functional.normalize(y.double(), dim=1).T
-    )
+    score = torch.nn.functional.normalize(x.double(), dim=1) @ torch.nn.functional.normalize(y.double(), dim=1).T
     target = x_group[:, None] == y_group[None, :]
     query = torch.arange(len(x))[:, None].expand_as(target)
     flat = (score.flatten() + 2, target.flatten(), query.flatten())
@@ -217,9 +211,7 @@ def test_every_float_dtype_is_scored_in_float64(dtype: torch.dtype) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(integer_problem(), st.integers(1, 17), st.integers(1, 20))
-def test_nearest_is_a_stable_sort(
-    problem: tuple[Tensor, Tensor, Tensor, Tensor], block_size: int, k: int
-) -> None:
+def test_nearest_is_a_stable_sort(problem: tuple[Tensor, Tensor, Tensor, Tensor], block_size: int, k: int) -> None:
     x, y = (t.double() for t in problem[:2])
     unit = [torch.nn.functional.normalize(t, dim=1) for t in (x, y)]
     cosine = (unit[0] @ unit[1].T * 2**20).round() / 2**20  # coarse enough to join whatever is equal

@@ -1,0 +1,57 @@
+"""The command line, called in this process; what it sets for the whole process is put back."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+
+import train
+
+TRAIN = Path(train.__file__)
+SMALL = (
+    "datamodule=synthetic", "datamodule.n_train=60", "datamodule.n_val=20", "datamodule.n_test=20",
+    "datamodule.batch_size=32", "aligner=cca", "aligner.rank=8",
+    "trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "evaluation.sheet_items=1",
+)  # fmt: skip
+"""The quickest run: other overrides may follow and replace these."""
+
+
+def call(*arguments: str) -> int:
+    """The exit code of ``train.py`` with exactly these arguments; an error of ours is raised."""
+    root, lightning_log = logging.getLogger(), logging.getLogger("lightning.pytorch")
+    level, lightning_level, threads = root.level, lightning_log.level, torch.get_num_threads()
+    interrupt = signal.getsignal(signal.SIGINT)
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ))
+        stack.enter_context(patch.object(sys, "argv", [str(TRAIN), *arguments]))
+        stack.callback(signal.signal, signal.SIGINT, interrupt)
+        stack.callback(torch.set_num_threads, threads)
+        stack.callback(torch.use_deterministic_algorithms, False)
+        stack.callback(lightning_log.setLevel, lightning_level)
+        stack.callback(root.setLevel, level)
+        stack.callback(logging.captureWarnings, False)
+        try:
+            train.cli()
+        except SystemExit as end:
+            return int(end.code or 0)
+    return 0
+
+
+def small(*overrides: str) -> int:
+    """The exit code of a small run."""
+    sweep, rest = [o for o in overrides if o == "-m"], [o for o in overrides if o != "-m"]
+    return call(*sweep, *SMALL, *rest)
+
+
+def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``python train.py`` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, str(TRAIN), *arguments],
+        cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
