@@ -1,5 +1,6 @@
 """Fitting an aligner on two arrays, without a config."""
 
+import logging
 from importlib import resources
 from typing import Any
 
@@ -11,6 +12,9 @@ from torch import Tensor
 from aligners.aligner import Aligner
 from datamodules.base import PairsDataModule
 from datamodules.features import pairs_of_tensors
+from datamodules.pairs import with_positives
+
+logger = logging.getLogger(__name__)
 
 
 def fit_arrays(
@@ -30,20 +34,23 @@ def fit_arrays(
         return OmegaConf.create((configs / file).read_text(encoding="utf-8"))[key]
 
     seed = default("train.yaml", "seed") if seed is None else seed
-    pairs = pairs_of_tensors(
+    whole = pairs_of_tensors(
         torch.as_tensor(x),
         torch.as_tensor(y),
         x_of_y=_optional(x_of_y),
         group=_optional(group),
     )
+    pairs = with_positives(whole)
+    if pairs.n_x < whole.n_x:
+        logger.warning("%d of %d x have no y and are left out", whole.n_x - pairs.n_x, whole.n_x)
     datamodule = PairsDataModule(
-        batch_size=batch_size or default("datamodule/features.yaml", "batch_size"),
+        batch_size=default("datamodule/features.yaml", "batch_size") if batch_size is None else batch_size,
         eval_batch_size=default("datamodule/features.yaml", "eval_batch_size"),
         seed=seed,
     )
     datamodule.splits = {"train": pairs}
     trainer = lightning.Trainer(
-        max_epochs=max_epochs or default("trainer/default.yaml", "max_epochs"),
+        max_epochs=default("trainer/default.yaml", "max_epochs") if max_epochs is None else max_epochs,
         devices=1,
         logger=False,
         enable_checkpointing=False,

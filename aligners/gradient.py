@@ -78,8 +78,8 @@ class GradientAligner(Aligner):
         y = normalize(concatenate(self.embed_y(self.prepare_y(batch.y))))
         positives = concatenate(batch.x_group)[:, None] == concatenate(batch.y_group)[None, :]
         loss = self.loss(x @ y.T, positives)
-        self.log("fit/objective", loss, on_step=False, on_epoch=True, batch_size=len(x))
-        self.log("objective", loss, prog_bar=True, logger=False)
+        self.log("fit/objective", loss, on_step=False, on_epoch=True, batch_size=len(x), rank_zero_only=True)
+        self.log("objective", loss, prog_bar=True, logger=False, rank_zero_only=True)
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

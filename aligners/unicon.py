@@ -235,5 +235,5 @@ class UniConSpectral(GradientFreeAligner):
     def _log_pass(self) -> None:
         record = {"objective": self.value, "step": self.step_length, "gap": self.factors.gap}
         self.history.append(record)
-        self.log_dict({f"fit/{key}": value for key, value in record.items()})
-        self.log("objective", self.value, prog_bar=True, logger=False)
+        self.log_dict({f"fit/{key}": value for key, value in record.items()}, rank_zero_only=True)
+        self.log("objective", self.value, prog_bar=True, logger=False, rank_zero_only=True)

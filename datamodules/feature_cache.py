@@ -46,9 +46,7 @@ class CachedFeatures(MappedRows):
 
     def __init__(self, shards: list[Shard], dim: int, dtype: torch.dtype) -> None:
         super().__init__([shard.path for shard in shards], dim, dtype)
-        self.unreadable: list[tuple[int, str]] = [
-            (i, why) for shard in shards for i, why in shard.facts["unreadable"]
-        ]
+        self.unreadable: list[tuple[int, str]] = [(i, why) for shard in shards for i, why in shard.facts["unreadable"]]
         self.extracted_items = 0
         self.seconds = 0.0
         readable = torch.ones(shards[-1].facts["stop"] if shards else 0, dtype=torch.bool)
@@ -82,9 +80,7 @@ class FeatureCache:
         self, folder: str | os.PathLike[str], precision: str, shard_size: int, max_unreadable_share: float
     ) -> None:
         if precision not in PRECISIONS:
-            raise UserError(
-                f"unknown precision '{precision}' of the feature cache: {nearest(precision, PRECISIONS)}"
-            )
+            raise UserError(f"unknown precision '{precision}' of the feature cache: {nearest(precision, PRECISIONS)}")
         if shard_size < 1:
             raise UserError(f"shard_size of the feature cache must be at least 1, got {shard_size}")
         if not 0 <= max_unreadable_share <= 1:
@@ -189,9 +185,7 @@ class _Entry:
         name = self.source.name
         if self.damage:
             what = "; ".join(self.damage)
-            logger.warning(
-                "%s: damaged feature cache %s (%s), extracting %d items", name, self.folder, what, items
-            )
+            logger.warning("%s: damaged feature cache %s (%s), extracting %d items", name, self.folder, what, items)
         elif 0 < items < n:
             logger.info("%s: resuming, %d of %d items are in %s", name, n - items, n, self.folder)
         with progress_bar(name, n, n - items, visible=progress and items > 0) as advance:
@@ -250,6 +244,5 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"cannot write the feature cache {folder}: {error.strerror or error}; "
-            "free some space or set another folder"
+            f"cannot write the feature cache {folder}: {error.strerror or error}; free some space or set another folder"
         ) from error

@@ -80,18 +80,14 @@ class ImageFiles:
         data, problem = _read(path)
         if "_digests" in self.__dict__ and _digest(data) != self._digests[i]:
             # features of the new bytes would be kept under the hash of the old ones
-            raise UserError(
-                f"{self.name}: {path} changed while it was in use; start again when it is complete"
-            )
+            raise UserError(f"{self.name}: {path} changed while it was in use; start again when it is complete")
         if data is None:
             raise Unreadable(f"{path}: {problem}")
         try:
             return _decode(data, path)
         except MemoryError:
             raise
-        except (
-            Exception
-        ) as error:  # broken files raise anything: OSError, SyntaxError, struct.error, zlib.error
+        except Exception as error:  # broken files raise anything: OSError, SyntaxError, struct.error, zlib.error
             raise Unreadable(f"{path}: cannot be decoded ({str(error) or type(error).__name__})") from error
 
 

@@ -20,20 +20,22 @@ from evaluation.retrieval import evaluate_retrieval
 class Evaluation(lightning.Callback):
     """Gathers the embeddings that ``validation_step`` and ``test_step`` return, and judges them.
 
-    After every pass or epoch: retrieval on the validation split, logged under ``val/``. At the test: retrieval,
-    geometry and, where there are labels, the linear and kNN probes of the x embeddings, under ``test/``.
+    After every pass or epoch, on the validation split, logged under ``val/``: retrieval and, where there are
+    labels, the linear and kNN probes of the x embeddings, which are fitted on the training split alone. At the
+    test: the same and geometry, under ``test/``.
     Embeddings of all processes are put in order by their index, so that the numbers are those of one process.
 
     Args:
         block_size: rows and columns of the similarity matrix in memory at once.
-        probe: ``strengths``, ``holdout``, ``neighbours``, ``seed`` of the probes; see ``linear_probe``.
+        probe: ``strengths``, ``holdout``, ``neighbours``, ``seed`` of the probes, see ``linear_probe``; and
+            ``every_pass``, false to probe at the test alone.
         similarity_pairs, sheet_items: sizes of the pictures.
 
     Attributes:
         history: validation metrics of each pass.
         metrics: what ``metrics.json`` holds.
         embeddings: of the test split, x (n_x, r) and y (n_y, r).
-        probe_result: of the linear probe, or None without labels.
+        probe_result: of the last linear probe, or None without labels.
     """
 
     def __init__(self, block_size: int, probe: dict[str, Any], similarity_pairs: int, sheet_items: int):
@@ -42,7 +44,7 @@ class Evaluation(lightning.Callback):
         self.similarity_pairs = similarity_pairs
         self.sheet_items = sheet_items
         self.history: list[dict[str, float]] = []
-        self.metrics: dict[str, float | int | str] = {}
+        self.metrics: dict[str, float | int | str] = {"time/fit_seconds": 0.0, "fit/passes": 0}
         self.embeddings: tuple[Tensor, Tensor] | None = None
         self.probe_result: ProbeResult | None = None
         self._outputs: list[dict[str, Tensor]] = []
@@ -74,14 +76,18 @@ class Evaluation(lightning.Callback):
         self._outputs.append(outputs)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking:  # of some batches, before anything is learned
+            self._outputs.clear()
+            return
         pairs = _datamodule(trainer).splits["val"]
         x, y = self._gathered(pairs)
-        if trainer.sanity_checking:
-            return
         metrics = self._retrieval(trainer, pairs, x, y)
+        if pairs.label is not None and self.probe["every_pass"]:
+            metrics |= self._probe(pl_module, _datamodule(trainer).splits["train"], pairs, x)
         self.history.append({"pass": trainer.current_epoch, **metrics})
-        pl_module.log_dict({f"val/{key}": value for key, value in metrics.items()})
-        pl_module.log("recall", metrics["mean_recall"], prog_bar=True, logger=False)
+        # every process has the same numbers
+        pl_module.log_dict({f"val/{key}": value for key, value in metrics.items()}, rank_zero_only=True)
+        pl_module.log("recall", metrics["mean_recall"], prog_bar=True, logger=False, rank_zero_only=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         datamodule = _datamodule(trainer)
@@ -94,7 +100,7 @@ class Evaluation(lightning.Callback):
         if pairs.label is not None:
             metrics |= self._probe(pl_module, datamodule.splits["train"], pairs, x)
         logged = {f"test/{key}": value for key, value in metrics.items()}
-        pl_module.log_dict(logged)
+        pl_module.log_dict(logged, rank_zero_only=True)
         self.metrics |= logged
         self.metrics |= {
             "time/feature_seconds": datamodule.feature_seconds,

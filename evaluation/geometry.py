@@ -31,9 +31,7 @@ def alignment(x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor) -> float:
     pairs = float((count_x * count_y).sum())
     if not pairs:
         raise ValueError("x and y have no group in common: there is no positive pair")
-    sum_x, sum_y = (
-        z.new_zeros(len(group), z.shape[1]).index_add_(0, g, z) for z, g in ((u, of_x), (v, of_y))
-    )
+    sum_x, sum_y = (z.new_zeros(len(group), z.shape[1]).index_add_(0, g, z) for z, g in ((u, of_x), (v, of_y)))
     squares = ((u * u).sum(1) * count_y[of_x]).sum() + ((v * v).sum(1) * count_x[of_y]).sum()
     return max(0.0, float(squares - 2 * (sum_x * sum_y).sum()) / pairs)
 

@@ -107,9 +107,7 @@ def confusion_matrix(confusion: ArrayLike, class_names: Sequence[str]) -> Figure
     counts = np.asarray(confusion, dtype=float)
     n = len(counts)
     if counts.shape != (n, n) or len(class_names) != n:
-        raise ValueError(
-            f"a confusion matrix of shape {counts.shape} needs as many names, got {len(class_names)}"
-        )
+        raise ValueError(f"a confusion matrix of shape {counts.shape} needs as many names, got {len(class_names)}")
     total = counts.sum(1, keepdims=True)
     percent = 100 * np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
     top = max(float(percent.max(initial=0.0)), 1.0)
@@ -119,18 +117,14 @@ def confusion_matrix(confusion: ArrayLike, class_names: Sequence[str]) -> Figure
     picture = axes.imshow(percent, cmap="Blues", vmin=0, vmax=top, interpolation="nearest")
     shown = range(n) if n <= 40 else range(0, n, -(-n // 40))
     names = [fit_text(class_names[i], 110, 1, 9)[0] for i in shown]
-    axes.set_xticks(
-        list(shown), names, fontsize=9, rotation=45, ha="right", rotation_mode="anchor", parse_math=False
-    )
+    axes.set_xticks(list(shown), names, fontsize=9, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
     axes.set_yticks(list(shown), names, fontsize=9, parse_math=False)
     for i, j in np.ndindex(n, n) if n <= 20 else ():
         if counts[i, j]:
             colour = "white" if percent[i, j] > 0.55 * top else INK
             axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", fontsize=8, color=colour)
     accuracy = 100 * counts.trace() / max(counts.sum(), 1)
-    axes.set(
-        xlabel="predicted class", ylabel="true class", title=f"Confusion matrix, accuracy {accuracy:.1f} %"
-    )
+    axes.set(xlabel="predicted class", ylabel="true class", title=f"Confusion matrix, accuracy {accuracy:.1f} %")
     figure.colorbar(picture, ax=axes, label="share of the true class (%)", shrink=0.9)
     return figure
 
@@ -194,9 +188,7 @@ def fit_text(text: str, width: float, n_lines: int, size: float) -> list[str]:
     words = "".join(c if _known(c) else "□" for c in " ".join(text.split())).split(" ")
     lines: list[str] = []
     while words and len(lines) < n_lines:
-        n_words = next(
-            (n for n in range(1, len(words)) if _width(" ".join(words[: n + 1]), size) > width), len(words)
-        )
+        n_words = next((n for n in range(1, len(words)) if _width(" ".join(words[: n + 1]), size) > width), len(words))
         line, words = " ".join(words[:n_words]), words[n_words:]
         if _width(line, size) > width:  # one word, longer than a line: broken anywhere
             n = next((n for n in range(1, len(line)) if _width(line[: n + 1], size) > width), 1)
@@ -219,8 +211,7 @@ def _width(text: str, size: float) -> float:
 def _advance(character: str) -> float:
     """Width of a character in a line, at font size 1."""
     with_it, without = (
-        text_to_path.get_text_width_height_descent(t, _FONT, ismath=False)[0]
-        for t in (f"n{character}n", "nn")
+        text_to_path.get_text_width_height_descent(t, _FONT, ismath=False)[0] for t in (f"n{character}n", "nn")
     )
     return float(with_it - without) / _FONT.get_size_in_points()
 
@@ -235,9 +226,7 @@ def _item(axes: Axes, image: Image.Image | None, name: str) -> None:
     """A picture on white with its name below, or the name alone in a grey box."""
     name = fit_text(name, 95, 1, 9)[0]
     if image is None:
-        axes.add_patch(
-            Rectangle((0, 0), 1, 1, facecolor="#EEEEEE", edgecolor="none", transform=axes.transAxes)
-        )
+        axes.add_patch(Rectangle((0, 0), 1, 1, facecolor="#EEEEEE", edgecolor="none", transform=axes.transAxes))
         axes.text(
             0.5,
             0.5,

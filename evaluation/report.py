@@ -71,7 +71,7 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
     table = Table(title="test split, rates in percent", title_justify="left")
     for column in (
         *(["experiment"] if len(experiments) > 1 else []), "aligner", "mean recall",
-        *(f"{way.replace('_', ' ')} R@{k}" for way in ways for k in (1, 5, 10)), "fit s", "runs",
+        *(f"{way.replace('_', ' ')}\nR@1   R@5  R@10" for way in ways), "fit s", "runs",
     ):  # fmt: skip
         named = column in ("experiment", "aligner")
         table.add_column(column, justify="left" if named else "right", no_wrap=named, overflow="fold")
@@ -84,7 +84,7 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
             *([name] if len(experiments) > 1 else []),
             aligner,
             f"{mean(metrics, 'test/mean_recall'):.2f}{_interval([m['test/mean_recall'] for m in metrics])}",
-            *(f"{mean(metrics, f'test/{way}/R@{k}'):.1f}" for way in ways for k in (1, 5, 10)),
+            *(" ".join(f"{mean(metrics, f'test/{way}/R@{k}'):5.1f}" for k in (1, 5, 10)) for way in ways),
             f"{mean(metrics, 'time/fit_seconds'):.2f}",
             str(len(metrics)),
         )

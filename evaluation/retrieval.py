@@ -41,16 +41,12 @@ def check_embeddings(*embeddings: Tensor) -> None:
     """Raise ValueError unless all are finite matrices (n, r) of one r and ``n`` is at least 1."""
     for z in embeddings:
         if z.ndim != 2 or z.shape[0] == 0:
-            raise ValueError(
-                f"embeddings must be a matrix (n, r) with at least one row, got shape {tuple(z.shape)}"
-            )
+            raise ValueError(f"embeddings must be a matrix (n, r) with at least one row, got shape {tuple(z.shape)}")
         if z.shape[1] != embeddings[0].shape[1]:
             raise ValueError(f"embeddings differ in width: {embeddings[0].shape[1]} and {z.shape[1]}")
         bad = int((~torch.isfinite(z)).any(dim=1).sum())
         if bad:
-            raise ValueError(
-                f"embeddings hold NaN or infinity in {bad} of {z.shape[0]} rows: nothing can be ranked"
-            )
+            raise ValueError(f"embeddings hold NaN or infinity in {bad} of {z.shape[0]} rows: nothing can be ranked")
 
 
 def check_groups(rows: Tensor, group: Tensor) -> None:
@@ -96,9 +92,7 @@ class _Tally:
         self.best = torch.full((len(queries),), -torch.inf, device=device)  # (q,) highest positive score
         self.worst = torch.full_like(self.best, torch.inf)  # (q,) lowest positive score
         self.highest = torch.full_like(self.best, -torch.inf)  # (q,) highest score of the others
-        self.reached = torch.zeros(
-            len(queries), dtype=torch.int64, device=device
-        )  # (q,) others that reach the best
+        self.reached = torch.zeros(len(queries), dtype=torch.int64, device=device)  # (q,) others that reach the best
         for band in blocks(len(queries), _BAND):
             start, stop = self.span(band)
             unit = queries.unit(band)
@@ -128,9 +122,7 @@ class _Tally:
 
 
 @torch.no_grad()
-def _ranks(
-    x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor, block_size: int, both: bool
-) -> list[Tensor]:
+def _ranks(x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor, block_size: int, both: bool) -> list[Tensor]:
     """Ranks of x's queries and, with ``both``, of y's queries from the same products."""
     check_embeddings(x, y)
     x_side, y_side = _Side(x, x_group), _Side(y, y_group)
@@ -151,9 +143,7 @@ def _ranks(
     return [tally.ranks()] if back is None else [tally.ranks(), back.ranks()]
 
 
-def ranks(
-    queries: Tensor, gallery: Tensor, query_group: Tensor, gallery_group: Tensor, block_size: int
-) -> Tensor:
+def ranks(queries: Tensor, gallery: Tensor, query_group: Tensor, gallery_group: Tensor, block_size: int) -> Tensor:
     """Rank, from 1, of the best-ranked positive of every query by cosine.
 
     ``rank_i = 1 + #{j not positive : c_ij >= max over positives p of c_ip}``; where ``c_ij`` is the same
@@ -208,9 +198,7 @@ def evaluate_retrieval(
         raise ValueError(f"the two modalities need two names, both are '{x_name}'")
     of_x, of_y = _ranks(x, y, x_group, y_group, block_size, both=True)
     named = {f"{x_name}_to_{y_name}": of_x, f"{y_name}_to_{x_name}": of_y}
-    result = {
-        f"{way}/{key}": value for way, r in named.items() for key, value in retrieval_metrics(r).items()
-    }
+    result = {f"{way}/{key}": value for way, r in named.items() for key, value in retrieval_metrics(r).items()}
     recalls = [value for key, value in result.items() if "/R@" in key]
     return {**result, "mean_recall": sum(recalls) / len(recalls)}
 
@@ -234,9 +222,7 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, block_size: int) -> tuple[
         for g_part in blocks(len(gallery), block_size):
             scores = (cosines(unit, unit_rows(gallery[g_part])) * _GRID).long()
             index = torch.arange(g_part.start, g_part.stop, device=queries.device)
-            key = (
-                scores << 32
-            ) - index  # one integer a pair, all different: the score, then the earlier item
+            key = (scores << 32) - index  # one integer a pair, all different: the score, then the earlier item
             key = torch.cat([kept, key.topk(min(k, key.shape[1]), dim=1).values], dim=1)
             kept = key.topk(min(k, key.shape[1]), dim=1).values
         keys.append(kept)

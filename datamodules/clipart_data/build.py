@@ -174,9 +174,7 @@ def build(openclipart: Path, out: Path) -> dict[str, int]:
     if not (openclipart / "png").is_dir():
         raise UserError(f"{openclipart} has no folder png/: give the folder of the OpenClipart packages")
     if (out / "images").exists() and not (out / "pairs.jsonl").is_file():
-        raise UserError(
-            f"{out / 'images'} is not from this command and would be replaced: give another --out"
-        )
+        raise UserError(f"{out / 'images'} is not from this command and would be replaced: give another --out")
     sources = sorted(p.relative_to(openclipart / "png") for p in (openclipart / "png").rglob("*.png"))
     names = [s.with_suffix("").as_posix() for s in sources]
     counts = {"pictures in the package": len(names)}
@@ -214,9 +212,7 @@ def write(chosen: list[Candidate], pictures: Pictures, splits: dict[str, str], o
     rows: dict[str, dict[str, object]] = {}
     for c in chosen:
         slug = re.sub("[^a-z0-9]+", "-", unicodedata.normalize("NFKD", c.title).casefold())[:40].strip("-")
-        names = (
-            f"images/{c.category}/{slug}{number}.webp" for number in ["", *(f"-{n}" for n in range(2, 99))]
-        )
+        names = (f"images/{c.category}/{slug}{number}.webp" for number in ["", *(f"-{n}" for n in range(2, 99))])
         image = next(name for name in names if name not in rows)
         (out / image).parent.mkdir(parents=True, exist_ok=True)
         pictures[c.source].save(out / image, "WEBP", quality=QUALITY, method=6)

@@ -129,9 +129,7 @@ DROPPED = re.compile(
 
 def category(source: str) -> str:
     """Class label of a picture: its top folder, or the class that its folder was merged with."""
-    return next(
-        (label for folder, label in MERGED.items() if source.startswith(folder)), source.split("/")[0]
-    )
+    return next((label for folder, label in MERGED.items() if source.startswith(folder)), source.split("/")[0])
 
 
 def foreign(title: str, origin: str) -> bool:

@@ -93,7 +93,6 @@ def test_the_sanity_check_logs_nothing() -> None:
     )
 
 
-@pytest.mark.xfail(reason="the sanity check of some batches gathers the whole split", raises=RuntimeError)
 def test_a_sanity_check_of_some_batches_passes() -> None:
     evaluation = fitted(CCA(rank=4), shared(), num_sanity_val_steps=1)
     assert len(evaluation.history) == 1
