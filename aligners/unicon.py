@@ -41,7 +41,6 @@ class UniConSpectral(GradientFreeAligner):
         kernel: str,
         landmarks: int,
         landmark_ridge: float,
-        landmark_seed: int,
         whiten: bool,
         lam: float,
         objective: str,
@@ -66,7 +65,6 @@ class UniConSpectral(GradientFreeAligner):
         self.kernel = kernel
         self.landmarks = landmarks
         self.landmark_ridge = landmark_ridge
-        self.landmark_seed = landmark_seed
         self.whiten = whiten
         self.lam = lam
         self.objective = smooth_objective(objective, tau)
@@ -101,7 +99,7 @@ class UniConSpectral(GradientFreeAligner):
         if self.current_epoch > 0:
             raise UserError("a spectral fit cannot be resumed between passes: start it again without a checkpoint")
         pairs = self.train_pairs
-        generator = torch.Generator().manual_seed(self.landmark_seed)
+        generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed, in every process
         for feature_map, rows, prepare in (
             (self.map_x, pairs.x, self.prepare_x),
             (self.map_y, pairs.y, self.prepare_y),
@@ -114,7 +112,7 @@ class UniConSpectral(GradientFreeAligner):
         self.contrast = spectral.Contrast(
             self.objective,
             pairs.group.to(self.device),
-            pairs.group[pairs.x_of_y].to(self.device),
+            pairs.y_group.to(self.device),
             self.block_size,
             rank,
             world,
