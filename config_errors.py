@@ -1,11 +1,8 @@
 """A mistake in the command line or in a YAML, told in one line with the nearest names."""
 
-import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -15,7 +12,6 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from hydra.utils import get_object
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -23,13 +19,6 @@ from omegaconf.errors import OmegaConfBaseException
 from errors import UserError, nearest
 
 CONFIGS = Path(__file__).parent / "configs"
-TOP_LEVEL: dict[str, Any] = {
-    "name": str, "aligner_name": str, "seed": int, "threads": int | None, "run_dir": str,
-    "data_dir": str, "cache_dir": str, "tags": list[str],
-}  # fmt: skip
-COUNTS = ("threads", "max_epochs", "batch_size", "eval_batch_size", "block_size")
-"""Keys, wherever they stand, that must be at least 1."""
-WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 
 
 def user_line(error: BaseException, overrides: list[str]) -> str | None:
@@ -85,91 +74,6 @@ def refuse_additions(overrides: list[str], config: DictConfig) -> None:
         known = _known_keys(overrides)
         if key not in known and not (isinstance(owner, DictConfig) and "_target_" in owner):
             raise UserError(f"unknown key '{key}': {nearest(key, known)}")
-
-
-def check(config: DictConfig) -> None:
-    """Check every value against the annotation of the argument that takes it, before anything is built.
-
-    Raises:
-        UserError: a value of a wrong type, a count below 1, an argument or a ``_target_`` that does not exist.
-    """
-    values: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    for key, hint in TOP_LEVEL.items():
-        _check_value(key, values[key], hint)
-    if not 0 <= values["seed"] < 2**32:
-        raise UserError(f"seed must be from 0 to {2**32 - 1}, got {values['seed']}")
-    _check_node("", values, typed=True)
-
-
-def _check_node(prefix: str, node: dict[str, Any], typed: bool) -> None:
-    hints: dict[str, Any] = {}
-    if "_target_" in node:
-        hints = _arguments(prefix, node)
-    for key, value in node.items():
-        name = f"{prefix}{key}"
-        if typed and key in hints:
-            _check_value(name, value, hints[key])
-        if key in COUNTS and isinstance(value, int) and value < 1:
-            raise UserError(f"{name} must be at least 1, got {value}")
-        if isinstance(value, dict):
-            # what is taken as a dict is built by its taker, which may fill in placeholders
-            _check_node(f"{name}.", value, typed and not _fits({}, hints.get(key, str)))
-
-
-def _arguments(prefix: str, node: dict[str, Any]) -> dict[str, Any]:
-    """The annotations of the target's arguments."""
-    try:
-        target: Any = get_object(node["_target_"])
-    except Exception as error:  # an import runs foreign code
-        raise UserError(f"{prefix}_target_ '{node['_target_']}' cannot be imported: {_one_line(error)}") from error
-    parameters = inspect.signature(target).parameters
-    if not any(each.kind == each.VAR_KEYWORD for each in parameters.values()):
-        for key in node:
-            if key not in parameters and not key.startswith("_"):
-                raise UserError(f"unknown key '{prefix}{key}': {nearest(key, parameters)}")
-    owners = reversed(target.__mro__) if isinstance(target, type) else [target]
-    hints: dict[str, Any] = {}
-    for owner in owners:
-        function = vars(owner).get("__init__") if isinstance(owner, type) else owner
-        try:
-            hints |= get_type_hints(function) if inspect.isfunction(function) else {}
-        except (NameError, TypeError):  # annotations that only a type checker can read
-            continue
-    return hints
-
-
-def _check_value(name: str, value: Any, hint: Any) -> None:
-    if not _fits(value, hint):
-        raise UserError(f"{name} must be {_words(hint)}, got {value!r}")
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value of a YAML may stand for an annotated argument; unclear annotations take anything."""
-    origin = get_origin(hint)
-    if origin in (Union, UnionType):
-        return any(_fits(value, each) for each in get_args(hint))
-    if origin is Literal:
-        return value in get_args(hint)
-    kind = origin or (NoneType if hint is None else hint)
-    if kind is Any or not isinstance(kind, type):
-        return True
-    if kind in (int, float):
-        return isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
-    if kind in (bool, str, NoneType):
-        return isinstance(value, kind)
-    if isinstance(value, dict):  # of any other class it is the config
-        return kind is not list
-    if isinstance(value, list):
-        return isinstance(value, kind) or issubclass(kind, tuple | set)
-    return isinstance(value, kind) or (isinstance(value, str) and issubclass(Path, kind))
-
-
-def _words(hint: Any) -> str:
-    if get_origin(hint) in (Union, UnionType):
-        return " or ".join(_words(each) for each in get_args(hint))
-    if get_origin(hint) is Literal:
-        return " or ".join(repr(each) for each in get_args(hint))
-    return WORDS.get(hint, getattr(hint, "__name__", str(hint)))
 
 
 def _known_keys(overrides: list[str]) -> list[str]:

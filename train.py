@@ -19,7 +19,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from config_errors import check, refuse_additions, user_line
+from config_errors import refuse_additions, user_line
+from config_types import check
 from errors import UserError
 from evaluation.pictures import draw
 from evaluation.report import finish, log_config, log_result, result_line, run_table, screen

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from aligners import spectral
 from aligners.aligner import GradientFreeAligner
+from aligners.contrast import Contrast
 from aligners.defaults import defaults_from
 from aligners.feature_maps import Identity, Nystrom
 from aligners.kernels import KERNELS
@@ -109,7 +110,7 @@ class UniConSpectral(GradientFreeAligner):
                 chosen = torch.randperm(int(rows.shape[0]), generator=generator)[: self.landmarks].sort().values
                 feature_map.fit(prepare(rows[chosen].to(self.device)))
         rank, world = rank_and_world()
-        self.contrast = spectral.Contrast(
+        self.contrast = Contrast(
             self.objective,
             pairs.group.to(self.device),
             pairs.y_group.to(self.device),

@@ -79,14 +79,12 @@ def test_checkpoint_holds_the_whole_aligner(aligner_name: str, pairs: Pairs, tmp
         assert torch.equal(loaded.encode_y(pairs.y), aligner.encode_y(pairs.y))
 
 
-# aligners with gradients take batches in an order; unicon's landmarks are drawn by row: test_unicon has it with all rows
+# aligners with gradients take batches in an order; unicon draws landmarks by row, test_unicon takes all of them
 @pytest.mark.parametrize("name", ["cca", "pls", "unicon_paper"])
 def test_the_order_of_the_samples_does_not_matter(name: str, pairs: Pairs) -> None:
     order = torch.randperm(pairs.n_x, generator=torch.Generator().manual_seed(1))
     place = torch.argsort(order)
-    permuted = make(name, rank=RANK).fit(
-        pairs.x[order], pairs.y, x_of_y=place[pairs.x_of_y], group=pairs.group[order]
-    )
+    permuted = make(name, rank=RANK).fit(pairs.x[order], pairs.y, x_of_y=place[pairs.x_of_y], group=pairs.group[order])
     plain = fitted(name, pairs)
     torch.testing.assert_close(permuted.encode_x(pairs.x), plain.encode_x(pairs.x), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(permuted.encode_y(pairs.y), plain.encode_y(pairs.y), rtol=1e-5, atol=1e-6)
