@@ -69,6 +69,7 @@ def _fit(config: DictConfig, aligner: Any, datamodule: Any, directory: RunDirect
     try:
         log_config(loggers, config)
         trainer.fit(aligner, datamodule=datamodule)
+        trainer.save_checkpoint(folder / "last.ckpt")  # of the pass that evaluation keeps
         trainer.test(aligner, datamodule=datamodule, verbose=False)
         metrics = evaluation.metrics
         if directory is not None:
@@ -162,8 +163,9 @@ def cli() -> None:
         failures.append((2, line))
     finally:
         logging.getLogger().removeHandler(console)
-    for _, line in failures:
-        print(f"error: {line}", file=sys.stderr)
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        for _, line in failures:
+            print(f"error: {line}", file=sys.stderr)
     if failures:
         sys.exit(min(code for code, _ in failures))
 

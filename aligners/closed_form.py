@@ -27,6 +27,7 @@ class MomentAligner(GradientFreeAligner):
     projection_y: Tensor
     offset_x: Tensor
     offset_y: Tensor
+    singular_values: Tensor
 
     def __init__(self, rank: int, unit: bool, weight_power: float):
         super().__init__(rank, unit)
@@ -40,6 +41,7 @@ class MomentAligner(GradientFreeAligner):
         for name, d in (("x", d_x), ("y", d_y)):
             self.register_buffer(f"projection_{name}", torch.zeros(d, self.rank, dtype=torch.float64))
             self.register_buffer(f"offset_{name}", torch.zeros(d, dtype=torch.float64))
+        self.register_buffer("singular_values", torch.zeros(self.rank, dtype=torch.float64))
 
     def embed_x(self, x: Tensor) -> Tensor:
         return (x - self.offset_x) @ self.projection_x
@@ -65,7 +67,7 @@ class MomentAligner(GradientFreeAligner):
         self.projection_y.copy_(W_y @ factors.V * weights)
         self.offset_x.copy_(moments.mean_x)
         self.offset_y.copy_(moments.mean_y)
-        self.singular_values = factors.s
+        self.singular_values.copy_(factors.s)
         return True
 
 

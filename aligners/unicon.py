@@ -30,8 +30,11 @@ class UniConSpectral(GradientFreeAligner):
         UserError: an argument out of range, features that do not vary, or a rank above the data's.
     """
 
-    embedding_x: Tensor
-    embedding_y: Tensor
+    projection_x: Tensor
+    projection_y: Tensor
+    offset_x: Tensor
+    offset_y: Tensor
+    singular_values: Tensor
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class UniConSpectral(GradientFreeAligner):
             # embeddings are raw(x) @ projection - offset: feature map, whitening, rotation and weights in one
             self.register_buffer(f"projection_{name}", torch.zeros(d, self.rank, dtype=torch.float64))
             self.register_buffer(f"offset_{name}", torch.zeros(self.rank, dtype=torch.float64))
+        self.register_buffer("singular_values", torch.zeros(self.rank, dtype=torch.float64))
 
     def _feature_map(self, d: int) -> Identity | Nystrom:
         if self.feature_map == "identity":

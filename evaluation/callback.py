@@ -2,7 +2,7 @@
 
 import resource
 import time
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -29,6 +29,8 @@ class Evaluation(lightning.Callback):
         block_size: rows and columns of the similarity matrix in memory at once.
         probe: ``strengths``, ``holdout``, ``neighbours``, ``seed`` of the probes, see ``linear_probe``; and
             ``every_pass``, false to probe at the test alone.
+        keep: ``best``, the pass of the highest mean recall on validation is the result (the earliest of equals), for
+            every aligner alike; or ``last``.
         similarity_pairs, sheet_items: sizes of the pictures.
 
     Attributes:
@@ -38,8 +40,16 @@ class Evaluation(lightning.Callback):
         probe_result: of the last linear probe, or None without labels.
     """
 
-    def __init__(self, block_size: int, probe: dict[str, Any], similarity_pairs: int, sheet_items: int):
+    def __init__(
+        self,
+        block_size: int,
+        probe: dict[str, Any],
+        keep: Literal["best", "last"],
+        similarity_pairs: int,
+        sheet_items: int,
+    ):
         self.block_size = block_size
+        self.keep = keep
         self.probe = probe
         self.similarity_pairs = similarity_pairs
         self.sheet_items = sheet_items
@@ -48,6 +58,8 @@ class Evaluation(lightning.Callback):
         self.embeddings: tuple[Tensor, Tensor] | None = None
         self.probe_result: ProbeResult | None = None
         self._outputs: list[dict[str, Tensor]] = []
+        self._best: dict[str, Tensor] | None = None
+        self._best_recall = -1.0
         self._fit_seconds = 0.0
         self._clock = 0.0
 
@@ -62,6 +74,11 @@ class Evaluation(lightning.Callback):
             "time/fit_seconds": self._fit_seconds,
             "fit/passes": trainer.current_epoch,
         }
+        if self._best is not None:
+            pl_module.load_state_dict(self._best)
+            self._best = None
+        elif trainer.current_epoch:
+            self.metrics["fit/kept_pass"] = trainer.current_epoch - 1
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._fit_seconds += time.perf_counter() - self._clock
@@ -85,6 +102,10 @@ class Evaluation(lightning.Callback):
         if pairs.label is not None and self.probe["every_pass"]:
             metrics |= self._probe(pl_module, _datamodule(trainer).splits["train"], pairs, x)
         self.history.append({"pass": trainer.current_epoch, **metrics})
+        if self.keep == "best" and metrics["mean_recall"] > self._best_recall:
+            self._best_recall = metrics["mean_recall"]
+            self._best = {name: value.detach().clone() for name, value in pl_module.state_dict().items()}
+            self.metrics["fit/kept_pass"] = trainer.current_epoch
         # every process has the same numbers
         pl_module.log_dict({f"val/{key}": value for key, value in metrics.items()}, rank_zero_only=True)
         pl_module.log("recall", metrics["mean_recall"], prog_bar=True, logger=False, rank_zero_only=True)
@@ -141,8 +162,7 @@ class Evaluation(lightning.Callback):
             "knn/accuracy": knn.accuracy,
         }
 
-    @staticmethod
-    def _protocol(datamodule: PairsDataModule, x: Tensor) -> dict[str, str | int | float]:
+    def _protocol(self, datamodule: PairsDataModule, x: Tensor) -> dict[str, str | int | float]:
         """What the numbers mean: PairsDataModule's own facts, the sizes and the rules."""
         sizes = {
             f"{split}_{name}": n
@@ -153,7 +173,7 @@ class Evaluation(lightning.Callback):
             "rank": x.shape[1],
             "credit": "any positive in the top k",
             "ties": "a tie counts against the query",
-            "epoch": "last",
+            "pass": f"{self.keep} on validation" if self.keep == "best" else "last",
         }
         return datamodule.protocol | sizes | rules
 

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from aligners.aligner import Aligner
 from aligners.closed_form import CCA
+from aligners.gradient import SGDCLIP
 from aligners.unicon import UniConSpectral
 from config_errors import CONFIGS
 from datamodules.base import PairsDataModule
@@ -28,8 +29,9 @@ def synthetic(**changed: Any) -> SyntheticDataModule:
     return module
 
 
-def fitted(aligner: Aligner, datamodule: PairsDataModule, **trainer: Any) -> Evaluation:
-    evaluation: Evaluation = instantiate(OmegaConf.load(CONFIGS / "evaluation" / "default.yaml"))
+def fitted(aligner: Aligner, datamodule: PairsDataModule, keep: str = "best", **trainer: Any) -> Evaluation:
+    config = OmegaConf.load(CONFIGS / "evaluation" / "default.yaml")
+    evaluation: Evaluation = instantiate(OmegaConf.merge(config, {"keep": keep}))
     settings = {
         "accelerator": "cpu", "max_epochs": 5, "logger": False, "enable_checkpointing": False,
         "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0,
@@ -128,3 +130,26 @@ def test_fit_time_leaves_validation_out(monkeypatch: pytest.MonkeyPatch) -> None
     evaluation = fitted(CCA(rank=4), synthetic(eval_batch_size=4))
     assert len(evaluation.history) == 1  # of five batches: 2.5 s
     assert 0 < evaluation.metrics["time/fit_seconds"] < 2
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("name", ["spectral", "gradient"])
+def test_the_pass_that_is_kept_is_tested(keep: str, name: str) -> None:
+    datamodule = shared()
+    optimizer = {"_target_": "torch.optim.SGD", "lr": 500.0}  # so large that recall goes up and down
+    aligner: Aligner = (
+        UniConSpectral(rank=4, tau=0.01, eta=0.9, passes=5)
+        if name == "spectral"
+        else SGDCLIP(rank=4, optimizer=optimizer, scheduler=None)
+    )
+    torch.manual_seed(0)
+    evaluation = fitted(aligner, datamodule, keep, max_epochs=6)
+    recalls = [row["mean_recall"] for row in evaluation.history]
+    best = recalls.index(max(recalls))
+    assert best < len(recalls) - 1  # else the two would be one
+    kept = evaluation.metrics["fit/kept_pass"]
+    assert kept == (best if keep == "best" else len(recalls) - 1)
+    pairs = datamodule.splits["val"]
+    rows = (aligner.encode_x(pairs.x[torch.arange(pairs.n_x)]), aligner.encode_y(pairs.y[torch.arange(pairs.n_y)]))
+    again = evaluate_retrieval(*(z.detach() for z in rows), pairs.group, pairs.y_group, "image", "text", 64)
+    assert again["mean_recall"] == pytest.approx(recalls[kept])

@@ -16,7 +16,8 @@ def metrics(recall: float, passes: int = 2, **more: Any) -> dict[str, Any]:
         f"test/{way}/{key}": value for way in ("image_to_text", "text_to_image") for key, value in of_way.items()
     }
     return values | {
-        "test/mean_recall": recall, "time/fit_seconds": 1.5, "time/feature_seconds": 0.25, "fit/passes": passes
+        "test/mean_recall": recall, "time/fit_seconds": 1.5, "time/feature_seconds": 0.25, "fit/passes": passes,
+        "fit/kept_pass": passes - 1,
     } | more  # fmt: skip
 
 
@@ -41,7 +42,7 @@ def test_a_run_has_a_row_for_each_direction() -> None:
     text = printed(run_table(metrics(50.0), "cca on clipart"))
     assert "cca on clipart" in text
     assert text.count(" 50.0 ") == 8
-    assert text.splitlines()[-1].startswith("mean recall 50.00, fit 1.5 s in 2 passes, features 0.2 s")
+    assert text.splitlines()[-1].startswith("mean recall 50.00, fit 1.5 s in 2 passes (number 2 kept), features 0.2 s")
 
 
 def test_the_result_in_a_line() -> None:
