@@ -61,6 +61,10 @@ class UniConSpectral(GradientFreeAligner):
         for name, choice, known in (("feature_map", feature_map, FEATURE_MAPS), ("kernel", kernel, KERNELS)):
             if choice not in known:
                 raise UserError(f"unknown aligner.{name} '{choice}': {nearest(choice, known)}")
+        if feature_map == "nystrom" and landmarks < 1:
+            raise UserError(f"aligner.landmarks must be at least 1, got {landmarks}")
+        if passes < 0:
+            raise UserError(f"aligner.passes must be at least 0, got {passes}")
         if whiten and not lam >= 0:
             raise UserError(f"aligner.lam must be at least 0, got {lam}")
         if not 0 < eta <= 1:

@@ -12,6 +12,7 @@ from torch import Tensor
 from datamodules.base import PairsDataModule
 from datamodules.pairs import Pairs
 from distributed import gather_rows
+from errors import UserError
 from evaluation.geometry import evaluate_geometry
 from evaluation.linear_probe import ProbeResult, knn_probe, linear_probe
 from evaluation.retrieval import evaluate_retrieval
@@ -141,6 +142,11 @@ class Evaluation(lightning.Callback):
     def _retrieval(self, trainer: Trainer, pairs: Pairs, x: Tensor, y: Tensor) -> dict[str, float]:
         datamodule = _datamodule(trainer)
         names = (datamodule.x_name, datamodule.y_name)
+        if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
+            raise UserError(
+                f"the embeddings hold NaN or infinity after pass {trainer.current_epoch + 1}: the fit diverged; "
+                "a gradient aligner may need a lower aligner.optimizer.lr"
+            )
         return evaluate_retrieval(x, y, pairs.group, pairs.y_group, *names, self.block_size)
 
     def _probe(self, pl_module: Any, train: Pairs, test: Pairs, x: Tensor) -> dict[str, float]:

@@ -97,6 +97,8 @@ def test_permuted_samples_with_all_as_landmarks(pairs: Pairs) -> None:
         ({"kernel": "arc_cosine"}, "did you mean 'arc_cosine_"),
         ({"objective": "cilp"}, "did you mean 'clip'"),
         ({"lam": -1.0}, "aligner.lam must be at least 0, got -1.0"),
+        ({"landmarks": 0}, "aligner.landmarks must be at least 1, got 0"),
+        ({"passes": -1}, "aligner.passes must be at least 0, got -1"),
         ({"eta": 0.0}, r"aligner.eta must be in \(0, 1\], got 0.0"),
         ({"tau": -0.1}, "tau must be above 0, got -0.1"),
     ],

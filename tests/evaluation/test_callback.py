@@ -17,6 +17,7 @@ from config_errors import CONFIGS
 from datamodules.base import PairsDataModule
 from datamodules.features import pairs_of_tensors
 from datamodules.synthetic import SyntheticDataModule
+from errors import UserError
 from evaluation.callback import Evaluation
 from evaluation.retrieval import evaluate_retrieval
 from tests.conftest import random_features
@@ -153,3 +154,9 @@ def test_the_pass_that_is_kept_is_tested(keep: str, name: str) -> None:
     rows = (aligner.encode_x(pairs.x[torch.arange(pairs.n_x)]), aligner.encode_y(pairs.y[torch.arange(pairs.n_y)]))
     again = evaluate_retrieval(*(z.detach() for z in rows), pairs.group, pairs.y_group, "image", "text", 64)
     assert again["mean_recall"] == pytest.approx(recalls[kept])
+
+
+def test_a_fit_that_diverged_is_said_so() -> None:
+    optimizer = {"_target_": "torch.optim.SGD", "lr": 1e38}
+    with pytest.raises(UserError, match="after pass 1: the fit diverged"):
+        fitted(SGDCLIP(rank=4, head="mlp", optimizer=optimizer, scheduler=None), shared())
