@@ -118,7 +118,8 @@ class Evaluation(lightning.Callback):
         names = (datamodule.x_name, datamodule.y_name)
         metrics = self._retrieval(trainer, pairs, x, y)
         geometry = evaluate_geometry(x, y, pairs.group, pairs.y_group, *names, self.block_size)
-        metrics |= {f"geometry/{key}": value for key, value in geometry.items()}
+        # float32 embeddings have some seven digits: what comes after them is noise, and differs with the processes
+        metrics |= {f"geometry/{key}": round(value, 6) for key, value in geometry.items()}
         if pairs.label is not None:
             metrics |= self._probe(pl_module, datamodule.splits["train"], pairs, x)
         logged = {f"test/{key}": value for key, value in metrics.items()}
