@@ -47,13 +47,15 @@ class Aligner(lightning.LightningModule):
     def embed_y(self, y: Tensor) -> Tensor:
         """Prepared features (n, d_y) float64 to embeddings (n, r)."""
 
-    def encode_x(self, x: Tensor) -> Tensor:
-        """Features (n, d_x) to embeddings (n, r) float32, in the embeddings' own scale."""
-        return self.embed_x(self.prepare_x(x)).float()
+    @torch.no_grad()
+    def encode_x(self, x: Any) -> Tensor:
+        """Features (n, d_x), array or tensor, to embeddings (n, r) float32, in the embeddings' own scale."""
+        return self.embed_x(self.prepare_x(torch.as_tensor(x))).float()
 
-    def encode_y(self, y: Tensor) -> Tensor:
-        """Features (n, d_y) to embeddings (n, r) float32, in the embeddings' own scale."""
-        return self.embed_y(self.prepare_y(y)).float()
+    @torch.no_grad()
+    def encode_y(self, y: Any) -> Tensor:
+        """Features (n, d_y), array or tensor, to embeddings (n, r) float32, in the embeddings' own scale."""
+        return self.embed_y(self.prepare_y(torch.as_tensor(y))).float()
 
     def prepare_x(self, x: Tensor) -> Tensor:
         return self._prepare(x, self.mean_x)

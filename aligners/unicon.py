@@ -161,8 +161,6 @@ class UniConSpectral(GradientFreeAligner):
             A, B = self._project_all(factors.U, factors.V)
             self.A, self.B = A, B
             self.value = self._value(factors.s, A, B)
-        else:
-            self.value = float("nan")
         self.step_length = 0.0
         return True
 
@@ -240,7 +238,9 @@ class UniConSpectral(GradientFreeAligner):
         self.projection_x, self.projection_y = self.map_x.root(P_x), self.map_y.root(P_y)
 
     def _log_pass(self) -> None:
-        record = {"objective": self.value, "step": self.step_length, "gap": self.factors.gap}
+        record = {"step": self.step_length, "gap": self.factors.gap}
+        if self.passes:  # without further passes nobody needs the objective, which costs a sweep over all pairs
+            record["objective"] = self.value
+            self.log("objective", self.value, prog_bar=True, logger=False, rank_zero_only=True)
         self.history.append(record)
         self.log_dict({f"fit/{key}": value for key, value in record.items()}, rank_zero_only=True)
-        self.log("objective", self.value, prog_bar=True, logger=False, rank_zero_only=True)

@@ -129,3 +129,10 @@ def test_x_without_y_are_left_out(aligner_name: str, pairs: Pairs, caplog: pytes
     assert "2 of 63 x have no y" in caplog.text
     with torch.no_grad():
         assert torch.isfinite(aligner.encode_x(x)).all()
+
+
+def test_arrays_go_in_and_tensors_come_out(aligner_name: str, pairs: Pairs) -> None:
+    x, y, x_of_y = pairs.x.numpy(), pairs.y.numpy(), pairs.x_of_y.numpy()
+    aligner = make(aligner_name, rank=RANK).fit(x, y, x_of_y=x_of_y, max_epochs=2)
+    assert aligner.encode_x(x).numpy().shape == (pairs.n_x, RANK)
+    assert torch.equal(aligner.encode_y(y), aligner.encode_y(pairs.y))
