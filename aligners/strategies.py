@@ -1,7 +1,5 @@
 """A distributed strategy for aligners with and without gradients."""
 
-from typing import Any
-
 from lightning.pytorch.strategies import DDPStrategy
 
 
@@ -11,9 +9,6 @@ class AlignerDDP(DDPStrategy):
     ``DistributedDataParallel`` refuses such a module. It has no gradient to average: it adds its sums over
     processes itself, before it solves.
     """
-
-    def __init__(self, process_group_backend: str | None = None, **kwargs: Any):
-        super().__init__(process_group_backend=process_group_backend, **kwargs)
 
     def configure_ddp(self) -> None:
         if any(p.requires_grad for p in self.model.parameters()):  # type: ignore[union-attr]
