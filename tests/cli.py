@@ -1,5 +1,6 @@
 """The command line, called in this process; what it sets for the whole process is put back."""
 
+import json
 import logging
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -55,3 +57,15 @@ def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
         [sys.executable, str(TRAIN), *arguments],
         cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
+
+
+GRADIENT = ("aligner=sgd_clip", "trainer.max_epochs=2", "datamodule.batch_size=20")
+
+
+def metrics_of(run_dir: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
+    return metrics
+
+
+def without_cost(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in metrics.items() if not k.startswith(("time/", "memory/"))}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from datamodules.features import pairs_of_tensors
 from datamodules.pairs import Pairs
+from tests.cli import small
 
 CLIPART_FEATURES = Path(__file__).parents[2] / "shared" / "data" / "clipart" / "features.safetensors"
 
@@ -35,3 +36,11 @@ def pairs() -> Pairs:
     group = torch.arange(61)
     group[50:60:2] = group[51:61:2]
     return pairs_of_tensors(x, y, x_of_y=x_of_y, group=group)
+
+
+@pytest.fixture(scope="session")
+def one_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three passes."""
+    run_dir = tmp_path_factory.mktemp("one") / "run"
+    assert small("aligner=unicon", "aligner.feature_map=identity", "aligner.passes=2", f"run_dir={run_dir}") == 0
+    return run_dir

@@ -1,11 +1,8 @@
-"""train.py: what a run and a sweep leave behind, what they say, and how they end."""
+"""train.py: what a run and a sweep leave behind and say."""
 
 import csv
 import json
 import logging
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,31 +11,12 @@ import pytest
 import torch
 from hydra.utils import get_class
 from omegaconf import OmegaConf
-from safetensors.torch import save_file
-from torch import Tensor
 
 import train
-from tests.cli import SMALL, TRAIN, call, process, small
+from tests.cli import GRADIENT, SMALL, call, metrics_of, process, small, without_cost
 
 FIGURES = {"confusion_matrix", "recall_over_passes", "retrieval_sheet", "similarity_matrix", "singular_values"}
 ALIGNERS = ["unicon", "unicon_paper", "sgd_clip", "sgd_siglip", "triplet", "cca", "pls"]
-
-
-def metrics_of(run_dir: Path) -> dict[str, Any]:
-    metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
-    return metrics
-
-
-def without_cost(metrics: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in metrics.items() if not k.startswith(("time/", "memory/"))}
-
-
-@pytest.fixture(scope="module")
-def one_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of three passes."""
-    run_dir = tmp_path_factory.mktemp("one") / "run"
-    assert small("aligner=unicon", "aligner.feature_map=identity", "aligner.passes=2", f"run_dir={run_dir}") == 0
-    return run_dir
 
 
 def test_run_leaves_exactly_its_files(one_run: Path) -> None:
@@ -122,9 +100,6 @@ def test_default_run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert f"run directory: {run_dir.relative_to(tmp_path)}" in out
 
 
-GRADIENT = ("aligner=sgd_clip", "trainer.max_epochs=2", "datamodule.batch_size=20")
-
-
 @pytest.mark.parametrize(
     "aligner",
     [("aligner=unicon", "aligner.passes=1", "aligner.landmarks=16"), GRADIENT],
@@ -152,167 +127,6 @@ def test_former_runs_are_kept_beside(tmp_path: Path, capsys: pytest.CaptureFixtu
     }
     assert names == {"": "unicon_paper", ".1": "cca", ".2": "pls"}
     assert all((tmp_path / f"run{suffix}" / "metrics.json").is_file() for suffix in names)
-
-
-# mistakes
-
-
-@pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of features files, good and bad."""
-    folder = tmp_path_factory.mktemp("features")
-    generator = torch.Generator().manual_seed(0)
-    x, y = torch.randn(60, 6, generator=generator), torch.randn(60, 5, generator=generator)
-
-    def save(name: str, **tensors: Tensor) -> None:
-        save_file({"x": x, "y": y} | tensors, folder / f"{name}.safetensors")
-
-    nan, infinite, zero = x.clone(), x.clone(), x.clone()
-    nan[3, 1], infinite[5, 0], zero[4] = torch.nan, torch.inf, 0
-    save("good")
-    save("rows", y=y[:50].clone())
-    save("x_of_y", x_of_y=torch.arange(60) + 1)
-    save("nan", x=nan)
-    save("infinite", x=infinite)
-    save("zero", x=zero)
-    save("empty", split=torch.zeros(60, dtype=torch.uint8))
-    save("unknown", z=y.clone())
-    (folder / "text.safetensors").write_text("no tensors here")
-    return folder
-
-
-MISTAKES = {
-    "aligner": (("aligner=unicorn",), "unknown aligner 'unicorn': did you mean 'unicon'"),
-    "group": (("dtamodule=synthetic",), "unknown key 'dtamodule': did you mean 'datamodule'"),
-    "key": (("aligner.rnak=3",), "unknown key 'aligner.rnak': did you mean 'aligner.rank'"),
-    "added key": (("+sed=1",), "unknown key 'sed': did you mean 'seed'"),
-    "added aligner key": (("+aligner.lamb=1",), "unknown key 'aligner.lamb': did you mean 'lam'"),
-    "added key unread": (("+evaluation.probe.strenghts=1",), "did you mean 'evaluation.probe.strengths'"),
-    "trainer key": (("trainer.max_epoch=1",), "unknown key 'trainer.max_epoch': did you mean 'trainer.max_epochs'"),
-    "added trainer key": (("+trainer.max_epoch=1",), "unknown key 'trainer.max_epoch': did you mean 'max_epochs'"),
-    "experiment": (("experiment=nope",), "unknown experiment 'nope'"),
-    "logger": (("logger=nope",), "unknown logger 'nope': known are csv, tensorboard, wandb"),
-    "type": (("aligner.rank=abc",), "aligner.rank must be an integer, got 'abc'"),
-    "no value": (("aligner.rank=",), "aligner.rank must be an integer, got ''"),
-    "type of a later use": (("aligner=unicon", "aligner.passes=abc"), "aligner.passes must be an integer, got 'abc'"),
-    "type of a number": (("aligner.lam=[1]",), "aligner.lam must be a number, got [1]"),
-    "seed": (("seed=abc",), "seed must be an integer, got 'abc'"),
-    "negative seed": (("seed=-1",), "seed must be from 0 to"),
-    "threads": (("threads=0",), "threads must be at least 1, got 0"),
-    "batch size": (("datamodule.batch_size=0",), "datamodule.batch_size must be at least 1, got 0"),
-    "block size": (("evaluation.block_size=0",), "evaluation.block_size must be at least 1, got 0"),
-    "epochs": (("trainer.max_epochs=0",), "trainer.max_epochs must be at least 1, got 0"),
-    "precision": (("trainer.precision=abc",), "trainer.precision must be"),
-    "accelerator": (("trainer.accelerator=abc",), "trainer: You selected an invalid accelerator"),
-    "devices": (("trainer.devices=abc",), "trainer: `devices`"),
-    "double dot": (("aligner..rank=1",), "cannot read 'aligner..rank=1'"),
-    "no equals": (("aligner.rank",), "cannot read 'aligner.rank'"),
-    "sweep without -m": (("seed=0,1",), "Ambiguous value for argument 'seed=0,1'"),
-    "target": (("aligner._target_=nope.Nope",), "aligner._target_ 'nope.Nope' cannot be imported"),
-    "optimizer target": (
-        ("aligner=sgd_clip", "aligner.optimizer._target_=torch.optim.Nope"),
-        "aligner.optimizer._target_ 'torch.optim.Nope' cannot be imported",
-    ),
-    "optimizer": (("aligner=sgd_clip", "aligner.optimizer.lr=abc"), "AdamW"),
-    "rank": (("aligner.rank=31",), "rank 31 is above what the data allows"),
-    "rank 0": (("aligner.rank=0",), "aligner.rank must be"),
-    "no items": (("datamodule.n_val=0",), "datamodule.n_val must be at least 1, got 0"),
-    "run_dir is a file": (("run_dir=FILES/good.safetensors",), "set another run_dir"),
-    "run_dir holds other files": (("run_dir=FILES",), "holds something that is no run"),
-    "run_dir cannot be": (("run_dir=/proc/nope/run",), "cannot write the run directory /proc/nope/run"),
-}  # fmt: skip
-BAD_FILES = {
-    "missing": "no features file at",
-    "text": "is not a whole safetensors file",
-    "rows": "x has 60 rows and y has 50",
-    "x_of_y": "x_of_y must be in 0 to 59",
-    "nan": "1 of 60 rows of x hold NaN or infinity: rows 3",
-    "infinite": "1 of 60 rows of x hold NaN or infinity: rows 5",
-    "zero": "1 of 60 rows of x hold nothing but zeros: rows 4",
-    "empty": "the val split is empty",
-    "unknown": "unknown tensor 'z'",
-    "good": "rank 8 is above what the data allows",
-}
-MISTAKES |= {
-    f"features: {name}": (
-        ("datamodule=features", f"datamodule.path=FILES/{name}.safetensors", "~datamodule.batch_size"), line
-    )
-    for name, line in BAD_FILES.items()
-}  # fmt: skip
-FEATURES = ("datamodule=features", "aligner=cca", "aligner.rank=8", "trainer.enable_progress_bar=false")
-
-
-@pytest.mark.parametrize(("overrides", "line"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_mistake_is_one_line(
-    overrides: tuple[str, ...], line: str, features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    overrides = tuple(o.replace("FILES", str(features)) for o in overrides if not o.startswith("~"))
-    before = {path: path.read_bytes() for path in features.iterdir()}
-    base = FEATURES if overrides[0] == "datamodule=features" else SMALL
-    where = () if overrides[0].startswith("run_dir") else (f"run_dir={tmp_path / 'run'}",)
-    assert call(*base, *overrides, *where) == 2
-    err = capsys.readouterr().err.splitlines()
-    assert len(err) == 1, err
-    assert err[0].startswith("error: ")
-    assert line in err[0]
-    assert {path: path.read_bytes() for path in features.iterdir()} == before
-    log = tmp_path / "run" / "train.log"
-    assert not log.exists() or err[0].removeprefix("error: ") in log.read_text(encoding="utf-8")
-
-
-def test_mistake_loses_nothing(one_run: Path, tmp_path: Path) -> None:
-    run_dir = tmp_path / "run"
-    assert small(f"run_dir={run_dir}") == 0
-    before = {str(p.relative_to(run_dir)): p.read_bytes() for p in run_dir.rglob("*") if p.is_file()}
-    assert small(f"run_dir={run_dir}", "aligner.rank=abc") == 2  # found before the directory is touched
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
-    assert small(f"run_dir={run_dir}", "aligner.rank=31") == 2  # found in the data
-    former = tmp_path / "run.1"
-    assert {str(p.relative_to(former)): p.read_bytes() for p in former.rglob("*") if p.is_file()} == before
-
-
-def test_processes_end_with_their_exit_codes(tmp_path: Path) -> None:
-    for mistake in (["aligner=unicorn"], [*SMALL, "aligner.rank=31", "run_dir=run"]):
-        ended = process(*mistake, cwd=tmp_path)
-        assert ended.returncode == 2
-        assert ended.stderr.startswith("error: ")
-        assert len(ended.stderr.splitlines()) == 1
-        assert "Traceback" not in ended.stdout + ended.stderr
-
-
-def test_errors_of_ours_keep_their_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any) -> None:
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr(train, "draw", broken)
-    with pytest.raises(RuntimeError, match="a bug"):
-        small(f"run_dir={tmp_path / 'run'}")
-    log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
-    assert "ended by an error" in log
-    assert "Traceback" in log
-    assert "RuntimeError: a bug" in log
-    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
-
-
-def test_interrupt_leaves_the_run_whole(tmp_path: Path) -> None:
-    run_dir = tmp_path / "run"
-    started = subprocess.Popen(
-        [sys.executable, str(TRAIN), *SMALL, *GRADIENT, "trainer.max_epochs=100000", f"run_dir={run_dir}"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    checkpoint = run_dir / "checkpoints" / "last.ckpt"
-    for _ in range(600):
-        if checkpoint.exists() or started.poll() is not None:
-            break
-        time.sleep(0.1)
-    started.send_signal(signal.SIGINT)
-    _, err = started.communicate(timeout=60)
-    assert started.returncode == 130
-    assert err.strip() == "interrupted: what was written before is kept"
-    assert torch.load(checkpoint, weights_only=True)["global_step"] > 0
-    assert (run_dir / "config.yaml").is_file()
-    assert (run_dir / "csv" / "metrics.csv").is_file()
-    assert "interrupted" in (run_dir / "train.log").read_text(encoding="utf-8")
 
 
 # sweeps
