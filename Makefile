@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test compare lint format types data clean
+.PHONY: help run test compare bench lint format types data clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -23,6 +23,11 @@ test: $(INSTALLED) ## the whole test suite
 
 compare: $(INSTALLED) ## every aligner on the bundled data, one table
 	$(BIN)/python train.py -m aligner=unicon,unicon_paper,sgd_clip,sgd_siglip,triplet,cca,pls
+
+bench: $(INSTALLED) ## the benchmarks: quality, speed, scale
+	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.scale
 
 lint: $(INSTALLED) ## ruff's checks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
+from checkpoints import AtomicCheckpointIO, find_checkpoint
 from config_errors import refuse_additions, user_line
 from config_types import check
 from errors import UserError
@@ -63,12 +64,14 @@ def _fit(config: DictConfig, aligner: Any, datamodule: Any, directory: RunDirect
         config.trainer,
         logger=loggers,
         callbacks=[checkpoint, evaluation],
+        plugins=[AtomicCheckpointIO()],
         default_root_dir=config.run_dir,
     )
     failed = True
     try:
         log_config(loggers, config)
-        trainer.fit(aligner, datamodule=datamodule)
+        resumed = find_checkpoint(config.resume, config.run_dir) if config.resume else None
+        trainer.fit(aligner, datamodule=datamodule, ckpt_path=resumed, weights_only=True)
         trainer.save_checkpoint(folder / "last.ckpt")  # of the pass that evaluation keeps
         trainer.test(aligner, datamodule=datamodule, verbose=False)
         metrics = evaluation.metrics

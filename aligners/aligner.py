@@ -41,11 +41,11 @@ class Aligner(lightning.LightningModule):
 
     @abstractmethod
     def embed_x(self, x: Tensor) -> Tensor:
-        """Prepared features (n, d_x) float64 to embeddings (n, r)."""
+        """Prepared features (n, d_x), float32 or float64 as they came, to embeddings (n, r)."""
 
     @abstractmethod
     def embed_y(self, y: Tensor) -> Tensor:
-        """Prepared features (n, d_y) float64 to embeddings (n, r)."""
+        """Prepared features (n, d_y), float32 or float64 as they came, to embeddings (n, r)."""
 
     @torch.no_grad()
     def encode_x(self, x: Any) -> Tensor:
@@ -64,8 +64,11 @@ class Aligner(lightning.LightningModule):
         return self._prepare(y, self.mean_y)
 
     def _prepare(self, rows: Tensor, mean: Tensor) -> Tensor:
-        # the difference in float64: features far from 0 lose no digits, whatever constant they carry
-        centred = rows.double() - mean
+        if rows.dtype != torch.float64:
+            rows = rows.float()
+        # the mean in two parts: rows far from 0 lose no digits, whatever constant they carry
+        high = mean.to(rows.dtype)
+        centred = (rows - high).sub_((mean - high).to(rows.dtype))
         return normalize(centred) if self.unit else centred
 
     def setup(self, stage: str) -> None:
@@ -80,15 +83,28 @@ class Aligner(lightning.LightningModule):
 
     def on_train_start(self) -> None:
         """The training means, from one stream over the batches of all processes."""
+        # of the differences from one row, which is the same in every process: no digits are lost far from 0
+        zero = torch.zeros(1, dtype=torch.int64)
+        origins = [rows[zero][0].to(self.device) for rows in (self.train_pairs.x, self.train_pairs.y)]
         sums = [torch.zeros_like(self.mean_x), torch.zeros_like(self.mean_y)]
         counts = torch.zeros(2, dtype=torch.float64, device=self.device)
         for batch in self.stream():
-            sums[0] += batch.x.double().sum(0)
-            sums[1] += batch.y.double().sum(0)
-            counts += torch.tensor([len(batch.x), len(batch.y)], device=self.device)
+            for side, rows in enumerate((batch.x, batch.y)):
+                sums[side] += (rows - origins[side]).sum(0)
+                counts[side] += len(rows)
         add_over_processes(*sums, counts)
-        self.mean_x.copy_(sums[0] / counts[0])
-        self.mean_y.copy_(sums[1] / counts[1])
+        for mean, total, count, origin in zip((self.mean_x, self.mean_y), sums, counts, origins, strict=True):
+            mean.copy_(origin.double() + total / count)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether settings are left to a validation split, which ``fit`` then holds out."""
+        return False
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """What the fit found out and ``metrics.json`` should hold, under ``fit/``."""
+        return {}
 
     @property
     def train_pairs(self) -> Pairs:
@@ -115,6 +131,10 @@ class Aligner(lightning.LightningModule):
         checkpoint["dims"] = self.dims
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        made_with = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
+        for key, value in self.hparams.items():
+            if made_with.get(key) != value:
+                raise UserError(f"the checkpoint was made with aligner.{key}={made_with.get(key)}, this run has {value}")
         if self.dims is None and checkpoint["dims"] is not None:
             self._build(tuple(checkpoint["dims"]))
         for name, buffer in self.named_buffers():  # some have the data's number of items in their shape
@@ -170,7 +190,7 @@ class GradientFreeAligner(Aligner):
     """An aligner that is solved: batches are added up, and after the last one of an epoch it solves.
 
     A pass over the data is an epoch. ``collect`` adds up a batch of prepared features, ``solve`` runs in the
-    last batch's hook, so that the validation of that epoch sees the new solution.
+    last batch's hook, so that the validation of that epoch sees the new solution. Every pass has the same batches.
     """
 
     def __init__(self, rank: int, unit: bool):
@@ -184,6 +204,10 @@ class GradientFreeAligner(Aligner):
     @abstractmethod
     def solve(self) -> bool:
         """Solve with what all processes collected in this pass. True when nothing is left to do."""
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        self.trainer.datamodule.reshuffles = False  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return NoOptimizer()

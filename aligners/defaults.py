@@ -5,7 +5,7 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from errors import UserError, nearest
 
@@ -33,7 +33,7 @@ def defaults_from(name: str) -> Callable[[type], type]:
         @functools.wraps(init)
         def filled(self: Any, **given: Any) -> None:
             given = {
-                key: OmegaConf.to_container(value) if isinstance(value, DictConfig) else value
+                key: OmegaConf.to_container(value) if isinstance(value, DictConfig | ListConfig) else value
                 for key, value in given.items()
             }
             values = aligner_config(name)

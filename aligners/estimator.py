@@ -12,7 +12,8 @@ from torch import Tensor
 from aligners.aligner import Aligner
 from datamodules.base import PairsDataModule
 from datamodules.features import pairs_of_tensors
-from datamodules.pairs import with_positives
+from datamodules.pairs import Pairs, subset, with_positives
+from errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,9 @@ def fit_arrays(
         seed=seed,
     )
     datamodule.splits = {"train": pairs}
+    if aligner.chooses:
+        share = default("datamodule/features.yaml", "val_share")
+        datamodule.splits = dict(zip(("train", "val"), held_out(pairs, share, seed), strict=True))
     trainer = lightning.Trainer(
         max_epochs=default("trainer/default.yaml", "max_epochs") if max_epochs is None else max_epochs,
         devices=1,
@@ -62,6 +66,21 @@ def fit_arrays(
         torch.manual_seed(seed)
         trainer.fit(aligner, datamodule=datamodule)
     aligner.eval()
+
+
+def held_out(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
+    """Training and validation pairs, cut by group.
+
+    Raises:
+        UserError: a single group.
+    """
+    groups, inverse = torch.unique(pairs.group, return_inverse=True)
+    n = len(groups)
+    if n < 2:
+        raise UserError("settings that are lists are chosen on held-out groups: the data has but one group")
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    held = (order < max(1, round(share * n)))[inverse]
+    return subset(pairs, (~held).nonzero()[:, 0]), subset(pairs, held.nonzero()[:, 0])
 
 
 def _optional(values: Any) -> Tensor | None:

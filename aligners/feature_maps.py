@@ -2,20 +2,37 @@ r"""Feature maps of the spectral aligner: fitted once on training features, shar
 
 A map is :math:`\phi(x) = R^T \mathrm{raw}(x)`. The root R is applied to rows only while moments are taken;
 afterwards it is folded into the projections, so that a row costs its raw features and no more.
+
+Every map has ``dim``, the width m of phi; ``sample_size``, the training rows that ``fit(sample, generator)`` wants
+to see; ``raw`` (n, d) to (n, k) and ``forward`` (n, d) to (n, m), in the rows' dtype; and ``root``,
+``root_transposed``, which fold R into float64 matrices.
 """
 
-import torch
-from torch import Tensor, nn
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from aligners.kernels import KERNELS
+import torch
+from torch import Generator, Tensor, nn
+
+from aligners.kernels import KERNELS, MEDIAN_ROWS, NEEDS_BANDWIDTH, fitted_bandwidth
+from aligners.landmarks import SELECTIONS, sample_size, select
+from aligners.random_features import RandomFeatures
+from errors import UserError, nearest
 
 
 class Identity(nn.Module):
     """phi(x) = x, (n, d) to (n, d)."""
 
+    sample_size = 0
+    metric_factor = None
+
     def __init__(self, d: int):
         super().__init__()
         self.dim = d
+
+    def fit(self, sample: Tensor, generator: Generator) -> None:
+        """Nothing to fit."""
 
     def raw(self, x: Tensor) -> Tensor:
         return x
@@ -39,43 +56,144 @@ class Nystrom(nn.Module):
     :math:`(K_{mm} + \ldots)^{-1/2}` up to a rotation, which no later step sees. With all samples as landmarks
     and a vanishing ridge it is the exact kernel.
 
-    ``kernel`` is a name of ``KERNELS``, ``d`` the features' dimension, ``ridge`` epsilon, relative to the
-    kernel's mean diagonal. Features are float64.
+    ``kernel`` is a name of ``KERNELS``, ``d`` the rows' dimension, ``landmarks`` the m to choose by the rule
+    ``selection`` of ``aligners.landmarks`` (fewer where there are fewer rows), ``ridge`` epsilon, relative to
+    the kernel's mean diagonal, ``bandwidth`` a multiple of the rows' median distance.
     """
 
     landmarks: Tensor
-    factor: Tensor
+    fitted_bandwidth: Tensor
 
-    def __init__(self, kernel: str, d: int, ridge: float):
+    def __init__(self, kernel: str, d: int, landmarks: int, selection: str, ridge: float, bandwidth: float):
         super().__init__()
-        self.kernel = KERNELS[kernel]
+        self.kernel = kernel
+        self.number = landmarks
+        self.selection = selection
         self.ridge = ridge
+        self.bandwidth = bandwidth
+        rows = sample_size(selection, landmarks)
+        self.sample_size = max(rows, MEDIAN_ROWS) if kernel in NEEDS_BANDWIDTH else rows
         self.register_buffer("landmarks", torch.zeros(0, d, dtype=torch.float64))
-        self.register_buffer("factor", torch.zeros(0, 0, dtype=torch.float64), persistent=False)
+        self.register_buffer("fitted_bandwidth", torch.ones((), dtype=torch.float64))
+        self._made: dict[tuple[str, torch.dtype, torch.device], Any] = {}
+        self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
 
     @property
     def dim(self) -> int:
         """m."""
         return len(self.landmarks)
 
-    def fit(self, landmarks: Tensor) -> None:
-        """Take ``landmarks`` (m, d) and factor their kernel matrix."""
-        gram = self.kernel(landmarks, landmarks)
-        gram.diagonal().add_(self.ridge * gram.diagonal().mean())
-        self.landmarks = landmarks
-        self.factor = torch.linalg.cholesky(gram)
+    def fit(self, sample: Tensor, generator: Generator) -> None:
+        """Choose landmarks from ``sample`` (k, d), in random order, and factor their kernel matrix.
+
+        Raises:
+            UserError: rows that are all equal or all zero, or landmarks whose kernel matrix is singular.
+        """
+        sample = sample.double()
+        bandwidth = fitted_bandwidth(self.kernel, sample, self.bandwidth)
+        if not KERNELS[self.kernel].diagonal(sample, bandwidth).any():
+            raise UserError("kernel features need rows that are not zero, got the same row for every training item")
+        chosen = select(self.selection, sample, self.number, self.kernel, bandwidth, generator)
+        self.landmarks = sample[chosen]
+        self.fitted_bandwidth = torch.tensor(bandwidth, dtype=torch.float64, device=sample.device)
+        self._made.clear()
+        self._factor(torch.float64)
+
+    @property
+    def metric_factor(self) -> Tensor:
+        """L (m, m) float64."""
+        factor: Tensor = self._factor(torch.float64)
+        return factor
 
     def raw(self, x: Tensor) -> Tensor:
         """k_m(x), (n, d) to (n, m)."""
-        return self.kernel(x, self.landmarks)
+        landmarks, lengths, bandwidth = self._derived("landmarks", x.dtype, self._landmarks)
+        return KERNELS[self.kernel](x, landmarks, bandwidth, lengths)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.linalg.solve_triangular(self.factor.T, self.raw(x), upper=True, left=False)
+        # in float32 the features are as good as their inner products, which err by 1e-6; solving with the
+        # triangle takes 0.7 of the time of a product with its inverse
+        return torch.linalg.solve_triangular(self._factor(x.dtype).T, self.raw(x), upper=True, left=False)
 
     def root(self, matrix: Tensor) -> Tensor:
         """``L^{-T} M`` (m, k), so that ``raw(x) @ root(M) = phi(x) @ M``."""
-        return torch.linalg.solve_triangular(self.factor.T, matrix, upper=True)
+        return torch.linalg.solve_triangular(self._factor(matrix.dtype).T, matrix, upper=True)
 
     def root_transposed(self, matrix: Tensor) -> Tensor:
         """``L^{-1} M`` (m, k), so that ``root_transposed(raw(x)^T H) = phi(x)^T H``."""
-        return torch.linalg.solve_triangular(self.factor, matrix, upper=False)
+        return torch.linalg.solve_triangular(self._factor(matrix.dtype), matrix, upper=False)
+
+    def _factor(self, dtype: torch.dtype) -> Tensor:
+        if dtype != torch.float64:
+            return self._derived("factor", dtype, lambda dtype: self._factor(torch.float64).to(dtype))
+        return self._derived("factor", dtype, self._cholesky)
+
+    def _landmarks(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, float]:
+        return self.landmarks.to(dtype), self.landmarks.norm(dim=1).to(dtype), float(self.fitted_bandwidth)
+
+    def _cholesky(self, dtype: torch.dtype) -> Tensor:
+        gram = self.raw(self.landmarks)
+        mean = gram.diagonal().mean()
+        gram.diagonal().add_(self.ridge * mean)
+        factor, failed = torch.linalg.cholesky_ex(gram)
+        if failed or not factor.diagonal().min() ** 2 > 1e-14 * mean:  # below it a pivot is rounding
+            raise UserError(
+                f"the kernel matrix of {self.dim} landmarks is singular at landmark_ridge={self.ridge}: "
+                "take a larger aligner.landmark_ridge"
+            )
+        return factor
+
+    def _derived(self, name: str, dtype: torch.dtype, make: Callable[[torch.dtype], Any]) -> Any:
+        """What follows from the buffers, made once for each dtype and device."""
+        key = (name, dtype, self.landmarks.device)
+        if key not in self._made:
+            self._made[key] = make(dtype)
+        return self._made[key]
+
+
+def _forget(module: nn.Module, incompatible_keys: object) -> None:
+    """Loaded buffers: what was derived from the old ones no longer holds."""
+    assert isinstance(module, Nystrom)
+    module._made.clear()
+
+
+FeatureMap = Identity | Nystrom | RandomFeatures
+KINDS = ("identity", "nystrom", "random")
+
+
+def feature_map(
+    kind: str,
+    d: int,
+    *,
+    kernel: str,
+    landmarks: int,
+    landmark_selection: str,
+    landmark_ridge: float,
+    bandwidth: float,
+) -> FeatureMap:
+    """The map ``kind`` of rows of dimension ``d``; arguments that it has no use for are not looked at.
+
+    ``landmarks`` is the width of a random map, too.
+
+    Raises:
+        UserError: an unknown name, a number out of range, or a kernel that has no random features.
+    """
+    _known("feature_map", kind, KINDS)
+    if kind == "identity":
+        return Identity(d)
+    _known("kernel", kernel, KERNELS)
+    if landmarks < 1:
+        raise UserError(f"aligner.landmarks must be at least 1, got {landmarks}")
+    if kernel in NEEDS_BANDWIDTH and not 0 < bandwidth < math.inf:
+        raise UserError(f"aligner.bandwidth must be above 0, got {bandwidth}")
+    if kind == "random":
+        return RandomFeatures(kernel, d, landmarks, bandwidth)
+    _known("landmark_selection", landmark_selection, SELECTIONS)
+    if not 0 <= landmark_ridge < math.inf:
+        raise UserError(f"aligner.landmark_ridge must be at least 0, got {landmark_ridge}")
+    return Nystrom(kernel, d, landmarks, landmark_selection, landmark_ridge, bandwidth)
+
+
+def _known(name: str, value: str, known: Iterable[str]) -> None:
+    if value not in known:
+        raise UserError(f"unknown aligner.{name} '{value}': {nearest(value, known)}")

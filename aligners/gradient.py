@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 from aligners import objectives
 from aligners.aligner import Aligner
 from aligners.defaults import defaults_from
+from aligners.warm_start import check_warm_start, set_head, spectral_solution
 from datamodules.pairs import PairBatch
 from distributed import concatenate
 from errors import UserError, nearest
@@ -22,10 +23,10 @@ TOTAL_STEPS = "total_steps"
 """Where a scheduler's argument has this value, the run's number of optimizer steps takes its place."""
 
 
-def head(kind: str, d: int, hidden: int, rank: int) -> nn.Module:
-    """``linear``: one matrix without bias; ``mlp``: one hidden layer of ``hidden`` GELU units. (n, d) to (n, r)."""
+def head(kind: str, d: int, hidden: int, rank: int, bias: bool) -> nn.Module:
+    """``linear``: one matrix, ``bias`` or not; ``mlp``: one hidden layer of ``hidden`` GELU units. (n, d) to (n, r)."""
     if kind == "linear":
-        return nn.Linear(d, rank, bias=False)
+        return nn.Linear(d, rank, bias=bias)
     if kind == "mlp":
         return nn.Sequential(nn.Linear(d, hidden), nn.GELU(), nn.Linear(hidden, rank))
     raise UserError(f"unknown aligner.head '{kind}': {nearest(kind, HEADS)}")
@@ -36,6 +37,10 @@ class GradientAligner(Aligner):
 
     ``optimizer`` and ``scheduler`` are Hydra configs (``_target_`` and arguments); the scheduler steps with
     the optimizer, ``null`` for none. Weight decay leaves one-dimensional parameters and the temperature alone.
+    ``warm_start`` names the solution that linear heads start from, None for torch's initialisation.
+
+    Raises:
+        UserError: an unknown head or warm start, or a warm start of heads that are not linear.
     """
 
     def __init__(
@@ -46,32 +51,48 @@ class GradientAligner(Aligner):
         hidden: int,
         optimizer: dict[str, Any],
         scheduler: dict[str, Any] | None,
+        warm_start: str | None = None,
     ):
         super().__init__(rank, unit)
+        if warm_start is not None:
+            check_warm_start(warm_start, head)
         self.head_kind = head
         self.hidden = hidden
         self.optimizer_config = optimizer
         self.scheduler_config = scheduler
+        self.warm_start = warm_start
 
     @abstractmethod
     def loss(self, cosines: Tensor, positives: Tensor) -> Tensor:
         """Scalar loss of cosines (n_x, n_y) and positives (n_x, n_y) bool."""
 
     def build(self, d_x: int, d_y: int) -> None:
-        self.head_x = head(self.head_kind, d_x, self.hidden, self.rank)
-        self.head_y = head(self.head_kind, d_y, self.hidden, self.rank)
+        bias = self.warm_start is not None  # centred features need none, a solution has an offset
+        self.head_x = head(self.head_kind, d_x, self.hidden, self.rank, bias)
+        self.head_y = head(self.head_kind, d_y, self.hidden, self.rank, bias)
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        if self.warm_start is not None and self.current_epoch == 0:  # a resumed fit has its heads
+            parts = zip((self.head_x, self.head_y), (self.mean_x, self.mean_y), spectral_solution(self), strict=True)
+            for linear, mean, (projection, offset) in parts:
+                set_head(linear, projection, offset, self._scale(len(mean)))
 
     def embed_x(self, x: Tensor) -> Tensor:
-        embedding: Tensor = self.head_x(x.float() * self._scale(x))
+        embedding: Tensor = self.head_x(self.scaled(x))
         return embedding
 
     def embed_y(self, y: Tensor) -> Tensor:
-        embedding: Tensor = self.head_y(y.float() * self._scale(y))
+        embedding: Tensor = self.head_y(self.scaled(y))
         return embedding
 
-    def _scale(self, rows: Tensor) -> float:
+    def scaled(self, rows: Tensor) -> Tensor:
+        """Prepared features (n, d) in float32 and, of unit length, with entries of size 1."""
+        return rows.float() * self._scale(rows.shape[1])
+
+    def _scale(self, d: int) -> float:
         # unit rows have entries of size 1/sqrt(d): bring them to size 1, which torch's initialisation expects
-        return math.sqrt(rows.shape[1]) if self.unit else 1.0
+        return math.sqrt(d) if self.unit else 1.0
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         x = normalize(concatenate(self.embed_x(self.prepare_x(batch.x))))
@@ -95,7 +116,7 @@ class GradientAligner(Aligner):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def _log_temperature(tau: float) -> nn.Parameter:
+def log_temperature(tau: float) -> nn.Parameter:
     if not tau > 0:
         raise UserError(f"aligner.tau must be above 0, got {tau}")
     return nn.Parameter(torch.tensor(math.log(1 / tau)))
@@ -110,7 +131,7 @@ class SGDCLIP(GradientAligner):
 
     def __init__(self, *, tau: float, learn_tau: bool, tau_min: float, **common: Any):
         super().__init__(**common)
-        self.log_scale = _log_temperature(tau).requires_grad_(learn_tau)
+        self.log_scale = log_temperature(tau).requires_grad_(learn_tau)
         self.tau_min = tau_min
 
     def loss(self, cosines: Tensor, positives: Tensor) -> Tensor:
@@ -127,7 +148,7 @@ class SGDSigLIP(GradientAligner):
 
     def __init__(self, *, tau: float, learn_tau: bool, tau_min: float, bias: float, **common: Any):
         super().__init__(**common)
-        self.log_scale = _log_temperature(tau).requires_grad_(learn_tau)
+        self.log_scale = log_temperature(tau).requires_grad_(learn_tau)
         self.bias = nn.Parameter(torch.tensor(bias))
         self.tau_min = tau_min
 

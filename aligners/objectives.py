@@ -1,63 +1,37 @@
-r"""Contrastive objectives as pure functions of the similarities and the positives.
+"""The contrastive objectives by name, as pure functions of the similarities and the positives.
 
-Every objective here is a mean over rows, and most are symmetric: the mean of the same function of the rows
-and of the columns,
-
-.. math:: L(s; P) = \frac{1}{2 n_x} \sum_i \ell(s_{i\cdot}, P_{i\cdot})
-                  + \frac{1}{2 n_y} \sum_j \ell(s_{\cdot j}, P_{\cdot j}).
-
-So an objective is written as its row losses and their derivative, and a solver can sweep blocks of rows and
-of columns without ever holding the whole matrix. Called with ``similarity`` (n_x, n_y) and ``positives``
-(n_x, n_y) bool, rectangular and many-to-many, an objective is a scalar loss; ``weights`` is the contrastive
-similarity weight matrix S = -dL/ds (n_x, n_y) of UniCon (Sui, Wang, Do, ICLR 2026, Eq. 3-6).
+Called with ``similarity`` (n_x, n_y) and ``positives`` (n_x, n_y) bool, rectangular and many-to-many, an
+objective is a scalar loss; ``weights`` is the contrastive similarity weight matrix S = -dL/ds (n_x, n_y) of
+UniCon (Sui, Wang, Do, ICLR 2026, Eq. 3-6). ``aligners.objectives_base`` says what an objective is,
+``aligners.objectives_unicon`` has the losses of UniCon and DCL.
 """
 
-from abc import ABC, abstractmethod
+import inspect
+import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from aligners.objectives_base import FromLoss, FromRows, Objective
+from aligners.objectives_unicon import DCL, GeneralContrastive, UniCon
 from errors import UserError, nearest
 
-
-class Objective(ABC):
-    """A contrastive loss that is a sum over rows (and, if ``symmetric``, the same over columns)."""
-
-    symmetric = True
-
-    @abstractmethod
-    def rows(self, similarity: Tensor, positives: Tensor) -> Tensor:
-        """Loss of each row: (b, n) similarities and positives to (b,)."""
-
-    @abstractmethod
-    def row_weights(self, similarity: Tensor, positives: Tensor) -> Tensor:
-        """Minus the derivative of ``rows(...).sum()``: (b, n)."""
-
-    def __call__(self, similarity: Tensor, positives: Tensor) -> Tensor:
-        """The loss, a scalar.
-
-        Raises:
-            ValueError: shapes that differ, or a row or column without a positive.
-        """
-        _check(similarity, positives)
-        loss = self.rows(similarity, positives).mean()
-        if self.symmetric:
-            loss = (loss + self.rows(similarity.T, positives.T).mean()) / 2
-        return loss
-
-    def weights(self, similarity: Tensor, positives: Tensor) -> Tensor:
-        """S = -dL/ds, (n_x, n_y).
-
-        Raises:
-            ValueError: shapes that differ, or a row or column without a positive.
-        """
-        _check(similarity, positives)
-        n_x, n_y = similarity.shape
-        weights = self.row_weights(similarity, positives) / n_x
-        if self.symmetric:
-            weights = (weights + self.row_weights(similarity.T, positives.T).T / n_y) / 2
-        return weights
+__all__ = [
+    "CLIP",
+    "DCL",
+    "OBJECTIVES",
+    "FromLoss",
+    "FromRows",
+    "GeneralContrastive",
+    "InfoNCE",
+    "Objective",
+    "SigLIP",
+    "Triplet",
+    "UniCon",
+    "smooth_objective",
+]
 
 
 class InfoNCE(Objective):
@@ -146,27 +120,34 @@ class Triplet(Objective):
         return weights.index_put_((row, column), share.sum(dim=1), accumulate=True)
 
 
-OBJECTIVES: dict[str, type[InfoNCE]] = {"info_nce": InfoNCE, "clip": CLIP}
-"""The smooth objectives with a temperature alone, by the name that a config gives."""
+OBJECTIVES: dict[str, Callable[..., Objective]] = {
+    "info_nce": InfoNCE,
+    "clip": CLIP,
+    "supcon": CLIP,  # SupCon-out between two modalities is CLIP with several positives
+    "siglip": SigLIP,
+    "dcl": DCL,
+    "unicon": UniCon,
+}
+"""The smooth objectives by the name that a config gives."""
 
 
-def smooth_objective(name: str, tau: float) -> Objective:
-    """The objective ``name`` of ``OBJECTIVES`` at temperature ``tau`` > 0.
+def smooth_objective(name: str, tau: float, **options: float) -> Objective:
+    """The objective ``name`` of ``OBJECTIVES`` at temperature ``tau`` > 0, with its further arguments.
 
     Raises:
-        UserError: an unknown name, or a temperature that is not positive.
+        UserError: an unknown name, a temperature that is not positive, or an option that the objective does
+            not know, that is missing, or that is no finite number.
     """
     if name not in OBJECTIVES:
         raise UserError(f"unknown objective '{name}': {nearest(name, OBJECTIVES)}")
     if not tau > 0:
         raise UserError(f"tau must be above 0, got {tau}")
-    return OBJECTIVES[name](tau)
-
-
-def _check(similarity: Tensor, positives: Tensor) -> None:
-    if similarity.shape != positives.shape:
-        raise ValueError(
-            f"similarity and positives must have one shape, got {tuple(similarity.shape)} and {tuple(positives.shape)}"
-        )
-    if not (positives.any(dim=1).all() and positives.any(dim=0).all()):
-        raise ValueError("every row and every column needs at least one positive")
+    known = [option for option in inspect.signature(OBJECTIVES[name]).parameters if option != "tau"]
+    for option, value in options.items():
+        if option not in known:
+            raise UserError(f"unknown option '{option}' of objective '{name}': {nearest(option, known)}")
+        if not (isinstance(value, int | float) and math.isfinite(value)):
+            raise UserError(f"option '{option}' of objective '{name}' must be a finite number, got {value!r}")
+    if missing := [option for option in known if option not in options]:
+        raise UserError(f"objective '{name}' needs a value for: {', '.join(missing)}")
+    return OBJECTIVES[name](tau, **options)

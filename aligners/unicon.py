@@ -1,20 +1,27 @@
 """UniConSpectral: the spectral solver as a training step without gradients."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from aligners import spectral
+from aligners import choice, spectral
 from aligners.aligner import GradientFreeAligner
-from aligners.contrast import Contrast
+from aligners.coordinates import Coordinates, Rows, statistics
 from aligners.defaults import defaults_from
-from aligners.feature_maps import Identity, Nystrom
-from aligners.kernels import KERNELS
-from aligners.objectives import smooth_objective
-from datamodules.pairs import PairBatch
-from distributed import add_over_processes, gather_rows, rank_and_world
-from errors import UserError, nearest
-
-FEATURE_MAPS = ("identity", "nystrom")
+from aligners.descent import Descent
+from aligners.line_search import Damping
+from aligners.moments import Moments
+from aligners.negatives import NEGATIVES, Setting
+from aligners.objectives import Objective, smooth_objective
+from aligners.raw_features import RawFeatures
+from aligners.solution import Solution
+from aligners.spectral import Factors
+from aligners.spectral_arguments import as_candidates, check_arguments
+from datamodules.pairs import PairBatch, Pairs
+from distributed import add_over_processes, rank_and_world
+from errors import UserError
 
 
 @defaults_from("unicon")
@@ -22,9 +29,13 @@ class UniConSpectral(GradientFreeAligner):
     """Spectral contrastive alignment (UniCon; Sui, Wang, Do, ICLR 2026), whitened, damped and safeguarded.
 
     The first pass over the data collects moments and solves for the uniform weights; each further pass takes
-    one damped step with the weights of the objective over all training pairs, halved until the objective does
-    not rise. ``aligners.spectral`` has the mathematics, ``configs/aligner/unicon.yaml`` the defaults and the
-    meaning of each argument.
+    one damped step with the weights of the objective over all training pairs or within batches, halved until
+    the objective does not rise. Where an argument is a list, its value is chosen on the validation split.
+    ``aligners.spectral`` has the mathematics, ``configs/aligner/unicon.yaml`` the defaults and the meaning of
+    each argument.
+
+    Attributes:
+        solution: the record of the fit.
 
     Raises:
         UserError: an argument out of range, features that do not vary, or a rank above the data's.
@@ -34,6 +45,8 @@ class UniConSpectral(GradientFreeAligner):
     projection_y: Tensor
     offset_x: Tensor
     offset_y: Tensor
+    U: Tensor
+    V: Tensor
     singular_values: Tensor
 
     def __init__(
@@ -41,206 +54,256 @@ class UniConSpectral(GradientFreeAligner):
         *,
         rank: int,
         unit: bool,
+        shared: bool,
         feature_map: str,
         kernel: str,
+        bandwidth: float | list[float],
         landmarks: int,
+        landmark_selection: str,
         landmark_ridge: float,
         whiten: bool,
-        lam: float,
+        lam: float | list[float],
+        svd: str,
         objective: str,
-        tau: float,
+        objective_options: dict[str, Any],
+        tau: float | list[float],
+        negatives: str,
         eta: float,
         safeguard: bool,
-        passes: int,
+        passes: int | list[int],
         tolerance: float,
         max_halvings: int,
-        weight_power: float,
+        weight_power: float | list[float],
+        choice_items: int,
         block_size: int,
+        memory_mb: int,
     ):
         super().__init__(rank, unit)
-        for name, choice, known in (("feature_map", feature_map, FEATURE_MAPS), ("kernel", kernel, KERNELS)):
-            if choice not in known:
-                raise UserError(f"unknown aligner.{name} '{choice}': {nearest(choice, known)}")
-        if feature_map == "nystrom" and landmarks < 1:
-            raise UserError(f"aligner.landmarks must be at least 1, got {landmarks}")
-        if passes < 0:
-            raise UserError(f"aligner.passes must be at least 0, got {passes}")
-        if whiten and not lam >= 0:
-            raise UserError(f"aligner.lam must be at least 0, got {lam}")
-        if not 0 < eta <= 1:
-            raise UserError(f"aligner.eta must be in (0, 1], got {eta}")
+        self.candidates = choice.Candidates(*map(as_candidates, (lam, tau, weight_power, passes)))
+        check_arguments(self.candidates, whiten, eta, negatives, svd)
+        self.shared = shared
+        self.map_arguments = {
+            "kernel": kernel,
+            "landmarks": landmarks,
+            "landmark_selection": landmark_selection,
+            "landmark_ridge": landmark_ridge,
+        }
+        self.bandwidths = as_candidates(bandwidth)
         self.feature_map = feature_map
-        self.kernel = kernel
-        self.landmarks = landmarks
-        self.landmark_ridge = landmark_ridge
+        for value in self.bandwidths:
+            self._features(1, 1, value)  # its mistakes show now
         self.whiten = whiten
-        self.lam = lam
-        self.objective = smooth_objective(objective, tau)
-        self.eta = eta
-        self.safeguard = safeguard
-        self.passes = passes
-        self.tolerance = tolerance
-        self.max_halvings = max_halvings
-        self.weight_power = weight_power
+        self.svd = spectral.positive_part if shared else spectral.SVD[svd]
+        self.objective_name, self.objective_options = objective, objective_options
+        for value in self.candidates.tau:
+            self._objective(value)
+        self.negatives = negatives
+        self.damping = Damping(eta, safeguard, max_halvings, tolerance)
+        self.choice_items = choice_items
         self.block_size = block_size
+        self.memory = memory_mb * 2**20
+        self.solution = Solution()
+
+    def _features(self, d_x: int, d_y: int, bandwidth: float) -> RawFeatures:
+        return RawFeatures(self.feature_map, d_x, d_y, self.shared, bandwidth=bandwidth, **self.map_arguments)
+
+    def _objective(self, tau: float) -> Objective:
+        return smooth_objective(self.objective_name, tau, **self.objective_options)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether settings are left to the validation split."""
+        return self.candidates.open or len(self.bandwidths) > 1
 
     def build(self, d_x: int, d_y: int) -> None:
-        self.map_x, self.map_y = self._feature_map(d_x), self._feature_map(d_y)
-        for name, d in (("x", d_x), ("y", d_y)):
-            # embeddings are raw(x) @ projection - offset: feature map, whitening, rotation and weights in one
-            self.register_buffer(f"projection_{name}", torch.zeros(d, self.rank, dtype=torch.float64))
-            self.register_buffer(f"offset_{name}", torch.zeros(self.rank, dtype=torch.float64))
-        self.register_buffer("singular_values", torch.zeros(self.rank, dtype=torch.float64))
-
-    def _feature_map(self, d: int) -> Identity | Nystrom:
-        if self.feature_map == "identity":
-            return Identity(d)
-        return Nystrom(self.kernel, d, self.landmark_ridge)
+        if self.shared and d_x != d_y:
+            raise UserError(f"aligner.shared=true needs features of one dimension on both sides, got {d_x} and {d_y}")
+        self.features = self._features(d_x, d_y, self.bandwidths[0])
+        for name in ("projection_x", "projection_y", "U", "V"):
+            # embeddings are raw features @ projection - offset: whitening, rotation and weights in one
+            self.register_buffer(name, torch.zeros(0, self.rank, dtype=torch.float64))
+        for name in ("offset_x", "offset_y", "singular_values"):
+            self.register_buffer(name, torch.zeros(self.rank, dtype=torch.float64))
 
     def embed_x(self, x: Tensor) -> Tensor:
-        return self.map_x.raw(x) @ self.projection_x - self.offset_x
+        raw = self.features.x(x)
+        return torch.addmm(self.offset_x.to(raw), raw, self.projection_x.to(raw), beta=-1)
 
     def embed_y(self, y: Tensor) -> Tensor:
-        return self.map_y.raw(y) @ self.projection_y - self.offset_y
+        raw = self.features.y(y)
+        return torch.addmm(self.offset_y.to(raw), raw, self.projection_y.to(raw), beta=-1)
+
+    @property
+    def facts(self) -> dict[str, float]:
+        return self.solution.facts
+
+    # the fit: epoch 0 collects moments, each later one is a pass
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        if self.current_epoch > 0:
-            raise UserError("a spectral fit cannot be resumed between passes: start it again without a checkpoint")
         pairs = self.train_pairs
+        if self.shared:
+            pooled = (pairs.n_x * self.mean_x + pairs.n_y * self.mean_y) / (pairs.n_x + pairs.n_y)
+            self.mean_x.copy_(pooled)
+            self.mean_y.copy_(pooled)
+        if self.current_epoch == 0:
+            self.solution = Solution()
+            self._fit_features()
+        self.moments = Moments(*self.features.dims, pairs.n_x, pairs.n_y, self.device)
+        numbers = pairs.n_x * self.features.dims[0] + pairs.n_y * self.features.dims[1]
+        self.keeps = max(self.candidates.passes) > 0 and 4 * numbers <= self.memory * rank_and_world()[1]
+        self.kept: list[Rows] = []
+        if self.current_epoch > 0:
+            self._resume()
+
+    def _fit_features(self) -> None:
         generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed, in every process
-        for feature_map, rows, prepare in (
-            (self.map_x, pairs.x, self.prepare_x),
-            (self.map_y, pairs.y, self.prepare_y),
-        ):
-            if isinstance(feature_map, Nystrom):
-                # drawn by index from the whole split: the same landmarks for any number of processes
-                chosen = torch.randperm(int(rows.shape[0]), generator=generator)[: self.landmarks].sort().values
-                feature_map.fit(prepare(rows[chosen].to(self.device)))
-        rank, world = rank_and_world()
-        self.contrast = Contrast(
-            self.objective,
-            pairs.group.to(self.device),
-            pairs.y_group.to(self.device),
-            self.block_size,
-            rank,
-            world,
+        pairs = self.train_pairs
+        # drawn by index from the whole split: the same landmarks for any number of processes
+        x, y = (
+            rows[torch.randperm(int(rows.shape[0]), generator=generator)[: self.features.sample_size]].to(self.device)
+            for rows in (pairs.x, pairs.y)
         )
-        self.moments = spectral.Moments(self.map_x.dim, self.map_y.dim, pairs.n_x, pairs.n_y, self.device)
-        self.history: list[dict[str, float]] = []
+        self.features.to(self.device).fit(self.prepare_x(x), self.prepare_y(y), generator)
+
+    def on_train_epoch_start(self) -> None:
+        self._replay = iter(self.kept)
 
     def collect(self, batch: PairBatch) -> None:
-        x, y = self.prepare_x(batch.x), self.prepare_y(batch.y)
         if self.current_epoch == 0:
-            self.moments.add(self.map_x(x), self.map_y(y), batch.positives)
+            self._add(batch)
         else:
-            self.pulled_x.addmm_(self.map_x.raw(x).T, self.SB[batch.x_index])
-            self.pulled_y.addmm_(self.map_y.raw(y).T, self.StA[batch.y_index])
+            self.descent.pull(next(self._replay) if self.keeps else self._raw(batch))
+
+    def _add(self, batch: PairBatch) -> None:
+        rows = self._raw(batch)
+        self.moments.add(rows.x, rows.y, rows.x_group, rows.y_group)
+        if self.keeps:
+            self.kept.append(rows)
+
+    def _raw(self, batch: PairBatch) -> Rows:
+        x, y = self.features.x(self.prepare_x(batch.x)), self.features.y(self.prepare_y(batch.y))
+        return Rows(x, y, batch.x_group, batch.y_group, batch.x_index, batch.y_index)
+
+    def _stream(self) -> Iterator[Rows]:
+        """This process's training rows once more: those that were kept, or from the data."""
+        if self.keeps:
+            yield from self.kept
+        else:
+            for batch in self.stream():
+                yield self._raw(batch)
 
     def solve(self) -> bool:
-        moved = self._start() if self.current_epoch == 0 else self._step()
+        if self.current_epoch == 0:
+            moved = self._start()
+        else:
+            assert self.descent is not None
+            moved = self.descent.step()
+            self._take(self.descent.factors)
         self._log_pass()
-        finished = not moved or self.current_epoch >= self.passes
+        finished = not moved or self.current_epoch >= self.solution.chosen["passes"]
         if not finished:
-            self._pull()
+            assert self.descent is not None
+            self.descent.open()
         return finished
 
     def _start(self) -> bool:
-        """The solution for the uniform weights, from the moments of all processes."""
-        moments = self.moments
-        add_over_processes(*moments.tensors())
-        if self.whiten:
-            self.W_x, self.W_y = spectral.whitenings(moments, self.lam)
-        else:
-            self.W_x, self.W_y = spectral.identities(moments)
-        factors = spectral.uniform_solution(moments, self.W_x, self.W_y, self.rank)
-        self.phi_mean_x, self.phi_mean_y = moments.mean_x, moments.mean_y
-        del self.moments
-        self._set(factors)
-        if self.passes:
-            A, B = self._project_all(factors.U, factors.V)
-            self.A, self.B = A, B
-            self.value = self._value(factors.s, A, B)
-        self.step_length = 0.0
+        """The first solution, from the moments of all processes, at settings that are given or chosen."""
+        self._sum_moments()
+        chosen = choice.Chosen(*(values[0] for values in self.candidates))
+        if self.candidates.open:
+            problem = choice.Problem(
+                self._solved,
+                self._objective,
+                self._sample(self.train_pairs, self.choice_items),
+                self._sample(self._validation, self._validation.n_x),
+                self.damping,
+                self.block_size,
+            )
+            chosen, trials = choice.choose(problem, self.candidates)
+            self.solution.trials = [{**trial.chosen._asdict(), "recall": trial.recall} for trial in trials]
+        self.solution.chosen |= chosen._asdict()
+        self._descend(*self._solved(chosen.lam))
         return True
 
-    def _step(self) -> bool:
-        """One damped step on the objective, halved until it does not rise. False when it cannot fall."""
-        add_over_processes(self.pulled_x, self.pulled_y)
-        step = spectral.tangent_step(
-            self.factors,
-            self._whitened(self.map_x, self.pulled_x, self.phi_mean_x, self.SB, self.W_x),
-            self._whitened(self.map_y, self.pulled_y, self.phi_mean_y, self.StA, self.W_y),
-        )
-        # the projections on all directions of the plane: trial steps need no further stream
-        beside = self._project_all(step.Q_x, step.Q_y)
-        A, B = torch.cat([self.A, beside[0]], 1), torch.cat([self.B, beside[1]], 1)
-        eta = self.eta
-        for _ in range(self.max_halvings + 1):
-            u, s, v, gap = step.take(self.factors.s, eta)
-            value = self._value(s, A @ u, B @ v)
-            if value <= self.value or not self.safeguard:
-                break
-            eta /= 2
-        else:
-            self.step_length = 0.0
-            return False
-        fell = self.value - value
-        self._set(spectral.rotated(self.factors, step, u, s, v, gap))
-        self.A, self.B, self.value, self.step_length = A @ u, B @ v, value, eta
-        return not self.safeguard or fell > self.tolerance * abs(value)
+    def _sum_moments(self) -> None:
+        add_over_processes(*self.moments.tensors())
+        self.statistics = statistics(self.moments, *self.features.metric_factors, self.shared)
+        del self.moments
 
-    def _pull(self) -> None:
-        """``S B`` and ``S^T A`` at the current similarities, for the next pass to meet the features with."""
-        SB, StA = self.contrast.pull(*self._weighted(self.factors.s, self.A, self.B), self.A, self.B)
-        add_over_processes(SB, StA)
-        self.SB, self.StA = SB, StA
-        self.pulled_x = torch.zeros(self.map_x.dim, self.rank, dtype=torch.float64, device=self.device)
-        self.pulled_y = torch.zeros(self.map_y.dim, self.rank, dtype=torch.float64, device=self.device)
+    def _solved(self, lam: float) -> tuple[Coordinates, Factors]:
+        """Coordinates and the solution for the uniform weights at a ridge."""
+        frame = self.statistics.coordinates(lam if self.whiten else None)
+        return frame, spectral.uniform_solution(self.statistics.cross, frame.W_x, frame.W_y, self.rank, self.svd)
 
-    @staticmethod
-    def _whitened(feature_map: Identity | Nystrom, pulled: Tensor, mean: Tensor, H: Tensor, W: Tensor) -> Tensor:
-        """``Psi^T H`` (m, r) from ``raw^T H``."""
-        return W.T @ (feature_map.root_transposed(pulled) - torch.outer(mean, H.sum(0)))
+    def _descend(self, frame: Coordinates, factors: Factors) -> None:
+        """Be ready for passes from ``factors``; the statistics are not needed any more."""
+        del self.statistics
+        chosen = choice.Chosen(**self.solution.chosen)
+        self.weight_power, self.coordinates = chosen.weight_power, frame
+        self.solution.conditions = {"x": frame.W_x.condition, "y": frame.W_y.condition}
+        self.descent: Descent | None = None
+        if chosen.passes:
+            setting = Setting(self._objective(chosen.tau), chosen.weight_power, self.block_size, frame, self._stream)
+            pairs = self.train_pairs
+            groups = pairs.group.to(self.device), pairs.y_group.to(self.device)
+            self.descent = Descent(frame, factors, NEGATIVES[self.negatives](setting, *groups), self.damping)
+        self._take(factors)
 
-    def _weighted(self, s: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
-        return A * s**self.weight_power, B * s**self.weight_power
+    @property
+    def _validation(self) -> Pairs:
+        splits = self.trainer.datamodule.splits  # type: ignore[attr-defined]
+        if "val" not in splits:
+            raise UserError("settings that are lists are chosen on a validation split, and the data has none")
+        return splits["val"]  # type: ignore[no-any-return]
 
-    def _value(self, s: Tensor, A: Tensor, B: Tensor) -> float:
-        value = self.contrast.value(*self._weighted(s, A, B))
-        add_over_processes(value)
-        return float(value)
+    def _sample(self, pairs: Pairs, items: int) -> Rows:
+        """Raw rows of whole groups of at least ``items`` x, or all of them, in every process."""
+        groups = torch.unique(pairs.group)
+        generator = torch.Generator().manual_seed(torch.initial_seed())
+        order = torch.empty_like(groups)
+        order[torch.randperm(len(groups), generator=generator)] = torch.arange(len(groups))
+        place = order[torch.searchsorted(groups, pairs.group)]  # of each x's group in the drawn order
+        last = place.sort().values[min(items, pairs.n_x) - 1]
+        batch = pairs[(place <= last).nonzero()[:, 0]]
+        rows = self._raw(PairBatch(*(part.to(self.device) for part in batch)))
+        x_index, y_index = (torch.arange(len(side), device=self.device) for side in (rows.x, rows.y))
+        return rows._replace(x_index=x_index, y_index=y_index)
 
-    def _project_all(self, directions_x: Tensor, directions_y: Tensor) -> tuple[Tensor, Tensor]:
-        """``Psi_x D_x`` (n_x, k) and ``Psi_y D_y`` (n_y, l) of all training items, by one stream."""
-        P_x, P_y = self.W_x @ directions_x, self.W_y @ directions_y
-        offset_x, offset_y = self.phi_mean_x @ P_x, self.phi_mean_y @ P_y
-        P_x, P_y = self.map_x.root(P_x), self.map_y.root(P_y)
-        x_index, y_index, A, B = [], [], [], []
+    def _resume(self) -> None:
+        """Go on from a checkpoint between passes: the moments once more, then its factors."""
         for batch in self.stream():
-            x_index.append(batch.x_index)
-            y_index.append(batch.y_index)
-            A.append(self.map_x.raw(self.prepare_x(batch.x)) @ P_x - offset_x)
-            B.append(self.map_y.raw(self.prepare_y(batch.y)) @ P_y - offset_y)
-        pairs = self.train_pairs
-        return (
-            gather_rows(pairs.n_x, torch.cat(x_index), torch.cat(A)),
-            gather_rows(pairs.n_y, torch.cat(y_index), torch.cat(B)),
-        )
+            self._add(batch)
+        self._sum_moments()
+        s = self.singular_values
+        frame = self.statistics.coordinates(self.solution.chosen["lam"] if self.whiten else None)
+        self._descend(frame, Factors(self.U, s, self.V, self.solution.passes[-1]["gap"]))
+        assert self.descent is not None
+        self.descent.open()
 
-    def _set(self, factors: spectral.Factors) -> None:
+    def _take(self, factors: Factors) -> None:
         """Take the factors as the solution that encodes."""
-        self.factors = factors
-        self.singular_values = factors.s
         weights = factors.s**self.weight_power
-        P_x, P_y = self.W_x @ factors.U * weights, self.W_y @ factors.V * weights
-        self.offset_x, self.offset_y = self.phi_mean_x @ P_x, self.phi_mean_y @ P_y
-        self.projection_x, self.projection_y = self.map_x.root(P_x), self.map_y.root(P_y)
+        self.U, self.singular_values, self.V, self.gap = factors.U, factors.s, factors.V, factors.gap
+        self.projection_x, self.projection_y, self.offset_x, self.offset_y = self.coordinates.projector(
+            factors.U * weights, factors.V * weights
+        )
 
     def _log_pass(self) -> None:
-        record = {"step": self.step_length, "gap": self.factors.gap}
-        if self.passes:  # without further passes nobody needs the objective, which costs a sweep over all pairs
-            record["objective"] = self.value
-            self.log("objective", self.value, prog_bar=True, logger=False, rank_zero_only=True)
-        self.history.append(record)
+        record = {"step": self.descent.length if self.descent else 0.0, "gap": self.gap}
+        if self.descent:  # without further passes nobody needs the objective, which costs a sweep over all pairs
+            record["objective"] = self.descent.value
+            self.log("objective", record["objective"], prog_bar=True, logger=False, rank_zero_only=True)
+        self.solution.passes.append(record)
         self.log_dict({f"fit/{key}": value for key, value in record.items()}, rank_zero_only=True)
+
+    def on_train_end(self) -> None:
+        self.kept, self.descent = [], None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["solution"] = self.solution.plain()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.solution = Solution(**checkpoint["solution"])

@@ -109,13 +109,18 @@ class Pairs:
     def __getitem__(self, x_index: Tensor) -> PairBatch:
         y_index = self._y_of_x.of(x_index)
         return PairBatch(
-            x=self.x[x_index].float(),
-            y=self.y[y_index].float(),
+            x=_computable(self.x[x_index]),
+            y=_computable(self.y[y_index]),
             x_group=self.group[x_index],
             y_group=self.y_group[y_index],
             x_index=x_index,
             y_index=y_index,
         )
+
+
+def _computable(rows: Tensor) -> Tensor:
+    """float64 rows as they are, all others as float32."""
+    return rows if rows.dtype == torch.float64 else rows.float()
 
 
 def subset(pairs: Pairs, x_index: Tensor) -> Pairs:

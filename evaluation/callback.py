@@ -64,6 +64,23 @@ class Evaluation(lightning.Callback):
         self._fit_seconds = 0.0
         self._clock = 0.0
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed fit needs to end as an uninterrupted one."""
+        return {
+            "history": self.history,
+            "best": self._best,
+            "best_recall": self._best_recall,
+            "kept_pass": self.metrics.get("fit/kept_pass"),
+            "fit_seconds": self._fit_seconds,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = state_dict["history"]
+        self._best, self._best_recall = state_dict["best"], state_dict["best_recall"]
+        self._fit_seconds = state_dict["fit_seconds"]
+        if state_dict["kept_pass"] is not None:
+            self.metrics["fit/kept_pass"] = state_dict["kept_pass"]
+
     # Fit time is the time between the start and the end of training less that of validation.
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -111,7 +128,7 @@ class Evaluation(lightning.Callback):
         pl_module.log_dict({f"val/{key}": value for key, value in metrics.items()}, rank_zero_only=True)
         pl_module.log("recall", metrics["mean_recall"], prog_bar=True, logger=False, rank_zero_only=True)
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         datamodule = _datamodule(trainer)
         pairs = datamodule.splits["test"]
         x, y = self.embeddings = self._gathered(pairs)
@@ -129,6 +146,7 @@ class Evaluation(lightning.Callback):
             "time/feature_seconds": datamodule.feature_seconds,
             "memory/peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
+        self.metrics |= {f"fit/{key}": value for key, value in pl_module.facts.items()}
         self.metrics |= {f"protocol/{key}": value for key, value in self._protocol(datamodule, x).items()}
 
     def _gathered(self, pairs: Pairs) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,6 @@
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,26 +12,33 @@ from aligners.objectives import CLIP
 from aligners.unicon import UniConSpectral
 from datamodules.pairs import Pairs
 from errors import UserError
+from tests.aligners.test_contrast import OBJECTIVES
+from tests.conftest import random_features
 
 
 def fitted(pairs: Pairs, **changed: object) -> UniConSpectral:
     aligner = UniConSpectral(**{"rank": 6, "feature_map": "identity", **changed})
-    return aligner.fit(pairs.x, pairs.y, x_of_y=pairs.x_of_y, group=pairs.group, batch_size=20)
+    return aligner.fit(pairs.x.double(), pairs.y.double(), x_of_y=pairs.x_of_y, group=pairs.group, batch_size=20)
 
 
 def cosines(aligner: UniConSpectral | CCA | PLS, pairs: Pairs) -> Tensor:
-    return normalize(aligner.encode_x(pairs.x)) @ normalize(aligner.encode_y(pairs.y)).T
+    return normalize(aligner.encode_x(pairs.x.double())) @ normalize(aligner.encode_y(pairs.y.double())).T
 
 
 @pytest.mark.parametrize("tau", [0.01, 0.05, 0.1, 1.0])
-@pytest.mark.parametrize("feature_map", ["identity", "nystrom"])
-@pytest.mark.parametrize("objective", ["clip", "info_nce"])
-@pytest.mark.parametrize("eta", [0.1, 1.0])
+@pytest.mark.parametrize(
+    ("objective", "feature_map", "negatives", "eta"),
+    [(objective, "identity", "all", 0.1) for objective in OBJECTIVES]
+    + [("clip", "nystrom", "all", 1.0), ("clip", "identity", "batch", 0.1), ("dcl", "nystrom", "batch", 1.0)],
+)
 def test_objective_does_not_rise_at_any_temperature(
-    pairs: Pairs, tau: float, feature_map: str, objective: str, eta: float
+    pairs: Pairs, tau: float, objective: str, feature_map: str, negatives: str, eta: float
 ) -> None:
-    aligner = fitted(pairs, tau=tau, feature_map=feature_map, objective=objective, eta=eta, passes=8)
-    values = [record["objective"] for record in aligner.history]
+    aligner = fitted(
+        pairs, tau=tau, feature_map=feature_map, objective=objective, objective_options=OBJECTIVES[objective],
+        negatives=negatives, eta=eta, passes=8,
+    )  # fmt: skip
+    values = [record["objective"] for record in aligner.solution.passes]
     assert len(values) > 1
     assert all(later <= earlier for earlier, later in pairwise(values))
     assert values[-1] < values[0]
@@ -38,56 +47,121 @@ def test_objective_does_not_rise_at_any_temperature(
 def test_reported_objective_is_that_of_the_embeddings(pairs: Pairs) -> None:
     aligner = fitted(pairs, passes=3)
     expected = CLIP(0.1)(cosines(aligner, pairs).double(), pairs.group[:, None] == pairs.y_group)
-    assert aligner.history[-1]["objective"] == pytest.approx(expected.item(), abs=1e-6)
+    assert aligner.solution.passes[-1]["objective"] == pytest.approx(expected.item(), abs=1e-6)
 
 
 def test_it_stops_by_itself(pairs: Pairs) -> None:
     aligner = fitted(pairs, passes=1000, tolerance=1e-2)
-    assert 2 < len(aligner.history) < 100
+    assert 2 < len(aligner.solution.passes) < 100
 
 
 def test_undamped_without_safeguard_is_the_paper_and_rises_at_small_tau(pairs: Pairs) -> None:
     aligner = fitted(pairs, tau=0.02, eta=1.0, safeguard=False, whiten=False, passes=4)
-    values = [record["objective"] for record in aligner.history]
+    values = [record["objective"] for record in aligner.solution.passes]
     assert any(later > earlier for earlier, later in pairwise(values))
 
 
 @pytest.mark.parametrize("lam", [0.01, 0.3, 1.0])
 def test_no_pass_is_cca(pairs: Pairs, lam: float) -> None:
-    cca = CCA(rank=6, lam=lam).fit(pairs.x, pairs.y, x_of_y=pairs.x_of_y, group=pairs.group)
+    cca = CCA(rank=6, lam=lam).fit(pairs.x.double(), pairs.y.double(), x_of_y=pairs.x_of_y, group=pairs.group)
     ours = fitted(pairs, passes=0, lam=lam)
     torch.testing.assert_close(cosines(ours, pairs), cosines(cca, pairs))
 
 
 def test_no_pass_and_no_whitening_is_pls(pairs: Pairs) -> None:
-    pls = PLS(rank=6).fit(pairs.x, pairs.y, x_of_y=pairs.x_of_y, group=pairs.group)
+    pls = PLS(rank=6).fit(pairs.x.double(), pairs.y.double(), x_of_y=pairs.x_of_y, group=pairs.group)
     ours = fitted(pairs, passes=0, whiten=False, weight_power=0.0)
     torch.testing.assert_close(cosines(ours, pairs), cosines(pls, pairs))
 
 
-def test_linear_kernel_is_the_linear_path(pairs: Pairs) -> None:
-    # without whitening: the kernel's coordinates differ from the features' by a rotation alone
-    common = {"whiten": False, "passes": 3}
-    kernel = fitted(pairs, feature_map="nystrom", kernel="linear", landmark_ridge=1e-10, **common)
-    linear = fitted(pairs, **common)
-    torch.testing.assert_close(cosines(kernel, pairs), cosines(linear, pairs), rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("whiten", [True, False])
+def test_linear_kernel_is_the_linear_path(whiten: bool) -> None:
+    x, y, x_of_y = random_features(60, 2, 12, 12, seed=4)
+
+    def solved(**changed: Any) -> UniConSpectral:
+        aligner = UniConSpectral(rank=6, whiten=whiten, passes=3, landmark_ridge=1e-10, kernel="linear", **changed)
+        return aligner.fit(x.double(), y.double(), x_of_y=x_of_y)
+
+    # 36 landmarks span the 12 dimensions; the mean variance over 36 directions is a third of that over 12
+    kernel, linear = solved(feature_map="nystrom", landmarks=36, lam=3.0), solved(feature_map="identity", lam=1.0)
+    similarities = [normalize(a.encode_x(x.double())) @ normalize(a.encode_y(y.double())).T for a in (kernel, linear)]
+    torch.testing.assert_close(*similarities, rtol=1e-4, atol=1e-4)
 
 
 def test_batches_do_not_matter(pairs: Pairs) -> None:
     one = fitted(pairs)
     other = UniConSpectral(rank=6, feature_map="identity").fit(
-        pairs.x, pairs.y, x_of_y=pairs.x_of_y, group=pairs.group, batch_size=7, seed=5
+        pairs.x.double(), pairs.y.double(), x_of_y=pairs.x_of_y, group=pairs.group, batch_size=7, seed=5
     )
     torch.testing.assert_close(one.encode_x(pairs.x), other.encode_x(pairs.x), rtol=1e-6, atol=1e-7)
 
 
-def test_permuted_samples_with_all_as_landmarks(pairs: Pairs) -> None:
+def test_rows_read_again_give_what_kept_rows_give(pairs: Pairs) -> None:
+    for negatives in ("all", "batch"):
+        kept = fitted(pairs, feature_map="nystrom", negatives=negatives)
+        read = fitted(pairs, feature_map="nystrom", negatives=negatives, memory_mb=0)
+        assert torch.equal(kept.encode_x(pairs.x), read.encode_x(pairs.x))
+
+
+def test_one_batch_contrasts_with_all(pairs: Pairs) -> None:
+    def solved(negatives: str) -> UniConSpectral:
+        return UniConSpectral(rank=6, feature_map="identity", negatives=negatives).fit(
+            pairs.x.double(), pairs.y.double(), x_of_y=pairs.x_of_y, group=pairs.group, batch_size=100
+        )
+
+    torch.testing.assert_close(cosines(solved("all"), pairs), cosines(solved("batch"), pairs), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("feature_map", ["identity", "nystrom"])
+def test_permuted_samples(pairs: Pairs, feature_map: str) -> None:
     order = torch.randperm(pairs.n_x, generator=torch.Generator().manual_seed(1))
-    permuted = UniConSpectral(rank=6).fit(
-        pairs.x[order], pairs.y, x_of_y=torch.argsort(order)[pairs.x_of_y], group=pairs.group[order]
+    permuted = UniConSpectral(rank=6, feature_map=feature_map).fit(  # all items are landmarks
+        pairs.x[order].double(), pairs.y.double(), x_of_y=torch.argsort(order)[pairs.x_of_y], group=pairs.group[order]
     )
-    plain = fitted(pairs, feature_map="nystrom")
-    torch.testing.assert_close(cosines(permuted, pairs), cosines(plain, pairs), rtol=1e-4, atol=1e-5)
+    plain = fitted(pairs, feature_map=feature_map)
+    torch.testing.assert_close(cosines(permuted, pairs), cosines(plain, pairs), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("feature_map", ["identity", "nystrom"])
+def test_float32_features_have_nearly_the_solution_of_float64(pairs: Pairs, feature_map: str) -> None:
+    single = UniConSpectral(rank=6, feature_map=feature_map).fit(
+        pairs.x, pairs.y, x_of_y=pairs.x_of_y, group=pairs.group
+    )
+    double = fitted(pairs, feature_map=feature_map)
+    torch.testing.assert_close(cosines(single, pairs), cosines(double, pairs), rtol=0, atol=2e-3)
+
+
+def test_settings_given_as_lists_are_chosen(pairs: Pairs) -> None:
+    aligner = fitted(pairs, lam=[0.1, 1.0, 100.0], tau=[0.1, 0.2], weight_power=[0.5, 1.0], passes=[0, 2, 4])
+    chosen, trials = aligner.solution.chosen, aligner.solution.trials
+    best = max(trial["recall"] for trial in trials)
+    assert {**chosen, "recall": best} in trials
+    assert len(aligner.solution.passes) == chosen["passes"] + 1
+    assert aligner.facts["lam"] == chosen["lam"]
+
+
+def test_the_record_is_in_the_checkpoint(pairs: Pairs, tmp_path: Path) -> None:
+    aligner = fitted(pairs, passes=2)
+    aligner.trainer.save_checkpoint(tmp_path / "last.ckpt")
+    loaded = UniConSpectral.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    assert loaded.solution == aligner.solution
+    assert [set(entry) for entry in loaded.solution.passes] == [{"step", "gap", "objective"}] * 3
+    for U in (loaded.U, loaded.V):
+        torch.testing.assert_close(U.T @ U, torch.eye(6, dtype=torch.float64))
+
+
+def test_two_views_of_one_modality_share_an_encoder() -> None:
+    x, y, _ = random_features(80, 1, 12, 12, seed=2)
+    views = torch.stack([x, x + 0.3 * torch.randn(80, 12, generator=torch.Generator().manual_seed(0))])
+    aligner = UniConSpectral(rank=4, shared=True, feature_map="nystrom", passes=3).fit(*views.double())
+    assert torch.equal(aligner.encode_x(x), aligner.encode_y(x))
+    swapped = UniConSpectral(rank=4, shared=True, feature_map="identity", passes=3).fit(*views.flip(0).double())
+    straight = UniConSpectral(rank=4, shared=True, feature_map="identity", passes=3).fit(*views.double())
+    torch.testing.assert_close(swapped.encode_x(x), straight.encode_x(x), rtol=0, atol=1e-5)
+    values = [entry["objective"] for entry in straight.solution.passes]
+    assert values[-1] < values[0]
+    with pytest.raises(UserError, match=r"aligner.shared=true needs features of one dimension.* 12 and 7"):
+        UniConSpectral(rank=4, shared=True).fit(x, y[:, :7])
 
 
 @pytest.mark.parametrize(

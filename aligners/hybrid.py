@@ -1,0 +1,123 @@
+"""Hybrid: adapters trained by gradient, heads solved spectrally on what the adapters make of the features."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aligners import objectives
+from aligners.coordinates import statistics
+from aligners.defaults import defaults_from
+from aligners.gradient import GradientAligner, log_temperature
+from aligners.moments import Moments
+from aligners.spectral import uniform_solution
+from aligners.warm_start import set_head
+from datamodules.pairs import PairBatch
+from distributed import add_over_processes
+from errors import UserError
+
+
+class Adapter(nn.Module):
+    """The residual layer ``x + B gelu(A x)``, (n, d) to (n, d); B is zero at the start, and the layer the identity."""
+
+    def __init__(self, d: int, hidden: int):
+        super().__init__()
+        self.hidden = nn.Linear(d, hidden)
+        self.out = nn.Linear(hidden, d)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        change: Tensor = self.out(nn.functional.gelu(self.hidden(x)))
+        return x + change
+
+
+@defaults_from("hybrid")
+class Hybrid(GradientAligner):
+    r"""Evolving inputs (UniCon, section 5): gradient steps on adapters alternate with spectral updates of heads.
+
+    .. math:: f(x) = (a(x) - \mu_x) W_x U s^p, \quad U s V^T = W_x^T \Sigma_{xy} W_y
+
+    with an ``Adapter`` a, and :math:`\mu, \Sigma, W` the means, covariances and whitenings of the adapted training
+    features: regularised CCA of them. It is solved before the first epoch and after every ``spectral_every``
+    epochs, before their validation; in between the adapters and the temperature learn on CLIP's loss under
+    heads that stay. As the adapters start as the identity, it starts as CCA of the features.
+
+    Raises:
+        UserError: ``spectral_every`` below 1, adapted features that do not vary, or a rank above the data's.
+    """
+
+    def __init__(
+        self,
+        *,
+        lam: float,
+        weight_power: float,
+        spectral_every: int,
+        tau: float,
+        learn_tau: bool,
+        tau_min: float,
+        **common: Any,
+    ):
+        super().__init__(head="linear", **common)
+        if spectral_every < 1:
+            raise UserError(f"aligner.spectral_every must be at least 1, got {spectral_every}")
+        self.lam = lam
+        self.weight_power = weight_power
+        self.spectral_every = spectral_every
+        self.log_scale = log_temperature(tau).requires_grad_(learn_tau)
+        self.tau_min = tau_min
+
+    def loss(self, cosines: Tensor, positives: Tensor) -> Tensor:
+        scale = self.log_scale.clamp(max=-math.log(self.tau_min)).exp()
+        return objectives.CLIP(tau=1.0)(scale * cosines, positives)
+
+    def build(self, d_x: int, d_y: int) -> None:
+        self.adapter_x, self.adapter_y = Adapter(d_x, self.hidden), Adapter(d_y, self.hidden)
+        # solved, not trained
+        self.head_x = nn.Linear(d_x, self.rank).requires_grad_(False)
+        self.head_y = nn.Linear(d_y, self.rank).requires_grad_(False)
+
+    def adapt_x(self, x: Tensor) -> Tensor:
+        """Prepared features (n, d_x) to adapted ones (n, d_x) float32."""
+        adapted: Tensor = self.adapter_x(self.scaled(x))
+        return adapted
+
+    def adapt_y(self, y: Tensor) -> Tensor:
+        """Prepared features (n, d_y) to adapted ones (n, d_y) float32."""
+        adapted: Tensor = self.adapter_y(self.scaled(y))
+        return adapted
+
+    def embed_x(self, x: Tensor) -> Tensor:
+        embedding: Tensor = self.head_x(self.adapt_x(x))
+        return embedding
+
+    def embed_y(self, y: Tensor) -> Tensor:
+        embedding: Tensor = self.head_y(self.adapt_y(y))
+        return embedding
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        if self.current_epoch == 0:  # a resumed fit has its heads
+            self.solve_heads()
+
+    def on_train_batch_end(self, outputs: Any, batch: PairBatch, batch_idx: int) -> None:
+        if self.trainer.is_last_batch and (self.current_epoch + 1) % self.spectral_every == 0:
+            self.solve_heads()
+
+    @torch.no_grad()
+    def solve_heads(self) -> None:
+        """Regularised CCA of the adapted training features of all processes, from one stream."""
+        pairs = self.train_pairs
+        moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device)
+        for batch in self.stream():
+            x, y = self.adapt_x(self.prepare_x(batch.x)), self.adapt_y(self.prepare_y(batch.y))
+            moments.add(x, y, batch.x_group, batch.y_group)
+        add_over_processes(*moments.tensors())
+        found = statistics(moments)
+        frame = found.coordinates(self.lam)
+        factors = uniform_solution(found.cross, frame.W_x, frame.W_y, self.rank)
+        weights = factors.s**self.weight_power
+        solved = frame.projector(factors.U * weights, factors.V * weights)
+        set_head(self.head_x, solved.P_x, solved.offset_x, scale=1.0)
+        set_head(self.head_y, solved.P_y, solved.offset_y, scale=1.0)

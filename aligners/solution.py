@@ -1,0 +1,32 @@
+"""What a spectral fit has to say about itself."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class Solution:
+    """The record of a fit: saved in the checkpoint, logged, plotted, and in part in ``metrics.json``.
+
+    Attributes:
+        passes: objective, step and rank-r gap after each pass; the first entry is the start.
+        chosen: the settings in use, given or chosen.
+        trials: each setting tried on validation, with its mean recall.
+        conditions: condition numbers of the whitened covariances, ridge included, by modality.
+        warnings: what a user should know, in words.
+    """
+
+    passes: list[dict[str, float]] = field(default_factory=list)
+    chosen: dict[str, float] = field(default_factory=dict)
+    trials: list[dict[str, float]] = field(default_factory=list)
+    conditions: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values, which a checkpoint loads with ``weights_only``."""
+        return asdict(self)
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """For ``metrics.json``."""
+        return {**self.chosen, **{f"condition_{side}": value for side, value in self.conditions.items()}}

@@ -1,0 +1,156 @@
+"""UniConConvex: the exact convex problem as a training step without gradients."""
+
+import logging
+
+import torch
+from torch import Tensor
+
+from aligners import convex
+from aligners.aligner import GradientFreeAligner
+from aligners.defaults import defaults_from
+from aligners.objectives import CLIP, InfoNCE, Objective, SigLIP
+from aligners.spectral import truncated_svd
+from aligners.whitening import spread, unwhitened, whitening
+from datamodules.pairs import PairBatch
+from distributed import gather_rows, rank_and_world
+from errors import UserError, nearest
+
+logger = logging.getLogger(__name__)
+
+
+def convex_objective(name: str, tau: float, bias: float) -> Objective:
+    """The objective ``name`` at temperature ``tau`` > 0: one that is smooth and convex in the similarities.
+
+    Raises:
+        UserError: an unknown name, or a temperature that is not positive.
+    """
+    if not tau > 0:
+        raise UserError(f"aligner.tau must be above 0, got {tau}")
+    objectives = {"clip": CLIP(tau), "info_nce": InfoNCE(tau), "siglip": SigLIP(tau, bias)}
+    if name not in objectives:
+        raise UserError(f"unknown convex aligner.objective '{name}': {nearest(name, objectives)}")
+    return objectives[name]
+
+
+@defaults_from("unicon_convex")
+class UniConConvex(GradientFreeAligner):
+    r"""The global minimiser of a contrastive objective of the logits :math:`\psi(x)^T Z \psi(y)`, certified.
+
+    Features are prepared, centred, whitened if wished and scaled to mean square length 1:
+    :math:`\psi(x) = (x - \mu_x) W_x`. ``aligners.convex`` solves for Z (d_x, d_y), of any rank, and its certificate,
+    logged as ``fit/optimality_gap``, bounds how far the objective is above its minimum. The embeddings are its
+    best approximation of rank r, :math:`f(x) = \psi(x) U s^p` with :math:`Z \approx U \mathrm{diag}(s) V^T`.
+
+    One pass gathers all training features in memory, in every process. The defaults and the meaning of each
+    argument stand in ``configs/aligner/unicon_convex.yaml``.
+
+    Raises:
+        UserError: an argument out of range, features that do not vary, or a rank above the data's.
+    """
+
+    projection_x: Tensor
+    projection_y: Tensor
+    centre_x: Tensor
+    centre_y: Tensor
+    singular_values: Tensor
+
+    def __init__(
+        self,
+        *,
+        rank: int,
+        unit: bool,
+        whiten: bool,
+        lam: float,
+        objective: str,
+        tau: float,
+        bias: float,
+        rho: float,
+        tolerance: float,
+        max_iterations: int,
+        weight_power: float,
+        block_size: int,
+    ):
+        super().__init__(rank, unit)
+        if not rho > 0:
+            raise UserError(f"aligner.rho must be above 0, got {rho}: without a penalty nothing can be certified")
+        if not tolerance > 0:
+            raise UserError(f"aligner.tolerance must be above 0, got {tolerance}")
+        if whiten and not lam >= 0:
+            raise UserError(f"aligner.lam must be at least 0, got {lam}")
+        for name, value in (("max_iterations", max_iterations), ("block_size", block_size)):
+            if value < 1:
+                raise UserError(f"aligner.{name} must be at least 1, got {value}")
+        self.whiten = whiten
+        self.lam = lam
+        self.objective = convex_objective(objective, tau, bias)
+        self.rho = rho
+        self.tolerance = tolerance
+        self.max_iterations = max_iterations
+        self.weight_power = weight_power
+        self.block_size = block_size
+
+    def build(self, d_x: int, d_y: int) -> None:
+        for name, d in (("x", d_x), ("y", d_y)):
+            self.register_buffer(f"projection_{name}", torch.zeros(d, self.rank, dtype=torch.float64))
+            self.register_buffer(f"centre_{name}", torch.zeros(d, dtype=torch.float64))
+        self.register_buffer("singular_values", torch.zeros(self.rank, dtype=torch.float64))
+
+    def embed_x(self, x: Tensor) -> Tensor:
+        return (x - self.centre_x.to(x)) @ self.projection_x.to(x)
+
+    def embed_y(self, y: Tensor) -> Tensor:
+        return (y - self.centre_y.to(y)) @ self.projection_y.to(y)
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self.batches: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+
+    def collect(self, batch: PairBatch) -> None:
+        x, y = self.prepare_x(batch.x).double(), self.prepare_y(batch.y).double()
+        self.batches.append((batch.x_index, x, batch.y_index, y))
+
+    def solve(self) -> bool:
+        pairs = self.train_pairs
+        x_index, x, y_index, y = (torch.cat(parts) for parts in zip(*self.batches, strict=True))
+        del self.batches
+        # every process needs all rows: each sweeps its blocks of the logits against the whole other modality
+        A, W_x = self._features(gather_rows(pairs.n_x, x_index, x), self.centre_x)
+        B, W_y = self._features(gather_rows(pairs.n_y, y_index, y), self.centre_y)
+        groups = pairs.group.to(self.device), pairs.y_group.to(self.device)
+        problem = convex.ConvexProblem(self.objective, A, B, *groups, self.rho, self.block_size)
+        self.solution = convex.solve(problem, self.tolerance, self.max_iterations)
+        self._log_solution()
+        factors = truncated_svd(self.solution.Z, self.rank)
+        weights = factors.s**self.weight_power
+        self.projection_x.copy_(W_x @ factors.U * weights)
+        self.projection_y.copy_(W_y @ factors.V * weights)
+        self.singular_values.copy_(factors.s)
+        return True
+
+    def _features(self, rows: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """``(rows - centre) W`` (n, d) of mean square length 1, and W (d, d); fills ``centre`` with the mean."""
+        centre.copy_(rows.mean(0))
+        centred = rows - centre
+        of = spread(centred.T @ centred / len(rows), centre, float(rows.square().mean()))
+        identity = torch.eye(len(centre), dtype=rows.dtype, device=rows.device)
+        W = (whitening(of, self.lam) if self.whiten else unwhitened(of)) @ identity
+        features = centred @ W
+        scale = features.square().sum(1).mean().rsqrt()
+        return features * scale, W * scale
+
+    def _log_solution(self) -> None:
+        solution = self.solution
+        line = "optimality gap <= %.1e at objective %.6g: %d iterations, %d evaluations"
+        facts = (solution.gap, solution.objective, len(solution.iterates) - 1, solution.evaluations)
+        if not solution.converged:
+            line += "; not converged: raise aligner.max_iterations, aligner.tolerance or aligner.rho"
+        if rank_and_world()[0] == 0:  # for all processes
+            logger.log(logging.INFO if solution.converged else logging.WARNING, line, *facts)
+        record = {
+            "objective": solution.objective,
+            "optimality_gap": solution.gap,
+            "iterations": float(len(solution.iterates) - 1),
+            "evaluations": float(solution.evaluations),
+            "converged": float(solution.converged),
+        }
+        self.log_dict({f"fit/{key}": value for key, value in record.items()}, rank_zero_only=True)

@@ -1,0 +1,59 @@
+"""Synthetic features of Flickr30K's shape, as a features file of the cache."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from benchmarks.latent import LatentFactors, caption_pairs
+from datamodules.features import SPLITS
+from datamodules.pairs import Pairs
+
+FOLDER = Path("cache/benchmarks")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Numbers of images in each split, and of captions of an image."""
+
+    train: int
+    val: int
+    test: int
+    captions: int
+
+
+def features_file(model: LatentFactors, shape: Shape) -> Path:
+    """The file of these features, float16, made when it is not there.
+
+    It is a features file: ``python train.py datamodule=features datamodule.path=FILE`` takes it as well.
+    """
+    name = hashlib.sha256(repr((model, shape)).encode()).hexdigest()[:16]
+    path = FOLDER / f"latent-{name}.safetensors"
+    if path.exists():
+        return path
+    sizes = [getattr(shape, split) for split in SPLITS]
+    x, y = zip(*(model.rows(n, shape.captions, block) for block, n in enumerate(sizes)), strict=True)
+    tensors = {
+        "x": torch.cat(x).half(),
+        "y": torch.cat(y).half(),
+        "x_of_y": torch.arange(sum(sizes)).repeat_interleave(shape.captions),
+        "split": torch.arange(3, dtype=torch.uint8).repeat_interleave(torch.tensor(sizes)),
+    }
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    save_file(tensors, temporary, metadata={"x_name": "image", "y_name": "text"})
+    temporary.replace(path)
+    return path
+
+
+def read_splits(path: Path) -> dict[str, Pairs]:
+    """The splits of such a file, float32 in memory."""
+    tensors: dict[str, Tensor] = load_file(path)
+    sizes = torch.bincount(tensors["split"].int(), minlength=len(SPLITS))
+    captions = len(tensors["y"]) // len(tensors["x"])
+    x = torch.split(tensors["x"].float(), sizes.tolist())
+    y = torch.split(tensors["y"].float(), (sizes * captions).tolist())
+    return {name: caption_pairs(x[i], y[i]) for i, name in enumerate(SPLITS)}

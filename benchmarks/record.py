@@ -1,0 +1,144 @@
+"""What every benchmark shares: its command line, statistics of repeats, tables, and the JSON record."""
+
+import argparse
+import logging
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from rich.table import Table
+
+from config_errors import user_line
+from errors import UserError
+from evaluation.report import screen
+from run_directory import keep_former, to_json
+
+PACKAGES = ("torch", "lightning", "numpy", "scipy", "scikit-learn", "cca-zoo")
+FOLDER = Path("outputs/benchmarks")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Parser(argparse.ArgumentParser):
+    """Mistakes are told in one line, as everywhere."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help lists the options")
+
+
+def command(main: Callable[[Sequence[str]], None]) -> NoReturn:
+    """Run a benchmark's ``main`` on the command line: exit code 2 and one line for a user's mistake."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
+    logging.getLogger("py.warnings").propagate = False
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        print(f"interrupted: what was measured before is kept in {FOLDER}", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        line = user_line(error, [])
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
+
+
+def machine() -> dict[str, Any]:
+    """What a time depends on beside the code."""
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        **{name: package_version(name) for name in PACKAGES},
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def package_version(name: str) -> str | None:
+    """The version of an installed package, None where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+class Record:
+    """``outputs/benchmarks/NAME/TIME.json``, written anew after every measurement: an end by force loses none."""
+
+    def __init__(self, name: str, settings: dict[str, Any]) -> None:
+        self.path = FOLDER / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}.json"
+        self.content: dict[str, Any] = {"benchmark": name, "settings": settings, "machine": machine()}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists():
+                keep_former(self.path)
+            self.save()
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror}; start it in a folder of your own") from error
+
+    def save(self, **parts: Any) -> None:
+        """Set the parts of the record, and write it."""
+        self.content |= parts
+        self.path.write_text(to_json(self.content), encoding="utf-8")
+
+    def show(self, *tables: Table) -> None:
+        """The tables, the machine and the record's path, on the screen."""
+        facts = self.content["machine"]
+        console = screen()
+        for table in tables:
+            console.print(table)
+        where = f"{facts['gpu']} with " if facts["gpu"] else ""
+        console.print(f"{where}{facts['cpu']}, {facts['threads']} threads, torch {facts['torch']}", soft_wrap=True)
+        console.print(f"record: {self.path}", soft_wrap=True)
+
+
+def child_environment() -> dict[str, str]:
+    """For a process that runs a module of this package, from any working directory."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, [ROOT, *sys.path]))}
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Median, smallest and largest of repeats, and all of them in their order."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "values": list(values)}
+
+
+def told(of: dict[str, Any], digits: int) -> str:
+    """``median (min to max)`` of a ``spread``; of a single value, the value."""
+    middle = f"{of['median']:.{digits}f}"
+    return middle if len(of["values"]) == 1 else f"{middle} ({of['min']:.{digits}f} to {of['max']:.{digits}f})"
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table whose first column holds names."""
+    made = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        made.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        made.add_row(*row)
+    return made

@@ -1,0 +1,127 @@
+"""One fit on pairs in shards, in a process of its own: its time, its memory and what it has learned."""
+
+import json
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import lightning
+import torch
+from hydra.utils import instantiate
+
+from benchmarks.record import child_environment
+from benchmarks.runs import Clock, composed
+from datamodules.base import PairsDataModule
+from datamodules.mapped_rows import MappedRows
+from datamodules.pairs import Pairs, SelectedRows
+from datamodules.shards import map_rows
+from errors import UserError
+from evaluation.retrieval import evaluate_retrieval
+
+SHARD = 10_000
+BATCH = 1024
+"""Pairs in a shard, and in a batch."""
+
+
+class OwnMemory(threading.Thread):
+    """The largest anonymous memory of this process, read every 20 ms; 0 where the system does not tell."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.start_mb = self.peak_mb = anonymous_mb() or 0.0
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        while not self.ended.wait(0.02):
+            self.peak_mb = max(self.peak_mb, anonymous_mb() or 0.0)
+
+
+def anonymous_mb() -> float | None:
+    """What this process has in memory that is no page of a file (Linux)."""
+    try:
+        found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    return int(found[1]) / 1024 if found else None
+
+
+def peak_rss_mb() -> float:
+    """The peak of this process's resident set."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def mapped_pairs(folder: Path, n: int) -> Pairs:
+    """The first ``n`` pairs of the shards in ``folder``, each its own group."""
+    count = -(-n // SHARD)
+    index = torch.arange(n)
+    x, y = (_mapped(folder, side, [f"{number:05d}" for number in range(count)]) for side in "xy")
+    if n < x.shape[0]:
+        return Pairs(SelectedRows(x, index), SelectedRows(y, index), index, index)
+    return Pairs(x, y, index, index)
+
+
+def _mapped(folder: Path, side: str, names: list[str]) -> MappedRows:
+    paths = [folder / f"{side}-{name}.safetensors" for name in names]
+    rows, _ = map_rows(paths[0])
+    return MappedRows(paths, rows.shape[1], rows.dtype)
+
+
+def measure(folder: Path, n: int, aligner: str, overrides: list[str]) -> dict[str, float]:
+    """``fit_seconds``, ``rss_mb`` and ``own_mb`` beyond what the imports take, ``recall`` on held-out pairs."""
+    config = composed(aligner, "shards", [*overrides, f"datamodule.batch_size={BATCH}"])
+    module = instantiate(config.aligner, _recursive_=False)
+    if torch.cuda.is_available():
+        torch.zeros(1, device="cuda")  # the driver's own memory is none of the fit's
+    before = peak_rss_mb()
+    memory = OwnMemory()
+    memory.start()
+    datamodule = PairsDataModule(BATCH, BATCH, config.seed)
+    datamodule.splits = {"train": mapped_pairs(folder, n)}
+    clock = Clock()
+    trainer = lightning.Trainer(
+        max_epochs=config.trainer.max_epochs, devices=1, logger=False, enable_checkpointing=False,
+        enable_model_summary=False, enable_progress_bar=False, use_distributed_sampler=False, limit_val_batches=0,
+        callbacks=[clock],
+    )  # fmt: skip
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    trainer.fit(module, datamodule=datamodule)
+    memory.ended.set()
+    memory.join()
+    result = {"fit_seconds": clock.total, "rss_mb": peak_rss_mb() - before}
+    if memory.peak_mb:
+        result["own_mb"] = memory.peak_mb - memory.start_mb
+    every = torch.arange(_mapped(folder, "x", ["held_out"]).shape[0])
+    x, y = (_mapped(folder, side, ["held_out"])[every].float().to(module.device) for side in "xy")
+    module.eval()
+    embeddings = (module.encode_x(x).cpu(), module.encode_y(y).cpu())
+    return result | {"recall": evaluate_retrieval(*embeddings, every, every, "x", "y", 1024)["mean_recall"]}
+
+
+def in_process(folder: Path, n: int, aligner: str, overrides: list[str]) -> dict[str, float]:
+    """``measure`` in a fresh process.
+
+    Raises:
+        UserError: the process ended with an error, in its last line.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        result = Path(scratch) / "result.json"
+        arguments = [str(folder), str(n), str(result), aligner, *overrides]
+        ended = subprocess.run(
+            [sys.executable, "-m", "benchmarks.scale_fit", *arguments],
+            env=child_environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if ended.returncode:
+            lines = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
+            raise UserError(f"the fit of {aligner} on {n:,} pairs ended: {lines[-1]}")
+        values: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))
+        return values
+
+
+if __name__ == "__main__":
+    shard_folder, pairs, result_file, its_aligner, *its_overrides = sys.argv[1:]
+    measured = measure(Path(shard_folder), int(pairs), its_aligner, its_overrides)
+    Path(result_file).write_text(json.dumps(measured), encoding="utf-8")

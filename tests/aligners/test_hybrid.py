@@ -1,0 +1,137 @@
+"""Adapters by gradient, heads by spectral solutions."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from aligners.aligner import Aligner
+from aligners.closed_form import CCA
+from aligners.hybrid import Adapter, Hybrid
+from datamodules.pairs import Pairs
+from errors import UserError
+from evaluation.retrieval import evaluate_retrieval
+from tests.aligners.two_processes import fit, fit_by_two
+
+RANK = 6
+
+
+def fitted(aligner: Aligner, pairs: Pairs, max_epochs: int) -> Any:
+    return aligner.fit(
+        pairs.x, pairs.y, x_of_y=pairs.x_of_y, group=pairs.group, batch_size=20, max_epochs=max_epochs, seed=0
+    )
+
+
+def hybrid(lr: float = 0.0, **changed: Any) -> Hybrid:
+    optimizer = {"_target_": "torch.optim.AdamW", "lr": lr}
+    return Hybrid(**{"rank": RANK, "optimizer": optimizer, "scheduler": None, "hidden": 32, **changed})
+
+
+def cosines(aligner: Aligner, pairs: Pairs) -> Tensor:
+    return normalize(aligner.encode_x(pairs.x)) @ normalize(aligner.encode_y(pairs.y)).T
+
+
+@given(n=st.integers(0, 5), d=st.integers(1, 9), hidden=st.integers(1, 9))
+@settings(max_examples=20, deadline=None)
+def test_an_adapter_starts_as_the_identity(n: int, d: int, hidden: int) -> None:
+    x = torch.randn(n, d)
+    adapter = Adapter(d, hidden)
+    assert torch.equal(adapter(x), x)
+    adapter(x).sum().backward()
+    gradient = adapter.out.bias.grad
+    assert gradient is not None
+    assert torch.equal(gradient, torch.full((d,), float(n)))  # and can leave it
+
+
+@pytest.mark.parametrize("lam", [0.03, 1.0])
+@pytest.mark.parametrize("unit", [True, False])
+def test_without_a_step_it_is_cca(pairs: Pairs, lam: float, unit: bool) -> None:
+    cca = fitted(CCA(rank=RANK, lam=lam, unit=unit), pairs, 1)
+    ours = fitted(hybrid(lam=lam, unit=unit), pairs, 1)
+    torch.testing.assert_close(cosines(ours, pairs), cosines(cca, pairs), rtol=0, atol=1e-5)
+
+
+def test_heads_are_cca_of_the_adapted_features(pairs: Pairs) -> None:
+    ours = fitted(hybrid(lr=1e-2, lam=0.3, spectral_every=2), pairs, 4)
+    with torch.no_grad():
+        raw = ours.prepare_x(pairs.x).numpy()
+        x = ours.adapt_x(ours.prepare_x(pairs.x)).double().numpy()
+        y = ours.adapt_y(ours.prepare_y(pairs.y)).double().numpy()
+    assert np.abs(x - raw * np.sqrt(24)).max() > 0.1  # they moved
+    x, y = x - x.mean(0), y - y.mean(0)
+    positives = (pairs.group[:, None] == pairs.y_group).double().numpy()
+    weights = positives / positives.sum(1, keepdims=True) / len(x) + positives / positives.sum(0) / len(y)
+    C = x.T @ (weights / 2) @ y
+    S_x, S_y = np.cov(x.T, bias=True), np.cov(y.T, bias=True)
+    S_x += 0.3 * np.trace(S_x) / len(S_x) * np.eye(len(S_x))
+    S_y += 0.3 * np.trace(S_y) / len(S_y) * np.eye(len(S_y))
+    # the generalised eigenproblem, whose positive half are the canonical pairs
+    values, vectors = scipy.linalg.eigh(
+        np.block([[np.zeros_like(S_x), C], [C.T, np.zeros_like(S_y)]]), scipy.linalg.block_diag(S_x, S_y)
+    )
+    A = x @ vectors[: len(S_x), -RANK:] * values[-RANK:]
+    B = y @ vectors[len(S_x) :, -RANK:] * values[-RANK:]
+    A, B = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (A, B))
+    np.testing.assert_allclose(cosines(ours, pairs).numpy(), A @ B.T, atol=2e-5)
+
+
+def test_heads_are_solved_at_the_start_and_every_so_many_epochs(pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    solved: list[int] = []
+    solve = Hybrid.solve_heads
+
+    def counted(self: Hybrid) -> None:
+        solved.append(self.trainer.global_step)
+        solve(self)
+
+    monkeypatch.setattr(Hybrid, "solve_heads", counted)
+    fitted(hybrid(lr=1e-3, spectral_every=2), pairs, 5)
+    assert solved == [0, 8, 16]  # four batches an epoch
+
+
+def test_between_solutions_the_adapters_move_and_the_heads_stay(pairs: Pairs) -> None:
+    start, later = (fitted(hybrid(lr=lr, spectral_every=100), pairs, 3) for lr in (0.0, 1e-2))
+    assert torch.equal(start.head_x.weight, later.head_x.weight)
+    assert torch.equal(start.head_y.bias, later.head_y.bias)
+    for adapter in (later.adapter_x, later.adapter_y):
+        assert adapter.out.weight.abs().max() > 1e-3
+    assert later.log_scale != start.log_scale
+
+
+def test_it_learns_what_no_linear_head_can() -> None:
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(1200, 3, generator=generator)
+    x = torch.cat([z, torch.ones(1200, 1)], 1)
+    y = z.square() @ torch.randn(3, 8, generator=generator)  # even in z: uncorrelated with x
+    test = slice(1000, None)
+
+    def recall(aligner: Aligner) -> float:
+        a, b = aligner.encode_x(x[test]), aligner.encode_y(y[test])
+        group = torch.arange(200)
+        return evaluate_retrieval(a, b, group, group, "x", "y", 200)["mean_recall"]
+
+    linear = CCA(rank=2, unit=False).fit(x[:1000], y[:1000])
+    ours = hybrid(lr=1e-2, rank=2, unit=False, lam=0.1, spectral_every=5).fit(x[:1000], y[:1000], max_epochs=40)
+    assert recall(linear) < 10
+    assert recall(ours) > 40
+
+
+def test_a_period_below_one_is_refused() -> None:
+    with pytest.raises(UserError, match=r"aligner.spectral_every must be at least 1, got 0"):
+        Hybrid(spectral_every=0)
+
+
+def test_two_processes_have_the_heads_of_one(pairs: Pairs, tmp_path: Path) -> None:
+    changed = {"rank": RANK, "hidden": 16, "spectral_every": 2, "optimizer": {"lr": 1e-3}}
+    one = fit("hybrid", changed, pairs, 4)
+    states = fit_by_two(tmp_path, "hybrid", changed, pairs, 4)
+    for key, value in one.items():
+        assert torch.isfinite(value).all()
+        assert torch.equal(states[0][key], states[1][key])
+        torch.testing.assert_close(states[0][key], value, rtol=0, atol=1e-4)

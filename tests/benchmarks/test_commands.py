@@ -1,0 +1,150 @@
+"""Each benchmark end to end on tiny data."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import peers, quality, scale, scale_fit, speed
+from benchmarks.features_file import features_file, read_splits
+from errors import UserError
+
+
+def record_of(name: str) -> dict[str, Any]:
+    (path,) = Path("outputs/benchmarks", name).glob("*.json")
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def test_quality(capsys: pytest.CaptureFixture[str]) -> None:
+    quality.main(["--quick", "--aligners", "unicon", "cca", "sgd_clip", "--seeds", "2"])
+    record = record_of("quality")
+    assert [run["aligner"] for run in record["runs"]["synthetic"]] == ["unicon", "cca", "sgd_clip"] * 2  # in turns
+    assert record["failed"] == {"synthetic": {}}
+    rows = {row["aligner"]: row for row in record["summary"]["synthetic"]}
+    assert rows["cca"]["behind_half_interval"] >= 0
+    behind = rows["unicon"]["mean_recall"]["median"] - rows["sgd_clip"]["mean_recall"]["median"]
+    assert rows["sgd_clip"]["behind"] == pytest.approx(behind, abs=1e-6)  # of two seeds the median is the mean
+    shown = capsys.readouterr().out
+    assert "95 % intervals over seeds" in shown
+    assert "unicon minus it" in shown
+    assert "record: outputs/benchmarks/quality/" in shown
+
+
+def test_quality_at_tuned_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    quality.main(["--quick", "--aligners", "unicon", "pls", "--seeds", "1", "--tune"])
+    record = record_of("quality")
+    assert record["tuned"]["synthetic"]["unicon"] == {}
+    tuned = record["tuned"]["synthetic"]["pls"]
+    assert tuned["score"] == max(tuned["tried"].values())
+    (run,) = (run for run in record["runs"]["synthetic"] if run["aligner"] == "pls")
+    assert run["set"] == tuned["overrides"]
+    assert tuned["overrides"][0].split(".")[1] in capsys.readouterr().out
+
+
+def test_ablation_goes_on_past_what_cannot_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("unicon", []), ("no passes", ["aligner.passes=0"]), ("broken", ["aligner.eta=5"])]
+    monkeypatch.setattr(quality, "ABLATIONS", rows)
+    quality.main(["--quick", "--ablation", "--seeds", "1"])
+    record = record_of("ablation")
+    assert [row["aligner"] for row in record["summary"]["synthetic"]] == ["unicon", "no passes"]
+    assert "aligner.eta" in record["failed"]["synthetic"]["broken"]
+    assert "no passes" in capsys.readouterr().out
+
+
+def test_mistakes_in_what_to_compare() -> None:
+    with pytest.raises(UserError, match="unknown aligner 'unicorn': did you mean 'unicon'"):
+        quality.main(["--quick", "--aligners", "unicorn"])
+    with pytest.raises(UserError, match=r"no features file at nowhere.safetensors"):
+        quality.main(["--features", "nowhere.safetensors"])
+    with pytest.raises(UserError, match="no data: give --features"):
+        quality.main(["--no-bundled"])
+
+
+def test_speed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    # the processes of the peers take longer to start than to fit
+    splits = read_splits(features_file(speed.QUICK_MODEL, speed.QUICK_SHAPE))
+    monkeypatch.setattr(
+        speed, "in_process", lambda name, file, rank, lam, limit: peers.measure(name, splits, rank, lam)
+    )
+    monkeypatch.setattr(speed, "missing", lambda name: "not installed" if name.startswith("cca-zoo") else None)
+    monkeypatch.setattr(speed, "SGD_START", ["trainer.max_epochs=2"])
+    speed.main(["--quick", "--repeats", "2", "--skip", "scikit-learn CCA"])
+    record = record_of("speed")
+    assert record["summary"]["cca-zoo CCA"] == {"note": "not installed"}
+    assert len(record["results"]["cca-zoo CCA"]) == 1
+    assert "scikit-learn CCA" not in record["summary"]
+    for name in (*speed.UNICON, speed.SGD, "scipy CCA", "scikit-learn PLSSVD"):
+        assert len(record["summary"][name]["val"]["values"]) == 2
+    assert set(record["shares"]) == {"10%", "30%", "100%"}
+    assert record["shares"]["100%"]["val"] == record["summary"]["unicon linear, closed form"]["val"]
+    assert "share of the images" in capsys.readouterr().out
+
+
+def test_gradient_descent_gets_its_quickest_good_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = {"1": (50.0, 9.0), "2": (49.8, 3.0), "3": (49.0, 1.0)}  # recall and seconds by learning rate
+
+    def own(aligner: str, overrides: list[str], *_: Any) -> Any:
+        recall, seconds = results[overrides[0].split("=")[1]]
+        return lambda repeat: {"val": recall, "seconds_to_best": seconds}
+
+    monkeypatch.setattr(speed, "own", own)
+    record = speed.Record("speed", {})
+    assert speed.tune({}, 8, {"lr": [1, 2, 3]}, record) == ["lr=2"]
+    assert len(record.content["tuning"]) == 3
+
+
+def test_peers_agree_with_each_other() -> None:
+    splits = read_splits(features_file(speed.QUICK_MODEL, speed.QUICK_SHAPE))
+    plain = peers.measure("scipy CCA", splits, 8, 1e-9)
+    assert peers.measure("scikit-learn CCA", splits, 8, 0.0)["test"] == pytest.approx(plain["test"], abs=2)
+    if peers.missing("cca-zoo CCA"):
+        return
+    assert peers.measure("cca-zoo CCA", splits, 8, 0.0)["test"] == pytest.approx(plain["test"], abs=2)
+    ridged = peers.measure("scipy CCA", splits, 8, 0.3)
+    assert peers.measure("cca-zoo RidgeCCA", splits, 8, 0.3)["test"] == pytest.approx(ridged["test"], abs=2)
+
+
+def test_a_peer_is_stopped() -> None:
+    assert peers.in_process("scipy CCA", Path("none"), 8, 0.1, limit=0.01) is None
+
+
+def test_scale(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    closed_form = {"closed form": scale.CONTESTANTS["unicon linear, closed form"]}
+    monkeypatch.setattr(scale, "CONTESTANTS", closed_form)
+    monkeypatch.setattr(scale, "in_process", scale_fit.measure)
+    monkeypatch.setattr(scale_fit, "SHARD", 300)
+    monkeypatch.setattr(scale, "SHARD", 300)
+    monkeypatch.setattr(scale, "HELD_OUT", 100)
+    scale.main(["--quick", "--repeats", "2"])
+    record = record_of("scale")
+    of = record["summary"]["closed form"]
+    assert list(of["sizes"]) == ["1000", "2000"]
+    assert len(of["sizes"]["1000"]["fit_seconds"]["values"]) == 2
+    assert len(of["exponents"]) == 1
+    assert of["sizes"]["2000"]["recall"]["median"] > 3 * 100 * (1 + 5 + 10) / 3 / 100  # three times chance
+    assert "1,000" in capsys.readouterr().out
+    assert not list(Path("cache/benchmarks").glob("scale-*"))  # shards are gone
+
+
+def test_the_pairs_of_shards_are_the_rows_that_were_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(scale_fit, "SHARD", 300)
+    monkeypatch.setattr(scale, "SHARD", 300)
+    monkeypatch.setattr(scale, "HELD_OUT", 10)
+    scale.write_shards(scale.QUICK_MODEL, [500], tmp_path)
+    for n in (300, 450, 500):
+        pairs = scale_fit.mapped_pairs(tmp_path, n)
+        assert (pairs.n_x, pairs.n_y) == (n, n)
+        batch = pairs[pairs.group[-2:]]
+        block, row = (1, 298) if n == 300 else (2, n - 302)
+        x, y = scale.QUICK_MODEL.rows(300 if block == 1 else 200, 1, block)
+        assert batch.x.equal(x[row : row + 2].half().float())
+        assert batch.y.equal(y[row : row + 2].half().float())
+
+
+def test_a_fit_in_a_process_that_ends_with_an_error_says_why() -> None:
+    with pytest.raises(UserError, match=r"the fit of cca on 10 pairs ended: .*nowhere/x-00000.safetensors"):
+        scale_fit.in_process(Path("nowhere"), 10, "cca", [])
