@@ -1,11 +1,11 @@
 r"""Feature maps of the spectral aligner: fitted once on training features, shared by all batches.
 
-A map is :math:`\phi(x) = R^T \mathrm{raw}(x)`. The root R is applied to rows only while moments are taken;
-afterwards it is folded into the projections, so that a row costs its raw features and no more.
+A map is :math:`\phi(x) = L^{-1} \mathrm{raw}(x)`. The solver works on raw rows in the metric :math:`L L^T`, so that a
+row costs its raw features and no more.
 
 Every map has ``dim``, the width m of phi; ``sample_size``, the training rows that ``fit(sample, generator)`` wants
-to see; ``raw`` (n, d) to (n, k) and ``forward`` (n, d) to (n, m), in the rows' dtype; and ``root``,
-``root_transposed``, which fold R into float64 matrices.
+to see; ``raw`` and ``forward`` (n, d) to (n, m), in the rows' dtype; and ``metric_factor``, L (m, m) float64 or None for
+the identity.
 """
 
 import math
@@ -39,12 +39,6 @@ class Identity(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x
-
-    def root(self, matrix: Tensor) -> Tensor:
-        return matrix
-
-    def root_transposed(self, matrix: Tensor) -> Tensor:
-        return matrix
 
 
 class Nystrom(nn.Module):
@@ -114,14 +108,6 @@ class Nystrom(nn.Module):
         # in float32 the features are as good as their inner products, which err by 1e-6; solving with the
         # triangle takes 0.7 of the time of a product with its inverse
         return torch.linalg.solve_triangular(self._factor(x.dtype).T, self.raw(x), upper=True, left=False)
-
-    def root(self, matrix: Tensor) -> Tensor:
-        """``L^{-T} M`` (m, k), so that ``raw(x) @ root(M) = phi(x) @ M``."""
-        return torch.linalg.solve_triangular(self._factor(matrix.dtype).T, matrix, upper=True)
-
-    def root_transposed(self, matrix: Tensor) -> Tensor:
-        """``L^{-1} M`` (m, k), so that ``root_transposed(raw(x)^T H) = phi(x)^T H``."""
-        return torch.linalg.solve_triangular(self._factor(matrix.dtype), matrix, upper=False)
 
     def _factor(self, dtype: torch.dtype) -> Tensor:
         if dtype != torch.float64:

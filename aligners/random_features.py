@@ -89,12 +89,6 @@ class RandomFeatures(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.raw(x)
 
-    def root(self, matrix: Tensor) -> Tensor:
-        return matrix
-
-    def root_transposed(self, matrix: Tensor) -> Tensor:
-        return matrix
-
 
 def orthogonal_gaussian(d: int, k: int, generator: Generator) -> Tensor:
     """k directions (d, k) float64, each standard normal, orthogonal within each block of d."""

@@ -121,7 +121,6 @@ def uniform_solution(
     Raises:
         UserError: a rank above the data's.
     """
-    cross = getattr(cross, "cross_covariance", cross)  # TEMP
     C = W_x.T @ (W_y.T @ cross.T).T
     factors = svd(C, rank)
     return replace(factors, s=factors.s / C.norm())
@@ -196,8 +195,3 @@ def _directions_beside(basis: Tensor, target: Tensor, scale: Tensor) -> tuple[Te
 def rotated(factors: Factors, step: Step, u: Tensor, s: Tensor, v: Tensor, gap: float) -> Factors:
     """The factors of the matrix that ``Step.take`` found."""
     return Factors(torch.cat([factors.U, step.Q_x], 1) @ u, s, torch.cat([factors.V, step.Q_y], 1) @ v, gap)
-
-
-# TEMP: the former names
-from aligners.moments import Moments  # noqa: E402, F401
-from aligners.whitening import whitening, whitenings  # noqa: E402, F401

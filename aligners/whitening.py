@@ -111,20 +111,3 @@ def _largest(operator: Callable[[Tensor], Tensor], like: Tensor, steps: int = 8)
     for _ in range(steps):
         v = operator(v / v.norm())
     return float(v.norm())
-
-
-# TEMP: the former signatures, until their callers are moved
-_new_whitening = whitening
-
-
-def whitening(of, lam, old_lam=None):  # type: ignore[no-untyped-def]
-    if old_lam is None:
-        return _new_whitening(of, lam)
-    return _new_whitening(spread(of, of[0], lam), old_lam)
-
-
-def whitenings(moments, lam):  # type: ignore[no-untyped-def]
-    return (
-        whitening(spread(moments.covariance_x, moments.mean_x, moments.mean_square_x), lam),
-        whitening(spread(moments.covariance_y, moments.mean_y, moments.mean_square_y), lam),
-    )

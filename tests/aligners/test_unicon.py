@@ -8,10 +8,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from aligners.closed_form import CCA, PLS
+from aligners.kernels import KERNELS
 from aligners.objectives import CLIP
 from aligners.unicon import UniConSpectral
 from datamodules.pairs import Pairs
 from errors import UserError
+from tests.aligners.exact_kernel import exact_kernel_similarity
 from tests.aligners.test_contrast import OBJECTIVES
 from tests.conftest import random_features
 
@@ -86,6 +88,27 @@ def test_linear_kernel_is_the_linear_path(whiten: bool) -> None:
     kernel, linear = solved(feature_map="nystrom", landmarks=36, lam=3.0), solved(feature_map="identity", lam=1.0)
     similarities = [normalize(a.encode_x(x.double())) @ normalize(a.encode_y(y.double())).T for a in (kernel, linear)]
     torch.testing.assert_close(*similarities, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kernel", ["arc_cosine_1", "rbf", "cosine"])
+def test_all_items_as_landmarks_are_the_exact_kernel_solution(kernel: str) -> None:
+    x, y, _ = random_features(50, 1, 9, 7, seed=6)
+    new_x, new_y, _ = random_features(20, 1, 9, 7, seed=8)
+    aligner = UniConSpectral(rank=5, kernel=kernel, landmark_ridge=1e-11, passes=0, lam=0.5, weight_power=1.0)
+    aligner.fit(x.double(), y.double())
+    assert aligner.features.dims == (50, 50)
+
+    def similarity(rows: Tensor, others: Tensor) -> Tensor:
+        return normalize(aligner.encode_x(rows.double())) @ normalize(aligner.encode_y(others.double())).T
+
+    def gram(a: Tensor, b: Tensor) -> Tensor:
+        side = aligner.features.map_x if a.shape[1] == 9 else aligner.features.map_y
+        return KERNELS[kernel](a, b, float(side.fitted_bandwidth))
+
+    prepare_x, prepare_y = aligner.prepare_x, aligner.prepare_y
+    prepared = (prepare_x(x.double()), prepare_y(y.double())), (prepare_x(new_x.double()), prepare_y(new_y.double()))
+    exact = exact_kernel_similarity(gram, *prepared[0], torch.eye(50, dtype=torch.bool), *prepared[1], 0.5, 5, 1.0)
+    torch.testing.assert_close(similarity(new_x, new_y).double(), exact, rtol=0, atol=1e-5)
 
 
 def test_batches_do_not_matter(pairs: Pairs) -> None:
