@@ -1,7 +1,10 @@
 """Choosing the solver's settings on validation, from the moments and a sample of training rows."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
+
+import torch
+from torch import Tensor
 
 from aligners.coordinates import Coordinates, Rows
 from aligners.descent import Descent
@@ -9,11 +12,11 @@ from aligners.line_search import Damping
 from aligners.negatives import AllPairs, Setting
 from aligners.objectives import Objective
 from aligners.spectral import Factors
-from evaluation.retrieval import evaluate_retrieval
+from evaluation.retrieval import ranks
 
 
 class Candidates(NamedTuple):
-    """What may be chosen, most careful first: of equals on validation the first is taken."""
+    """What may be chosen, the default first: another is taken only where validation shows it to be better."""
 
     lam: Sequence[float]
     tau: Sequence[float]
@@ -36,10 +39,22 @@ class Chosen(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """A setting and the mean recall in percent that it had on validation."""
+    """A setting, and what it does on validation."""
 
     chosen: Chosen
-    recall: float
+    hits: tuple[Tensor, Tensor]
+    """Of each x (n_x,) and of each y (n_y,) as a query: the mean of its hits at 1, 5 and 10, in percent."""
+
+    @property
+    def recall(self) -> float:
+        """Mean recall in percent."""
+        return float(sum(side.mean() for side in self.hits)) / 2
+
+    def beats(self, other: "Trial") -> bool:
+        """Better than ``other`` by more than the standard error of their difference on the same queries."""
+        differences = [mine - theirs for mine, theirs in zip(self.hits, other.hits, strict=True)]
+        error = sum(float(d.var() / len(d)) if len(d) > 1 else 0.0 for d in differences) ** 0.5 / 2
+        return self.recall - other.recall > error
 
 
 class Problem(NamedTuple):
@@ -58,66 +73,81 @@ class Problem(NamedTuple):
     block_size: int
 
 
+def first_solution(problem: Problem, at: Chosen) -> Trial:
+    """The solution for the uniform weights, tried."""
+    return Trial(at._replace(passes=0), _judge(problem, *problem.start(at.lam), at.weight_power))
+
+
 def choose(problem: Problem, candidates: Candidates) -> tuple[Chosen, list[Trial]]:
-    """The setting of the highest mean recall on validation, and all trials.
+    """The setting to take, and all trials.
 
     One axis after the other: the ridge and the weight power by the first solution, where a ridge costs one
-    decomposition; then the temperature and the passes by trial passes; then the ridge once more by trial passes
-    at that temperature, among the neighbours of the one taken.
+    decomposition; then the temperature and the passes by trial passes. The default stands against candidates
+    that are not better by more than a standard error: a validation split of some hundred items cannot tell more.
     """
-    starts: dict[float, tuple[Coordinates, Factors]] = {}
     trials: list[Trial] = []
+    settings = Chosen(*(values[0] for values in candidates))
 
-    def tried(lam: float, tau: float, power: float, passes: Sequence[int]) -> list[Trial]:
-        if lam not in starts:
-            starts[lam] = problem.start(lam)
-        recalls = _recalls(problem, *starts[lam], tau, power, max(passes))
-        found = [Trial(Chosen(lam, tau, power, k), recall) for k, recall in enumerate(recalls) if k in passes]
+    def tried(start: tuple[Coordinates, Factors], at: Chosen, passes: Sequence[int]) -> list[Trial]:
+        after = dict(enumerate(_hits(problem, *start, at, max(passes))))
+        found = [Trial(at._replace(passes=k), after[k]) for k in passes]
         trials.extend(found)
         return found
 
-    lams = sorted(candidates.lam)
-    first = _best(t for lam in lams for power in candidates.weight_power for t in tried(lam, candidates.tau[0], power, [0]))
-    if max(candidates.passes) == 0:
-        return first.chosen, trials
-    lam, _, power, _ = first.chosen
-    best = _best(t for tau in candidates.tau for t in tried(lam, tau, power, candidates.passes))
-    place = lams.index(lam)
-    for other in lams[max(place - 1, 0) : place] + lams[place + 1 : place + 2]:
-        best = _best([best, *tried(other, best.chosen.tau, power, candidates.passes)])
-    return best.chosen, trials
+    start = problem.start(settings.lam)
+    if len(candidates.lam) > 1 or len(candidates.weight_power) > 1:
+        best = None
+        for lam in candidates.lam:
+            solved = start if lam == settings.lam else problem.start(lam)
+            for power in candidates.weight_power:
+                for trial in tried(solved, settings._replace(lam=lam, weight_power=power), [0]):
+                    if best is None or trial.beats(best):
+                        best, start = trial, solved
+        assert best is not None
+        settings = best.chosen._replace(passes=settings.passes)
+    if max(candidates.passes) > 0 and (len(candidates.tau) > 1 or len(candidates.passes) > 1):
+        best = None
+        for tau in candidates.tau:
+            for trial in tried(start, settings._replace(tau=tau), candidates.passes):
+                if best is None or trial.beats(best):
+                    best = trial
+        assert best is not None
+        settings = best.chosen
+    return settings, trials
 
 
-def _best(trials: Iterable[Trial]) -> Trial:
-    """The first of the highest recall."""
-    return max(trials, key=lambda trial: trial.recall)
-
-
-def _recalls(
-    problem: Problem, coordinates: Coordinates, factors: Factors, tau: float, power: float, passes: int
-) -> Iterator[float]:
-    """Mean recall on validation at the start and after each pass."""
-    yield _recall(problem, coordinates, factors, power)
+def _hits(
+    problem: Problem, coordinates: Coordinates, factors: Factors, at: Chosen, passes: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Hits on validation at the start and after each pass."""
+    yield _judge(problem, coordinates, factors, at.weight_power)
     if passes == 0:
         return
     rows = problem.rows
-    setting = Setting(problem.objective(tau), power, problem.block_size, coordinates, lambda: iter([rows]))
-    negatives = AllPairs(setting, rows.x_group, rows.y_group)
-    descent = Descent(coordinates, factors, negatives, problem.damping)
+    objective = problem.objective(at.tau)
+    setting = Setting(objective, at.weight_power, problem.block_size, coordinates, lambda: iter([rows]))
+    descent = Descent(coordinates, factors, AllPairs(setting, rows.x_group, rows.y_group), problem.damping)
     moved = True
     for _ in range(passes):
         if moved:
             descent.open()
             descent.pull(rows)
             moved = descent.step(add=False)  # every process has the same rows
-        yield _recall(problem, coordinates, descent.factors, power)
+        yield _judge(problem, coordinates, descent.factors, at.weight_power)
 
 
-def _recall(problem: Problem, coordinates: Coordinates, factors: Factors, power: float) -> float:
+def _judge(problem: Problem, coordinates: Coordinates, factors: Factors, power: float) -> tuple[Tensor, Tensor]:
     rows, weights = problem.validation, factors.s**power
-    x, y = coordinates.projector(factors.U * weights, factors.V * weights)(rows)
-    groups = rows.x_group.cpu(), rows.y_group.cpu()
-    return evaluate_retrieval(x.cpu(), y.cpu(), *groups, "x", "y", EVALUATION_BLOCK)["mean_recall"]
+    x, y = (side.cpu() for side in coordinates.projector(factors.U * weights, factors.V * weights)(rows))
+    x_group, y_group = rows.x_group.cpu(), rows.y_group.cpu()
+    return (
+        _mean_hits(ranks(x, y, x_group, y_group, EVALUATION_BLOCK)),
+        _mean_hits(ranks(y, x, y_group, x_group, EVALUATION_BLOCK)),
+    )
+
+
+def _mean_hits(ranks: Tensor) -> Tensor:
+    return 100 * torch.stack([ranks <= k for k in (1, 5, 10)]).double().mean(0)
 
 
 EVALUATION_BLOCK = 1024

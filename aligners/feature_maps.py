@@ -87,6 +87,7 @@ class Nystrom(nn.Module):
         bandwidth = fitted_bandwidth(self.kernel, sample, self.bandwidth)
         if not KERNELS[self.kernel].diagonal(sample, bandwidth).any():
             raise UserError("kernel features need rows that are not zero, got the same row for every training item")
+        sample = sample[_first_of_equals(sample)]  # a row twice would make the kernel matrix singular
         chosen = select(self.selection, sample, self.number, self.kernel, bandwidth, generator)
         self.landmarks = sample[chosen]
         self.fitted_bandwidth = torch.tensor(bandwidth, dtype=torch.float64, device=sample.device)
@@ -135,6 +136,14 @@ class Nystrom(nn.Module):
         if key not in self._made:
             self._made[key] = make(dtype)
         return self._made[key]
+
+
+def _first_of_equals(rows: Tensor) -> Tensor:
+    """The places (k,) of the rows that equal none before them, in order."""
+    _, inverse = torch.unique(rows, dim=0, return_inverse=True)
+    places = torch.arange(len(rows), device=rows.device)
+    first = torch.full_like(places, len(rows)).scatter_reduce_(0, inverse, places, "amin")
+    return first[first < len(rows)].sort().values
 
 
 def _forget(module: nn.Module, incompatible_keys: object) -> None:

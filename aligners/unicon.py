@@ -157,14 +157,46 @@ class UniConSpectral(GradientFreeAligner):
             self._resume()
 
     def _fit_features(self) -> None:
+        pairs, size = self.train_pairs, self.features.sample_size
         generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed, in every process
-        pairs = self.train_pairs
         # drawn by index from the whole split: the same landmarks for any number of processes
         x, y = (
-            rows[torch.randperm(int(rows.shape[0]), generator=generator)[: self.features.sample_size]].to(self.device)
+            rows[torch.randperm(int(rows.shape[0]), generator=generator)[:size]].to(self.device)
             for rows in (pairs.x, pairs.y)
         )
-        self.features.to(self.device).fit(self.prepare_x(x), self.prepare_y(y), generator)
+        x, y, state = self.prepare_x(x), self.prepare_y(y), generator.get_state()
+        best = None
+        for bandwidth in self.bandwidths:
+            generator.set_state(state)
+            features = self._features(*self.dims, bandwidth).to(self.device)  # type: ignore[misc]
+            features.fit(x, y, generator)
+            self.features = features
+            if len(self.bandwidths) == 1:
+                return
+            trial = self._bandwidth_trial(bandwidth)
+            if best is None or trial.beats(best[1]):
+                best = features, trial, bandwidth
+        assert best is not None
+        self.features = best[0]
+        self.solution.chosen["bandwidth"] = best[2]
+
+    def _bandwidth_trial(self, bandwidth: float) -> choice.Trial:
+        """The first solution on a sample with the features at hand, on validation."""
+        rows = self._sample(self.train_pairs, self.choice_items)
+        moments = Moments(*self.features.dims, len(rows.x), len(rows.y), self.device)
+        moments.add(rows.x, rows.y, rows.x_group, rows.y_group)
+        moments.tensors()
+        self.statistics = statistics(moments, *self.features.metric_factors, self.shared)
+        chosen = choice.Chosen(*(values[0] for values in self.candidates))
+        trial = choice.first_solution(self._problem(rows), chosen)
+        self.solution.trials.append({"bandwidth": bandwidth, "recall": trial.recall})
+        return trial
+
+    def _problem(self, rows: Rows) -> choice.Problem:
+        validation = self._validation
+        return choice.Problem(
+            self._solved, self._objective, rows, self._sample(validation, validation.n_x), self.damping, self.block_size
+        )
 
     def on_train_epoch_start(self) -> None:
         self._replay = iter(self.kept)
@@ -212,16 +244,9 @@ class UniConSpectral(GradientFreeAligner):
         self._sum_moments()
         chosen = choice.Chosen(*(values[0] for values in self.candidates))
         if self.candidates.open:
-            problem = choice.Problem(
-                self._solved,
-                self._objective,
-                self._sample(self.train_pairs, self.choice_items),
-                self._sample(self._validation, self._validation.n_x),
-                self.damping,
-                self.block_size,
-            )
+            problem = self._problem(self._sample(self.train_pairs, self.choice_items))
             chosen, trials = choice.choose(problem, self.candidates)
-            self.solution.trials = [{**trial.chosen._asdict(), "recall": trial.recall} for trial in trials]
+            self.solution.trials += [{**trial.chosen._asdict(), "recall": trial.recall} for trial in trials]
         self.solution.chosen |= chosen._asdict()
         self._descend(*self._solved(chosen.lam))
         return True
@@ -239,7 +264,7 @@ class UniConSpectral(GradientFreeAligner):
     def _descend(self, frame: Coordinates, factors: Factors) -> None:
         """Be ready for passes from ``factors``; the statistics are not needed any more."""
         del self.statistics
-        chosen = choice.Chosen(**self.solution.chosen)
+        chosen = choice.Chosen(*(self.solution.chosen[name] for name in choice.Chosen._fields))
         self.weight_power, self.coordinates = chosen.weight_power, frame
         self.solution.conditions = {"x": frame.W_x.condition, "y": frame.W_y.condition}
         self.descent: Descent | None = None

@@ -12,6 +12,10 @@ ROUNDING = 1e-12
 """A variance below this share of the mean square is rounding of float64 sums."""
 
 
+JITTERS = (0.0, 1e-9, 1e-8, 1e-7)
+"""Of the mean diagonal, added one after the other until the factorisation stands against float32 rounding."""
+
+
 class Whitening:
     r"""W (m, m) with :math:`W^T (\Sigma + \lambda t M) W = I`, t the mean variance, as a linear operator.
 
@@ -42,7 +46,7 @@ class Whitening:
 
     @property
     def condition(self) -> float:
-        r"""The condition number of :math:`M^{-1/2} (\Sigma + \lambda t M) M^{-1/2}`, by power iterations: from below."""
+        r"""The condition number of :math:`M^{-1/2} (\Sigma + \lambda t M) M^{-1/2}`, from below."""
         if self.factor is None:
             return 1.0
         L, K = self.factor, self.metric_factor
@@ -89,8 +93,12 @@ def whitening(of: Spread, lam: float) -> Whitening:
         ridged.diagonal().add_(ridge)
     else:
         ridged = torch.addmm(of.covariance, ridge * K, K.T)
-    factor, failed = torch.linalg.cholesky_ex(ridged)
-    if failed:
+    for jitter in JITTERS:
+        ridged.diagonal().add_(jitter * ridged.diagonal().mean())
+        factor, failed = torch.linalg.cholesky_ex(ridged)
+        if not failed:
+            break
+    else:
         raise UserError(f"the features' covariance is singular at lam={lam}: take a larger aligner.lam")
     return Whitening(factor, K)
 
