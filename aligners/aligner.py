@@ -134,7 +134,9 @@ class Aligner(lightning.LightningModule):
         made_with = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
         for key, value in self.hparams.items():
             if made_with.get(key) != value:
-                raise UserError(f"the checkpoint was made with aligner.{key}={made_with.get(key)}, this run has {value}")
+                raise UserError(
+                    f"the checkpoint was made with aligner.{key}={made_with.get(key)}, this run has {value}"
+                )
         if self.dims is None and checkpoint["dims"] is not None:
             self._build(tuple(checkpoint["dims"]))
         for name, buffer in self.named_buffers():  # some have the data's number of items in their shape

@@ -60,17 +60,39 @@ class Trial(NamedTuple):
 class Problem(NamedTuple):
     """What a choice is made from.
 
-    ``start`` gives the coordinates and the first solution at a ridge. ``rows`` are training rows (a sample of
-    whole groups where the split is large), which the trial passes run on; ``validation`` those of the
+    ``start`` gives the coordinates and the first solution at a ridge. ``rows`` reads the training rows (a sample
+    of whole groups where the split is large) that trial passes run on; ``validation`` are those of the
     validation split.
     """
 
     start: Callable[[float], tuple[Coordinates, Factors]]
     objective: Callable[[float], Objective]
-    rows: Rows
+    rows: Callable[[], Rows]
     validation: Rows
     damping: Damping
     block_size: int
+
+
+class Growth:
+    """Whether moments of more items still improve the first solution: judged at 1/16, 1/8, 1/4 and 1/2 of them.
+
+    They are enough where twice the items are not better on validation by more than a standard error.
+    """
+
+    def __init__(self) -> None:
+        self.enough = False
+        self._marks = [1 / 16, 1 / 8, 1 / 4, 1 / 2]
+        self._last: Trial | None = None
+
+    def due(self, share: float) -> bool:
+        """Whether a trial is due now that ``share`` of the items is added."""
+        passed = [mark for mark in self._marks if share >= mark]
+        self._marks = [mark for mark in self._marks if share < mark]
+        return bool(passed)
+
+    def add(self, trial: Trial) -> None:
+        self.enough = self._last is not None and not trial.beats(self._last)
+        self._last = trial
 
 
 def first_solution(problem: Problem, at: Chosen) -> Trial:
@@ -88,8 +110,10 @@ def choose(problem: Problem, candidates: Candidates) -> tuple[Chosen, list[Trial
     trials: list[Trial] = []
     settings = Chosen(*(values[0] for values in candidates))
 
+    rows = problem.rows() if max(candidates.passes) > 0 else None
+
     def tried(start: tuple[Coordinates, Factors], at: Chosen, passes: Sequence[int]) -> list[Trial]:
-        after = dict(enumerate(_hits(problem, *start, at, max(passes))))
+        after = dict(enumerate(_hits(problem, rows, *start, at, max(passes))))
         found = [Trial(at._replace(passes=k), after[k]) for k in passes]
         trials.extend(found)
         return found
@@ -117,13 +141,13 @@ def choose(problem: Problem, candidates: Candidates) -> tuple[Chosen, list[Trial
 
 
 def _hits(
-    problem: Problem, coordinates: Coordinates, factors: Factors, at: Chosen, passes: int
+    problem: Problem, rows: Rows | None, coordinates: Coordinates, factors: Factors, at: Chosen, passes: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Hits on validation at the start and after each pass."""
     yield _judge(problem, coordinates, factors, at.weight_power)
     if passes == 0:
         return
-    rows = problem.rows
+    assert rows is not None
     objective = problem.objective(at.tau)
     setting = Setting(objective, at.weight_power, problem.block_size, coordinates, lambda: iter([rows]))
     descent = Descent(coordinates, factors, AllPairs(setting, rows.x_group, rows.y_group), problem.damping)

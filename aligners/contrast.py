@@ -133,9 +133,7 @@ class Contrast:
                 continue
             mine = _share(n, self.share, self.shares)
             step = max(1, self.block_size // other)
-            sweeps += [
-                (transposed, slice(i, min(i + step, mine.stop))) for i in range(mine.start, mine.stop, step)
-            ]
+            sweeps += [(transposed, slice(i, min(i + step, mine.stop))) for i in range(mine.start, mine.stop, step)]
         return sweeps
 
     def _block(self, x: Tensor, y: Tensor, transposed: bool, rows: slice) -> tuple[Tensor, Tensor, float]:

@@ -4,6 +4,8 @@ A block's products are taken in the rows' own dtype, where most of the time goes
 that the error does not grow with the number of rows.
 """
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -59,10 +61,10 @@ class Moments:
         # the weights of a group's positives are equal: one product of group sums does for all pairs
         sums_x, sums_y = _group_sums(phi_x, of_x, p), _group_sums(phi_y, of_y, q)
         self.cross += (sums_x * weights.to(sums_x)[:, None]).T @ sums_y
-        self.weighted_x += (weights * q) @ sums_x.double()
-        self.weighted_y += (weights * p) @ sums_y.double()
-        self.sum_x += sums_x.sum(0, dtype=torch.float64)
-        self.sum_y += sums_y.sum(0, dtype=torch.float64)
+        self.weighted_x += (weights * q).to(sums_x) @ sums_x
+        self.weighted_y += (weights * p).to(sums_y) @ sums_y
+        self.sum_x += sums_x.sum(0)
+        self.sum_y += sums_y.sum(0)
         self.count_x += len(phi_x)
         self.count_y += len(phi_y)
         self.weight += (weights * p * q).sum()
@@ -74,6 +76,11 @@ class Moments:
             self.count_x, self.count_y, self.weight, self.sum_x, self.sum_y, self.upper_x, self.upper_y,
             self.cross, self.weighted_x, self.weighted_y,
         ]  # fmt: skip
+
+    def copy(self) -> "Moments":
+        """The same sums, to be added over processes while these go on."""
+        self._flush()
+        return copy.deepcopy(self)
 
     def pooled(self) -> "Moments":
         """Both modalities as one: the moments of (x, y) together with (y, x), for one shared encoder."""

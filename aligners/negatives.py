@@ -17,6 +17,7 @@ from distributed import concatenate, gather_rows, rank_and_world
 Stream = Callable[[], Iterator[Rows]]
 """This process's training rows, batch by batch, the same batches each time."""
 
+
 class Setting(NamedTuple):
     """What the contrast of a fit is made of."""
 

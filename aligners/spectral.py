@@ -59,24 +59,30 @@ def truncated_svd(matrix: Tensor, rank: int) -> Factors:
 
 
 def randomised_svd(matrix: Tensor, rank: int) -> Factors:
-    """``truncated_svd`` by a random range finder with power iterations (Halko, Martinsson, Tropp 2011, 4.4).
+    """``truncated_svd`` in a random block Krylov space (Musco and Musco 2015), where it is the faster of the two.
 
-    The directions whose singular values stand out are found to rounding, the last of the r to the share
-    ``(s_{l+1}/s_r)^(2q+1)``, with l the width of the range and q the iterations. It costs (4q + 2) l m_x m_y
-    multiplications and pays where r is well below both dimensions.
+    The range of ``[A G, (A A^T) A G, ..., (A A^T)^q A G]``, all powers kept: power iterations, which keep the last
+    alone, need many more for singular values that hardly fall. Costs (4q + 2) w m_x m_y multiplications with the
+    block's width w.
 
     Raises:
         UserError: fewer than r directions.
     """
-    width = min(rank + OVERSAMPLING, *matrix.shape)
+    width = max(16, -(-rank // 2))
+    if 2 * width * (KRYLOV_STEPS + 1) >= min(matrix.shape):
+        return truncated_svd(matrix, rank)
     generator = torch.Generator().manual_seed(0)  # a fixed start: the same solution for every seed
     start = torch.randn(matrix.shape[1], width, dtype=matrix.dtype, generator=generator).to(matrix.device)
-    Q = torch.linalg.qr(matrix @ start).Q
-    for _ in range(POWER_ITERATIONS):
-        Q = torch.linalg.qr(matrix @ (matrix.T @ Q)).Q
-    right, s, left = torch.linalg.svd(matrix.T @ Q, full_matrices=False)
-    _check_rank(s, rank)
-    return _signed(Q @ left[:rank].T, s[:rank], right[:, :rank], _gap(s, rank))
+    blocks = [torch.linalg.qr(matrix @ start).Q]
+    for _ in range(KRYLOV_STEPS):
+        block = matrix @ (matrix.T @ blocks[-1])
+        for _ in range(2):  # once more: the first projection leaves rounding behind
+            for former in blocks:
+                block -= former @ (former.T @ block)
+        blocks.append(torch.linalg.qr(block).Q)
+    Q = torch.cat(blocks, 1)
+    inside = truncated_svd(Q.T @ matrix, rank)
+    return _signed(Q @ inside.U, inside.s, inside.V, inside.gap)
 
 
 def positive_part(matrix: Tensor, rank: int) -> Factors:
@@ -93,8 +99,7 @@ def positive_part(matrix: Tensor, rank: int) -> Factors:
 
 
 SVD = {"exact": truncated_svd, "randomised": randomised_svd}
-OVERSAMPLING = 32
-POWER_ITERATIONS = 4
+KRYLOV_STEPS = 8
 
 
 def _check_rank(s: Tensor, rank: int) -> None:

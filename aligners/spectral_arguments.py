@@ -7,15 +7,17 @@ from aligners.negatives import NEGATIVES
 from aligners.spectral import SVD
 from errors import UserError, nearest
 
+SAMPLES = ("all", "enough")
+
 
 def as_candidates(value: Any) -> tuple[Any, ...]:
     """A fixed value is the only candidate; a list are those that validation chooses from."""
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def check_arguments(candidates: Candidates, whiten: bool, eta: float, negatives: str, svd: str) -> None:
+def check_arguments(candidates: Candidates, whiten: bool, eta: float, negatives: str, svd: str, sample: str) -> None:
     """Raise a UserError for an argument of ``UniConSpectral`` that is out of its range."""
-    for name, choice, known in (("negatives", negatives, NEGATIVES), ("svd", svd, SVD)):
+    for name, choice, known in (("negatives", negatives, NEGATIVES), ("svd", svd, SVD), ("sample", sample, SAMPLES)):
         if choice not in known:
             raise UserError(f"unknown aligner.{name} '{choice}': {nearest(choice, known)}")
     for name, values in candidates._asdict().items():

@@ -75,12 +75,13 @@ class UniConSpectral(GradientFreeAligner):
         max_halvings: int,
         weight_power: float | list[float],
         choice_items: int,
+        sample: str,
         block_size: int,
         memory_mb: int,
     ):
         super().__init__(rank, unit)
         self.candidates = choice.Candidates(*map(as_candidates, (lam, tau, weight_power, passes)))
-        check_arguments(self.candidates, whiten, eta, negatives, svd)
+        check_arguments(self.candidates, whiten, eta, negatives, svd, sample)
         self.shared = shared
         self.map_arguments = {
             "kernel": kernel,
@@ -100,6 +101,7 @@ class UniConSpectral(GradientFreeAligner):
         self.negatives = negatives
         self.damping = Damping(eta, safeguard, max_halvings, tolerance)
         self.choice_items = choice_items
+        self.sample = sample
         self.block_size = block_size
         self.memory = memory_mb * 2**20
         self.solution = Solution()
@@ -113,7 +115,7 @@ class UniConSpectral(GradientFreeAligner):
     @property
     def chooses(self) -> bool:
         """Whether settings are left to the validation split."""
-        return self.candidates.open or len(self.bandwidths) > 1
+        return self.candidates.open or len(self.bandwidths) > 1 or self.sample == "enough"
 
     def build(self, d_x: int, d_y: int) -> None:
         if self.shared and d_x != d_y:
@@ -153,6 +155,7 @@ class UniConSpectral(GradientFreeAligner):
         numbers = pairs.n_x * self.features.dims[0] + pairs.n_y * self.features.dims[1]
         self.keeps = max(self.candidates.passes) > 0 and 4 * numbers <= self.memory * rank_and_world()[1]
         self.kept: list[Rows] = []
+        self.growth = choice.Growth() if self.sample == "enough" else None
         if self.current_epoch > 0:
             self._resume()
 
@@ -181,21 +184,30 @@ class UniConSpectral(GradientFreeAligner):
         self.solution.chosen["bandwidth"] = best[2]
 
     def _bandwidth_trial(self, bandwidth: float) -> choice.Trial:
-        """The first solution on a sample with the features at hand, on validation."""
+        """The first solution of a sample with the features at hand."""
         rows = self._sample(self.train_pairs, self.choice_items)
         moments = Moments(*self.features.dims, len(rows.x), len(rows.y), self.device)
-        moments.add(rows.x, rows.y, rows.x_group, rows.y_group)
-        moments.tensors()
-        self.statistics = statistics(moments, *self.features.metric_factors, self.shared)
-        chosen = choice.Chosen(*(values[0] for values in self.candidates))
-        trial = choice.first_solution(self._problem(rows), chosen)
+        if rank_and_world()[0] == 0:  # every process has the sample
+            moments.add(rows.x, rows.y, rows.x_group, rows.y_group)
+        trial = self._trial(moments)
         self.solution.trials.append({"bandwidth": bandwidth, "recall": trial.recall})
         return trial
 
-    def _problem(self, rows: Rows) -> choice.Problem:
+    def _trial(self, moments: Moments) -> choice.Trial:
+        """The first solution from these moments, on validation."""
+        self._sum_moments(moments)
+        chosen = choice.Chosen(*(values[0] for values in self.candidates))
+        return choice.first_solution(self._problem(), chosen)
+
+    def _problem(self) -> choice.Problem:
         validation = self._validation
         return choice.Problem(
-            self._solved, self._objective, rows, self._sample(validation, validation.n_x), self.damping, self.block_size
+            start=self._solved,
+            objective=self._objective,
+            rows=lambda: self._sample(self.train_pairs, self.choice_items),
+            validation=self._sample(validation, validation.n_x),
+            damping=self.damping,
+            block_size=self.block_size,
         )
 
     def on_train_epoch_start(self) -> None:
@@ -209,9 +221,17 @@ class UniConSpectral(GradientFreeAligner):
 
     def _add(self, batch: PairBatch) -> None:
         rows = self._raw(batch)
-        self.moments.add(rows.x, rows.y, rows.x_group, rows.y_group)
         if self.keeps:
             self.kept.append(rows)
+        if self.growth and self.growth.enough:
+            return
+        self.moments.add(rows.x, rows.y, rows.x_group, rows.y_group)
+        if self.growth and self.growth.due(self._share()):
+            self.growth.add(self._trial(self.moments.copy()))
+
+    def _share(self) -> float:
+        """Of this pass's batches that are added: the same in every process."""
+        return (self.trainer.fit_loop.batch_idx + 1) / self.trainer.num_training_batches
 
     def _raw(self, batch: PairBatch) -> Rows:
         x, y = self.features.x(self.prepare_x(batch.x)), self.features.y(self.prepare_y(batch.y))
@@ -241,20 +261,19 @@ class UniConSpectral(GradientFreeAligner):
 
     def _start(self) -> bool:
         """The first solution, from the moments of all processes, at settings that are given or chosen."""
-        self._sum_moments()
+        self._sum_moments(self.moments)
+        del self.moments
         chosen = choice.Chosen(*(values[0] for values in self.candidates))
         if self.candidates.open:
-            problem = self._problem(self._sample(self.train_pairs, self.choice_items))
-            chosen, trials = choice.choose(problem, self.candidates)
+            chosen, trials = choice.choose(self._problem(), self.candidates)
             self.solution.trials += [{**trial.chosen._asdict(), "recall": trial.recall} for trial in trials]
         self.solution.chosen |= chosen._asdict()
         self._descend(*self._solved(chosen.lam))
         return True
 
-    def _sum_moments(self) -> None:
-        add_over_processes(*self.moments.tensors())
-        self.statistics = statistics(self.moments, *self.features.metric_factors, self.shared)
-        del self.moments
+    def _sum_moments(self, moments: Moments) -> None:
+        add_over_processes(*moments.tensors())
+        self.statistics = statistics(moments, *self.features.metric_factors, self.shared)
 
     def _solved(self, lam: float) -> tuple[Coordinates, Factors]:
         """Coordinates and the solution for the uniform weights at a ridge."""
@@ -299,7 +318,8 @@ class UniConSpectral(GradientFreeAligner):
         """Go on from a checkpoint between passes: the moments once more, then its factors."""
         for batch in self.stream():
             self._add(batch)
-        self._sum_moments()
+        self._sum_moments(self.moments)
+        del self.moments
         s = self.singular_values
         frame = self.statistics.coordinates(self.solution.chosen["lam"] if self.whiten else None)
         self._descend(frame, Factors(self.U, s, self.V, self.solution.passes[-1]["gap"]))

@@ -67,7 +67,7 @@ def test_float32_blocks_are_summed_in_float64() -> None:
     moments.tensors()
     exact = torch.cov(x.double().T, correction=0)
     torch.testing.assert_close(moments.covariance_x, exact, rtol=0, atol=1e-7)
-    torch.testing.assert_close(moments.cross_covariance, exact, rtol=0, atol=1e-7)
+    torch.testing.assert_close(moments.cross_covariance, exact, rtol=0, atol=3e-7)
 
 
 def test_pooled_is_both_modalities_as_one() -> None:

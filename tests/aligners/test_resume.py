@@ -55,7 +55,9 @@ def test_a_killed_fit_goes_on_to_the_solution_of_an_uninterrupted_one(features: 
 
 def test_a_lost_process_ends_the_run_and_leaves_the_last_checkpoint(features: Path, tmp_path: Path) -> None:
     process = started(features, tmp_path / "run", "trainer=ddp_cpu", "trainer.devices=2")
-    children = subprocess.run(["pgrep", "-P", str(process.pid), "-f", "train.py"], capture_output=True, text=True, check=True)
+    children = subprocess.run(
+        ["pgrep", "-P", str(process.pid), "-f", "train.py"], capture_output=True, text=True, check=True
+    )
     os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
     assert process.wait(timeout=60) != 0
     checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"

@@ -13,13 +13,17 @@ from aligners.objectives import CLIP
 from aligners.unicon import UniConSpectral
 from datamodules.pairs import Pairs
 from errors import UserError
+from evaluation.retrieval import evaluate_retrieval
 from tests.aligners.exact_kernel import exact_kernel_similarity
 from tests.aligners.test_contrast import OBJECTIVES
 from tests.conftest import random_features
 
+FIXED: dict[str, Any] = {"lam": 1.0, "tau": 0.1, "weight_power": 1.0, "passes": 4}
+"""In the place of settings that are chosen."""
+
 
 def fitted(pairs: Pairs, **changed: object) -> UniConSpectral:
-    aligner = UniConSpectral(**{"rank": 6, "feature_map": "identity", **changed})
+    aligner = UniConSpectral(**{**FIXED, "rank": 6, "feature_map": "identity", **changed})
     return aligner.fit(pairs.x.double(), pairs.y.double(), x_of_y=pairs.x_of_y, group=pairs.group, batch_size=20)
 
 
@@ -81,7 +85,8 @@ def test_linear_kernel_is_the_linear_path(whiten: bool) -> None:
     x, y, x_of_y = random_features(60, 2, 12, 12, seed=4)
 
     def solved(**changed: Any) -> UniConSpectral:
-        aligner = UniConSpectral(rank=6, whiten=whiten, passes=3, landmark_ridge=1e-10, kernel="linear", **changed)
+        common = {**FIXED, "whiten": whiten, "passes": 3, "landmark_ridge": 1e-10, "kernel": "linear"}
+        aligner = UniConSpectral(rank=6, **{**common, **changed})
         return aligner.fit(x.double(), y.double(), x_of_y=x_of_y)
 
     # 36 landmarks span the 12 dimensions; the mean variance over 36 directions is a third of that over 12
@@ -94,7 +99,7 @@ def test_linear_kernel_is_the_linear_path(whiten: bool) -> None:
 def test_all_items_as_landmarks_are_the_exact_kernel_solution(kernel: str) -> None:
     x, y, _ = random_features(50, 1, 9, 7, seed=6)
     new_x, new_y, _ = random_features(20, 1, 9, 7, seed=8)
-    aligner = UniConSpectral(rank=5, kernel=kernel, landmark_ridge=1e-11, passes=0, lam=0.5, weight_power=1.0)
+    aligner = UniConSpectral(rank=5, kernel=kernel, landmark_ridge=1e-11, passes=0, lam=0.5, weight_power=1.0, tau=0.1)
     aligner.fit(x.double(), y.double())
     assert aligner.features.dims == (50, 50)
 
@@ -113,7 +118,7 @@ def test_all_items_as_landmarks_are_the_exact_kernel_solution(kernel: str) -> No
 
 def test_batches_do_not_matter(pairs: Pairs) -> None:
     one = fitted(pairs)
-    other = UniConSpectral(rank=6, feature_map="identity").fit(
+    other = UniConSpectral(rank=6, feature_map="identity", **FIXED).fit(
         pairs.x.double(), pairs.y.double(), x_of_y=pairs.x_of_y, group=pairs.group, batch_size=7, seed=5
     )
     torch.testing.assert_close(one.encode_x(pairs.x), other.encode_x(pairs.x), rtol=1e-6, atol=1e-7)
@@ -128,7 +133,7 @@ def test_rows_read_again_give_what_kept_rows_give(pairs: Pairs) -> None:
 
 def test_one_batch_contrasts_with_all(pairs: Pairs) -> None:
     def solved(negatives: str) -> UniConSpectral:
-        return UniConSpectral(rank=6, feature_map="identity", negatives=negatives).fit(
+        return UniConSpectral(rank=6, feature_map="identity", negatives=negatives, **FIXED).fit(
             pairs.x.double(), pairs.y.double(), x_of_y=pairs.x_of_y, group=pairs.group, batch_size=100
         )
 
@@ -138,7 +143,7 @@ def test_one_batch_contrasts_with_all(pairs: Pairs) -> None:
 @pytest.mark.parametrize("feature_map", ["identity", "nystrom"])
 def test_permuted_samples(pairs: Pairs, feature_map: str) -> None:
     order = torch.randperm(pairs.n_x, generator=torch.Generator().manual_seed(1))
-    permuted = UniConSpectral(rank=6, feature_map=feature_map).fit(  # all items are landmarks
+    permuted = UniConSpectral(rank=6, feature_map=feature_map, **FIXED).fit(  # all items are landmarks
         pairs.x[order].double(), pairs.y.double(), x_of_y=torch.argsort(order)[pairs.x_of_y], group=pairs.group[order]
     )
     plain = fitted(pairs, feature_map=feature_map)
@@ -147,7 +152,7 @@ def test_permuted_samples(pairs: Pairs, feature_map: str) -> None:
 
 @pytest.mark.parametrize("feature_map", ["identity", "nystrom"])
 def test_float32_features_have_nearly_the_solution_of_float64(pairs: Pairs, feature_map: str) -> None:
-    single = UniConSpectral(rank=6, feature_map=feature_map).fit(
+    single = UniConSpectral(rank=6, feature_map=feature_map, **FIXED).fit(
         pairs.x, pairs.y, x_of_y=pairs.x_of_y, group=pairs.group
     )
     double = fitted(pairs, feature_map=feature_map)
@@ -171,6 +176,25 @@ def test_a_bandwidth_is_chosen(pairs: Pairs) -> None:
     assert alone.facts["lam"] == aligner.facts["lam"]
 
 
+def test_a_sample_that_is_enough_is_nearly_as_good() -> None:
+    x, y, x_of_y = random_features(4000, 1, 10, 10, seed=3)
+
+    def solved(sample: str) -> UniConSpectral:
+        aligner = UniConSpectral(
+            rank=6, feature_map="identity", lam=0.1, passes=0, weight_power=1.0, tau=0.1, sample=sample
+        )
+        return aligner.fit(x, y, x_of_y=x_of_y, batch_size=100)
+
+    def recall(aligner: UniConSpectral) -> float:
+        index = torch.arange(300)
+        embedded = aligner.encode_x(x[:300]), aligner.encode_y(y[:300])
+        return evaluate_retrieval(*embedded, index, index, "x", "y", 100)["mean_recall"]
+
+    some, whole = solved("enough"), solved("all")
+    assert not torch.equal(some.projection_x, whole.projection_x)  # it did stop
+    assert recall(some) > recall(whole) - 3
+
+
 def test_the_record_is_in_the_checkpoint(pairs: Pairs, tmp_path: Path) -> None:
     aligner = fitted(pairs, passes=2)
     aligner.trainer.save_checkpoint(tmp_path / "last.ckpt")
@@ -184,10 +208,10 @@ def test_the_record_is_in_the_checkpoint(pairs: Pairs, tmp_path: Path) -> None:
 def test_two_views_of_one_modality_share_an_encoder() -> None:
     x, y, _ = random_features(80, 1, 12, 12, seed=2)
     views = torch.stack([x, x + 0.3 * torch.randn(80, 12, generator=torch.Generator().manual_seed(0))])
-    aligner = UniConSpectral(rank=4, shared=True, feature_map="nystrom", passes=3).fit(*views.double())
+    aligner = UniConSpectral(rank=4, shared=True, feature_map="nystrom", **FIXED).fit(*views.double())
     assert torch.equal(aligner.encode_x(x), aligner.encode_y(x))
-    swapped = UniConSpectral(rank=4, shared=True, feature_map="identity", passes=3).fit(*views.flip(0).double())
-    straight = UniConSpectral(rank=4, shared=True, feature_map="identity", passes=3).fit(*views.double())
+    swapped = UniConSpectral(rank=4, shared=True, feature_map="identity", **FIXED).fit(*views.flip(0).double())
+    straight = UniConSpectral(rank=4, shared=True, feature_map="identity", **FIXED).fit(*views.double())
     torch.testing.assert_close(swapped.encode_x(x), straight.encode_x(x), rtol=0, atol=1e-5)
     values = [entry["objective"] for entry in straight.solution.passes]
     assert values[-1] < values[0]
