@@ -76,7 +76,7 @@ def _fit(config: DictConfig, aligner: Any, datamodule: Any, directory: RunDirect
         trainer.test(aligner, datamodule=datamodule, verbose=False)
         metrics = evaluation.metrics
         if directory is not None:
-            figures = draw(evaluation, getattr(aligner, "singular_values", None), datamodule)
+            figures = draw(evaluation, getattr(aligner, "singular_values", None), aligner.passes_record, datamodule)
             directory.write(metrics, figures)
             log_result(loggers, config, metrics, figures, trainer.global_step)
             journal.info("%s on %s: %s", config.aligner_name, config.name, result_line(metrics))

@@ -107,6 +107,11 @@ class Aligner(lightning.LightningModule):
         return {}
 
     @property
+    def passes_record(self) -> list[dict[str, float]]:
+        """What each pass of the fit reports, ``objective`` among it; empty where epochs are logged alone."""
+        return []
+
+    @property
     def train_pairs(self) -> Pairs:
         """The training split, which every process can read."""
         return self.trainer.train_dataloader.dataset  # type: ignore[union-attr, no-any-return]

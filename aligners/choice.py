@@ -6,11 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from aligners.coordinates import Coordinates, Rows
+from aligners.coordinates import Coordinates
 from aligners.descent import Descent
 from aligners.line_search import Damping
 from aligners.negatives import AllPairs, Setting
 from aligners.objectives import Objective
+from aligners.rows import Rows
 from aligners.spectral import Factors
 from evaluation.retrieval import ranks
 

@@ -8,6 +8,7 @@ from aligners.aligner import GradientFreeAligner
 from aligners.coordinates import statistics
 from aligners.defaults import defaults_from
 from aligners.moments import Moments
+from aligners.rows import Rows
 from datamodules.pairs import PairBatch
 from distributed import add_over_processes
 
@@ -53,7 +54,7 @@ class MomentAligner(GradientFreeAligner):
         self.moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device)
 
     def collect(self, batch: PairBatch) -> None:
-        self.moments.add(self.prepare_x(batch.x), self.prepare_y(batch.y), batch.x_group, batch.y_group)
+        self.moments.add(Rows(self.prepare_x(batch.x), self.prepare_y(batch.y), *batch[2:]))
 
     def solve(self) -> bool:
         add_over_processes(*self.moments.tensors())

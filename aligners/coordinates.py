@@ -6,18 +6,8 @@ import torch
 from torch import Tensor
 
 from aligners.moments import Moments
+from aligners.rows import Rows
 from aligners.whitening import Spread, Whitening, spread, unwhitened, whitening
-
-
-class Rows(NamedTuple):
-    """Raw feature rows of some items, and who is whose positive."""
-
-    x: Tensor  # (b, m_x)
-    y: Tensor  # (c, m_y)
-    x_group: Tensor  # (b,)
-    y_group: Tensor  # (c,)
-    x_index: Tensor  # (b,) their places in the split
-    y_index: Tensor  # (c,)
 
 
 class Projector(NamedTuple):

@@ -3,9 +3,10 @@
 import torch
 
 from aligners import spectral
-from aligners.coordinates import Coordinates, Rows
+from aligners.coordinates import Coordinates
 from aligners.line_search import Damping
 from aligners.negatives import Negatives
+from aligners.rows import Rows
 from aligners.spectral import Factors
 from distributed import add_over_processes
 

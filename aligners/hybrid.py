@@ -11,6 +11,7 @@ from aligners.coordinates import statistics
 from aligners.defaults import defaults_from
 from aligners.gradient import GradientAligner, log_temperature
 from aligners.moments import Moments
+from aligners.rows import Rows
 from aligners.spectral import uniform_solution
 from aligners.warm_start import set_head
 from datamodules.pairs import PairBatch
@@ -112,7 +113,7 @@ class Hybrid(GradientAligner):
         moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device)
         for batch in self.stream():
             x, y = self.adapt_x(self.prepare_x(batch.x)), self.adapt_y(self.prepare_y(batch.y))
-            moments.add(x, y, batch.x_group, batch.y_group)
+            moments.add(Rows(x, y, *batch[2:]))
         add_over_processes(*moments.tensors())
         found = statistics(moments)
         frame = found.coordinates(self.lam)

@@ -9,6 +9,8 @@ import copy
 import torch
 from torch import Tensor
 
+from aligners.rows import Rows
+
 BLOCK_ROWS = 8192
 """Rows of a block: enough for its product to cost more than adding it up, (m, m) numbers in float64."""
 STRIPS = 4
@@ -22,25 +24,30 @@ class Moments:
     ``Phi_x^T P Phi_y`` (m_x, m_y) of the positives, each positive weighted by
     ``1 / (2 n_x |P(i)|) + 1 / (2 n_y |P(j)|)``: minus the constant part, the contrastive weights S of CLIP
     at equal similarities. ``n_x`` and ``n_y`` set the weight of a row against that of a column; fewer items
-    may be added (a sample).
+    may be added (a sample). The squares, most of the work, are taken of about ``square_rows`` rows of each
+    modality, or of all: which ones follows from their index alone.
     """
 
-    def __init__(self, m_x: int, m_y: int, n_x: int, n_y: int, device: torch.device | str):
+    def __init__(
+        self, m_x: int, m_y: int, n_x: int, n_y: int, device: torch.device | str, square_rows: int | None = None
+    ):
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.float64, device=device)
 
         self.n_x, self.n_y = n_x, n_y
+        self.share_x, self.share_y = (1.0 if square_rows is None else square_rows / n for n in (n_x, n_y))
         self.count_x, self.count_y, self.weight = zeros(1), zeros(1), zeros(1)
         self.sum_x, self.sum_y = zeros(m_x), zeros(m_y)
         self.upper_x, self.upper_y = zeros(m_x, m_x), zeros(m_y, m_y)
         self.cross = zeros(m_x, m_y)
         self.weighted_x, self.weighted_y = zeros(m_x), zeros(m_y)
-        self._waiting: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        self._waiting: list[tuple[Tensor, ...]] = []
         self._rows = 0
 
-    def add(self, phi_x: Tensor, phi_y: Tensor, x_group: Tensor, y_group: Tensor) -> None:
-        """Add a batch (b, m_x), (c, m_y) that holds whole groups, of groups (b,) and (c,)."""
-        self._waiting.append((phi_x, phi_y, x_group, y_group))
+    def add(self, rows: Rows) -> None:
+        """Add a batch that holds whole groups."""
+        phi_x, phi_y = rows.x, rows.y
+        self._waiting.append(tuple(rows))
         self._rows += max(len(phi_x), len(phi_y))
         if self._rows >= BLOCK_ROWS:
             self._flush()
@@ -48,12 +55,18 @@ class Moments:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        phi_x, phi_y, x_group, y_group = (
+        phi_x, phi_y, x_group, y_group, x_index, y_index = (
             parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*self._waiting, strict=True)
         )
         self._waiting, self._rows = [], 0
-        _add_gram(self.upper_x, phi_x)
-        _add_gram(self.upper_y, phi_y)
+        squared_x, squared_y = _thinned(phi_x, x_index, self.share_x), _thinned(phi_y, y_index, self.share_y)
+        for upper, total, count, rows in (
+            (self.upper_x, self.sum_x, self.count_x, squared_x),
+            (self.upper_y, self.sum_y, self.count_y, squared_y),
+        ):
+            _add_gram(upper, rows)
+            total += rows.sum(0)
+            count += len(rows)
         groups, inverse = torch.unique(torch.cat([x_group, y_group]), return_inverse=True)
         of_x, of_y = inverse[: len(x_group)], inverse[len(x_group) :]
         p, q = torch.bincount(of_x, minlength=len(groups)), torch.bincount(of_y, minlength=len(groups))
@@ -63,10 +76,6 @@ class Moments:
         self.cross += (sums_x * weights.to(sums_x)[:, None]).T @ sums_y
         self.weighted_x += (weights * q).to(sums_x) @ sums_x
         self.weighted_y += (weights * p).to(sums_y) @ sums_y
-        self.sum_x += sums_x.sum(0)
-        self.sum_y += sums_y.sum(0)
-        self.count_x += len(phi_x)
-        self.count_y += len(phi_y)
         self.weight += (weights * p * q).sum()
 
     def tensors(self) -> list[Tensor]:
@@ -135,6 +144,13 @@ def _add_gram(upper: Tensor, rows: Tensor) -> None:
     for start in range(0, m, width):
         end = min(start + width, m)
         upper[start:end, start:] += rows[:, start:end].T @ rows[:, start:]
+
+
+def _thinned(rows: Tensor, index: Tensor, share: float) -> Tensor:
+    """About this share of the rows, by multiples of the golden ratio: even over any run of indices."""
+    if share >= 1:
+        return rows
+    return rows[(index.double() * ((5**0.5 - 1) / 2)) % 1 < share]
 
 
 def _symmetric(upper: Tensor) -> Tensor:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from aligners.contrast import Contrast, Contrasted
-from aligners.coordinates import Coordinates, Rows
+from aligners.coordinates import Coordinates
 from aligners.line_search import Damping, Taken, line_search
 from aligners.objectives import Objective
+from aligners.rows import Rows
 from aligners.spectral import Factors, Step
 from distributed import concatenate, gather_rows, rank_and_world
 

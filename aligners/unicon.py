@@ -8,7 +8,7 @@ from torch import Tensor
 
 from aligners import choice, spectral
 from aligners.aligner import GradientFreeAligner
-from aligners.coordinates import Coordinates, Rows, statistics
+from aligners.coordinates import Coordinates, statistics
 from aligners.defaults import defaults_from
 from aligners.descent import Descent
 from aligners.line_search import Damping
@@ -16,6 +16,7 @@ from aligners.moments import Moments
 from aligners.negatives import NEGATIVES, Setting
 from aligners.objectives import Objective, smooth_objective
 from aligners.raw_features import RawFeatures
+from aligners.rows import Rows
 from aligners.solution import Solution
 from aligners.spectral import Factors
 from aligners.spectral_arguments import as_candidates, check_arguments
@@ -75,7 +76,8 @@ class UniConSpectral(GradientFreeAligner):
         max_halvings: int,
         weight_power: float | list[float],
         choice_items: int,
-        sample: str,
+        sample: float | str,
+        covariance_rows: int,
         block_size: int,
         memory_mb: int,
     ):
@@ -102,6 +104,7 @@ class UniConSpectral(GradientFreeAligner):
         self.damping = Damping(eta, safeguard, max_halvings, tolerance)
         self.choice_items = choice_items
         self.sample = sample
+        self.covariance_rows = covariance_rows
         self.block_size = block_size
         self.memory = memory_mb * 2**20
         self.solution = Solution()
@@ -139,6 +142,10 @@ class UniConSpectral(GradientFreeAligner):
     def facts(self) -> dict[str, float]:
         return self.solution.facts
 
+    @property
+    def passes_record(self) -> list[dict[str, float]]:
+        return self.solution.passes
+
     # the fit: epoch 0 collects moments, each later one is a pass
 
     def on_train_start(self) -> None:
@@ -151,11 +158,11 @@ class UniConSpectral(GradientFreeAligner):
         if self.current_epoch == 0:
             self.solution = Solution()
             self._fit_features()
-        self.moments = Moments(*self.features.dims, pairs.n_x, pairs.n_y, self.device)
+        self.moments = Moments(*self.features.dims, pairs.n_x, pairs.n_y, self.device, self.covariance_rows)
         numbers = pairs.n_x * self.features.dims[0] + pairs.n_y * self.features.dims[1]
         self.keeps = max(self.candidates.passes) > 0 and 4 * numbers <= self.memory * rank_and_world()[1]
         self.kept: list[Rows] = []
-        self.growth = choice.Growth() if self.sample == "enough" else None
+        self.growth = choice.Growth()
         if self.current_epoch > 0:
             self._resume()
 
@@ -188,7 +195,7 @@ class UniConSpectral(GradientFreeAligner):
         rows = self._sample(self.train_pairs, self.choice_items)
         moments = Moments(*self.features.dims, len(rows.x), len(rows.y), self.device)
         if rank_and_world()[0] == 0:  # every process has the sample
-            moments.add(rows.x, rows.y, rows.x_group, rows.y_group)
+            moments.add(rows)
         trial = self._trial(moments)
         self.solution.trials.append({"bandwidth": bandwidth, "recall": trial.recall})
         return trial
@@ -215,23 +222,27 @@ class UniConSpectral(GradientFreeAligner):
 
     def collect(self, batch: PairBatch) -> None:
         if self.current_epoch == 0:
-            self._add(batch)
+            self._sample_batch(batch, self.trainer.fit_loop.batch_idx)
         else:
             self.descent.pull(next(self._replay) if self.keeps else self._raw(batch))
+
+    def _sample_batch(self, batch: PairBatch, number: int) -> None:
+        """Add a batch to the moments, or past the sample keep its rows alone."""
+        share = (number + 1) / self.trainer.num_training_batches  # the same in every process
+        past = self.growth.enough if self.sample == "enough" else number > 0 and share > self.sample
+        if past:
+            if self.keeps:
+                self.kept.append(self._raw(batch))
+            return
+        self._add(batch)
+        if self.sample == "enough" and self.growth.due(share):
+            self.growth.add(self._trial(self.moments.copy()))
 
     def _add(self, batch: PairBatch) -> None:
         rows = self._raw(batch)
         if self.keeps:
             self.kept.append(rows)
-        if self.growth and self.growth.enough:
-            return
-        self.moments.add(rows.x, rows.y, rows.x_group, rows.y_group)
-        if self.growth and self.growth.due(self._share()):
-            self.growth.add(self._trial(self.moments.copy()))
-
-    def _share(self) -> float:
-        """Of this pass's batches that are added: the same in every process."""
-        return (self.trainer.fit_loop.batch_idx + 1) / self.trainer.num_training_batches
+        self.moments.add(rows)
 
     def _raw(self, batch: PairBatch) -> Rows:
         x, y = self.features.x(self.prepare_x(batch.x)), self.features.y(self.prepare_y(batch.y))
@@ -316,8 +327,8 @@ class UniConSpectral(GradientFreeAligner):
 
     def _resume(self) -> None:
         """Go on from a checkpoint between passes: the moments once more, then its factors."""
-        for batch in self.stream():
-            self._add(batch)
+        for number, batch in enumerate(self.stream()):
+            self._sample_batch(batch, number)
         self._sum_moments(self.moments)
         del self.moments
         s = self.singular_values

@@ -11,6 +11,7 @@ from aligners.aligner import GradientFreeAligner
 from aligners.coordinates import statistics
 from aligners.defaults import defaults_from
 from aligners.moments import Moments
+from aligners.rows import Rows
 from aligners.spectral import truncated_svd
 from datamodules.pairs import PairBatch
 from distributed import add_over_processes, concatenate, rank_and_world
@@ -79,7 +80,7 @@ class UniConBatches(GradientFreeAligner):
         self.moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device)
 
     def collect(self, batch: PairBatch) -> None:
-        self.moments.add(self.prepare_x(batch.x), self.prepare_y(batch.y), batch.x_group, batch.y_group)
+        self.moments.add(Rows(self.prepare_x(batch.x), self.prepare_y(batch.y), *batch[2:]))
 
     def solve(self) -> bool:
         add_over_processes(*self.moments.tensors())

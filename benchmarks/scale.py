@@ -34,12 +34,10 @@ QUICK_MODEL = dataclasses.replace(MODEL, d_x=48, d_y=32, shared=16, private=16, 
 QUICK_SIZES = (1_000, 2_000)
 RANK = 128
 QUICK_RANK = 8
+GIVEN = ["aligner.feature_map=identity", "aligner.lam=0.3", "aligner.tau=0.1", "aligner.weight_power=1.0"]
 CONTESTANTS: dict[str, tuple[str, list[str]]] = {
-    "unicon linear, closed form": ("unicon", ["aligner.feature_map=identity", "aligner.passes=0"]),
-    "unicon linear, a pass": (
-        "unicon",
-        ["aligner.feature_map=identity", "aligner.passes=1", "aligner.negatives=batch"],
-    ),
+    "unicon linear, closed form": ("unicon", [*GIVEN, "aligner.passes=0"]),
+    "unicon linear, a pass": ("unicon", [*GIVEN, "aligner.passes=1", "aligner.negatives=batch"]),
 }
 """The aligner and its overrides. The negatives of a pass are the batch's: all pairs would cost n^2."""
 HELD_OUT = 1_000

@@ -14,9 +14,14 @@ from evaluation.retrieval import cosines, top_matches, unit_rows
 CAPTIONS_SHOWN = 3
 
 
-def draw(evaluation: Evaluation, singular_values: Any, datamodule: PairsDataModule) -> dict[str, Figure]:
+def draw(
+    evaluation: Evaluation, singular_values: Any, passes: list[dict[str, float]], datamodule: PairsDataModule
+) -> dict[str, Figure]:
     """Figures by file name; those without something to show are left out."""
     figures: dict[str, Figure] = {}
+    objectives = [entry["objective"] for entry in passes if "objective" in entry]
+    if len(objectives) > 1:
+        figures["objective_over_passes"] = plots.objective_over_passes(objectives)
     if evaluation.history:
         figures["recall_over_passes"] = plots.recall_over_passes(evaluation.history)
     if singular_values is not None:

@@ -64,6 +64,17 @@ def recall_over_passes(history: Sequence[Mapping[str, float]], step: str = "pass
     return figure
 
 
+def objective_over_passes(values: ArrayLike) -> Figure:
+    """The objective (k,) at the start, pass 0, and after each pass."""
+    values = np.asarray(values, dtype=float)
+    figure = _figure(6.4, 3.8)
+    axes = figure.subplots()
+    axes.plot(np.arange(len(values)), values, color=BLUE, linewidth=1.8, marker="o", markersize=3.5)
+    axes.set(xlabel="pass", ylabel="objective", title="Objective")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
 def singular_values(values: ArrayLike) -> Figure:
     """Singular values (r,) against their index from 1; a log axis where they span over two decades."""
     values = np.asarray(values, dtype=float)

@@ -3,10 +3,11 @@ import torch
 from torch import Tensor
 
 from aligners.choice import Candidates, Chosen, Growth, Problem, Trial, choose
-from aligners.coordinates import Rows, Statistics, statistics
+from aligners.coordinates import Statistics, statistics
 from aligners.line_search import Damping
 from aligners.moments import Moments
 from aligners.objectives import CLIP
+from aligners.rows import Rows
 from aligners.spectral import uniform_solution
 from tests.conftest import random_features
 
@@ -21,7 +22,7 @@ def problem_of(n: int, noise: float) -> Problem:
     x, y = (side.double() - side.double().mean(0) for side in (x, y))
     train, validation = rows_of(x[: n // 2], y[: n // 2]), rows_of(x[n // 2 :], y[n // 2 :])
     moments = Moments(14, 12, n // 2, n // 2, "cpu")
-    moments.add(train.x, train.y, train.x_group, train.y_group)
+    moments.add(train)
     moments.tensors()
     found: Statistics = statistics(moments)
 

@@ -7,12 +7,17 @@ from torch import Tensor
 from aligners import moments as module
 from aligners.moments import Moments
 from aligners.objectives import CLIP
+from aligners.rows import Rows
 from tests.aligners.test_spectral import grouped, normal
+
+
+def rows_of(x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor) -> Rows:
+    return Rows(x, y, x_group, y_group, torch.arange(len(x)), torch.arange(len(y)))
 
 
 def moments_of(x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor) -> Moments:
     moments = Moments(x.shape[1], y.shape[1], len(x), len(y), "cpu")
-    moments.add(x, y, x_group, y_group)
+    moments.add(rows_of(x, y, x_group, y_group))
     moments.tensors()
     return moments
 
@@ -35,7 +40,7 @@ def test_moments_add_over_batches_of_whole_groups(n_groups: int, n_x: int, n_y: 
         patch.setattr(module, "BLOCK_ROWS", block)
         for group in torch.unique(x_group).flip(0):
             i, j = x_group == group, y_group == group
-            parts.add(x[i], y[j], x_group[i], y_group[j])
+            parts.add(rows_of(x[i], y[j], x_group[i], y_group[j]))
         parts.tensors()
     for name in ("covariance_x", "covariance_y", "cross_covariance", "mean_x", "mean_y"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), rtol=0, atol=1e-12)
@@ -52,7 +57,7 @@ def test_cross_moment_is_clips_weights_at_equal_similarities() -> None:
 def test_a_sample_of_the_items_has_its_own_moments() -> None:
     x, y, group = normal(30, 4), normal(30, 3, seed=1), torch.arange(30)
     sample = Moments(4, 3, 30, 30, "cpu")
-    sample.add(x[:20], y[:20], group[:20], group[:20])
+    sample.add(rows_of(x[:20], y[:20], group[:20], group[:20]))
     alone = moments_of(x[:20], y[:20], group[:20], group[:20])
     sample.tensors()
     for name in ("covariance_x", "cross_covariance", "mean_y"):
@@ -63,7 +68,7 @@ def test_float32_blocks_are_summed_in_float64() -> None:
     x = torch.rand(40_000, 3, generator=torch.Generator().manual_seed(0)) - 0.5
     moments = Moments(3, 3, 40_000, 40_000, "cpu")
     for part, group in zip(x.split(1000), torch.arange(40_000).split(1000), strict=True):
-        moments.add(part, part, group, group)
+        moments.add(rows_of(part, part, group, group))
     moments.tensors()
     exact = torch.cov(x.double().T, correction=0)
     torch.testing.assert_close(moments.covariance_x, exact, rtol=0, atol=1e-7)
@@ -80,3 +85,20 @@ def test_pooled_is_both_modalities_as_one() -> None:
     weights = S + 1 / (9 * 15)  # of the positives alone
     a, b = x - both.mean(0), y - both.mean(0)
     torch.testing.assert_close(pooled.cross_covariance, (a.T @ weights @ b + b.T @ weights.T @ a) / 2)
+
+
+def test_squares_of_some_rows_are_their_covariance_wherever_they_are_added() -> None:
+    x, y = normal(900, 3), normal(900, 2, seed=1)
+    index = torch.arange(900)
+    whole, parts = (Moments(3, 2, 900, 900, "cpu", square_rows=300) for _ in range(2))
+    whole.add(Rows(x, y, index, index, index, index))
+    for part in index.flip(0).split(50):
+        parts.add(Rows(x[part], y[part], part, part, part, part))
+    for moments in (whole, parts):
+        moments.tensors()
+    assert 290 < float(whole.count_x) < 310
+    torch.testing.assert_close(parts.covariance_x, whole.covariance_x)
+    torch.testing.assert_close(whole.covariance_x, torch.cov(x.T), rtol=0, atol=0.2)
+    torch.testing.assert_close(
+        whole.cross_covariance, moments_of(x, y, index, index).cross_covariance, rtol=0, atol=0.1
+    )

@@ -8,6 +8,7 @@ from torch import Tensor
 from aligners import spectral
 from aligners.coordinates import Statistics, statistics
 from aligners.moments import Moments
+from aligners.rows import Rows
 from errors import UserError
 
 
@@ -17,7 +18,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def statistics_of(x: Tensor, y: Tensor) -> Statistics:
     moments = Moments(x.shape[1], y.shape[1], len(x), len(y), "cpu")
-    moments.add(x, y, torch.arange(len(x)), torch.arange(len(y)))
+    moments.add(Rows(x, y, *(torch.arange(len(x)),) * 4))
     moments.tensors()
     return statistics(moments)
 
