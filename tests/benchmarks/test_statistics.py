@@ -116,9 +116,14 @@ def test_the_ratio_to_the_best_of_gradient_descent() -> None:
     sgd = [result([10.0, 20.0, 30.0], [5.0, 30.0, 29.0])] * 3
     fast, poor = [result([4.0, 5.0], [25.0, 31.0])] * 3, [result([1.0], [29.9])] * 3
     summary = summarised(
-        {"sgd_clip": sgd, "unicon linear, passes": fast, "unicon linear, closed form": poor, "a": [{"note": "stopped"}]}
+        {
+            "sgd_clip": sgd,
+            "unicon kernel, closed form": fast,
+            "unicon linear, closed form": poor,
+            "a": [{"note": "stopped"}],
+        }
     )
-    assert summary["unicon linear, passes"]["times_faster"] == pytest.approx(20 / 5)
+    assert summary["unicon kernel, closed form"]["times_faster"] == pytest.approx(20 / 5)
     assert summary["unicon linear, closed form"]["times_faster"] is None
     assert summary["a"] == {"note": "stopped"}
 
