@@ -1,6 +1,5 @@
 """Checkpoints on disk: written in one stroke, and found again when their run directory was moved aside."""
 
-import os
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,7 +18,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         part = whole.with_name(f".{whole.name}.{uuid4().hex}.tmp")
         try:
             super().save_checkpoint(checkpoint, part, storage_options)
-            os.replace(part, whole)
+            part.replace(whole)
         finally:
             part.unlink(missing_ok=True)
 

@@ -83,6 +83,8 @@ class Aligner(lightning.LightningModule):
 
     def on_train_start(self) -> None:
         """The training means, from one stream over the batches of all processes."""
+        if len(torch.unique(self.train_pairs.group)) < 2:
+            raise UserError("all training items are of one group: there is nothing to tell apart")
         # of the differences from one row, which is the same in every process: no digits are lost far from 0
         zero = torch.zeros(1, dtype=torch.int64)
         origins = [rows[zero][0].to(self.device) for rows in (self.train_pairs.x, self.train_pairs.y)]

@@ -16,6 +16,15 @@ from aligners.spectral import Factors
 from evaluation.retrieval import ranks
 
 
+class Chosen(NamedTuple):
+    """One setting."""
+
+    lam: float
+    tau: float
+    weight_power: float
+    passes: int
+
+
 class Candidates(NamedTuple):
     """What may be chosen, the default first: another is taken only where validation shows it to be better."""
 
@@ -25,18 +34,14 @@ class Candidates(NamedTuple):
     passes: Sequence[int]
 
     @property
+    def first(self) -> Chosen:
+        """The defaults."""
+        return Chosen(self.lam[0], self.tau[0], self.weight_power[0], self.passes[0])
+
+    @property
     def open(self) -> bool:
         """Whether there is anything to choose."""
         return any(len(values) > 1 for values in self)
-
-
-class Chosen(NamedTuple):
-    """One setting."""
-
-    lam: float
-    tau: float
-    weight_power: float
-    passes: int
 
 
 class Trial(NamedTuple):
@@ -54,7 +59,7 @@ class Trial(NamedTuple):
     def beats(self, other: "Trial") -> bool:
         """Better than ``other`` by more than the standard error of their difference on the same queries."""
         differences = [mine - theirs for mine, theirs in zip(self.hits, other.hits, strict=True)]
-        error = sum(float(d.var() / len(d)) if len(d) > 1 else 0.0 for d in differences) ** 0.5 / 2
+        error: float = sum(float(d.var() / len(d)) if len(d) > 1 else 0.0 for d in differences) ** 0.5 / 2
         return self.recall - other.recall > error
 
 
@@ -109,7 +114,7 @@ def choose(problem: Problem, candidates: Candidates) -> tuple[Chosen, list[Trial
     that are not better by more than a standard error: a validation split of some hundred items cannot tell more.
     """
     trials: list[Trial] = []
-    settings = Chosen(*(values[0] for values in candidates))
+    settings = candidates.first
 
     rows = problem.rows() if max(candidates.passes) > 0 else None
 

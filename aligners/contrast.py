@@ -47,6 +47,7 @@ class Contrast:
         self.p = torch.bincount(self.x_id, minlength=self.n_groups)
         self.q = torch.bincount(self.y_id, minlength=self.n_groups)
         self.by_softmax = type(objective) in (InfoNCE, CLIP)
+        self.tau: float = getattr(objective, "tau", 1.0)  # an objective without a temperature has no large exponents
 
     def value(self, x: Tensor, y: Tensor) -> Contrasted:
         """The objective at embeddings (n_x, r), (n_y, r)."""
@@ -61,7 +62,7 @@ class Contrast:
         return pulled
 
     def _unit(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        if self.objective.tau < SMALLEST_TAU:
+        if self.tau < SMALLEST_TAU:
             x, y = x.double(), y.double()
         return normalize(x), normalize(y)
 
@@ -78,11 +79,11 @@ class Contrast:
 
     def _exponentials(self, scaled_x: Tensor, y: Tensor, i: slice, j: slice) -> Tensor:
         # one shift for all: rows and columns share each exponential
-        shift = scaled_x.new_full((), -1 / self.objective.tau)
+        shift = scaled_x.new_full((), -1 / self.tau)
         return torch.addmm(shift, scaled_x[i], y[j].T).exp_()
 
     def _softmax_value(self, x: Tensor, y: Tensor) -> Contrasted:
-        tau, symmetric = self.objective.tau, self.objective.symmetric
+        tau, symmetric = self.tau, self.objective.symmetric
         rows, columns = (x.new_zeros(len(side), dtype=torch.float64) for side in (x, y))
         scaled = x / tau
         for i, j in self._tiles():
@@ -105,7 +106,7 @@ class Contrast:
         alpha = (1 / (sides * len(x) * at.rows)).to(x)
         beta = (1 / (sides * len(y) * at.columns)).to(x) if self.objective.symmetric else torch.zeros_like(y[:, 0])
         SB, StA = torch.zeros_like(A, dtype=x.dtype), torch.zeros_like(B, dtype=x.dtype)
-        scaled, A_, B_ = x / self.objective.tau, A.to(x), B.to(x)
+        scaled, A_, B_ = x / self.tau, A.to(x), B.to(x)
         for i, j in self._tiles():
             W = self._exponentials(scaled, y, i, j).mul_(alpha[i, None] + beta[j])
             SB[i].addmm_(W, B_[j], alpha=-1)

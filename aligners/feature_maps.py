@@ -4,8 +4,8 @@ A map is :math:`\phi(x) = L^{-1} \mathrm{raw}(x)`. The solver works on raw rows 
 row costs its raw features and no more.
 
 Every map has ``dim``, the width m of phi; ``sample_size``, the training rows that ``fit(sample, generator)`` wants
-to see; ``raw`` and ``forward`` (n, d) to (n, m), in the rows' dtype; and ``metric_factor``, L (m, m) float64 or None for
-the identity.
+to see; ``raw`` and ``forward`` (n, d) to (n, m), in the rows' dtype; and ``metric_factor``, L (m, m) float64 or None
+for the identity.
 """
 
 import math

@@ -3,6 +3,9 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+ILL_CONDITIONED = 1e7
+"""Float32 features leave no digits beyond it."""
+
 
 @dataclass
 class Solution:
@@ -21,6 +24,20 @@ class Solution:
     trials: list[dict[str, float]] = field(default_factory=list)
     conditions: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+    def warn(self, items: dict[str, int], directions: dict[str, int]) -> None:
+        """Note where there is less data than directions, and where whitening is close to singular."""
+        for side, n in items.items():
+            if n <= directions[side]:
+                self.warnings.append(
+                    f"rank deficient: {n} {side} span at most {n - 1} of {directions[side]} directions, "
+                    "the ridge fills the others"
+                )
+            if self.conditions[side] > ILL_CONDITIONED:
+                self.warnings.append(
+                    f"the whitening of {side} has the condition number {self.conditions[side]:.1e}: "
+                    "a larger aligner.lam makes it stable"
+                )
 
     def plain(self) -> dict[str, Any]:
         """As plain values, which a checkpoint loads with ``weights_only``."""

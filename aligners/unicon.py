@@ -1,6 +1,5 @@
 """UniConSpectral: the spectral solver as a training step without gradients."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from aligners.rows import Rows
 from aligners.solution import Solution
 from aligners.spectral import Factors
 from aligners.spectral_arguments import as_candidates, check_arguments
+from aligners.training_rows import TrainingRows, drawn
 from datamodules.pairs import PairBatch, Pairs
 from distributed import add_over_processes, rank_and_world
 from errors import UserError
@@ -160,8 +160,8 @@ class UniConSpectral(GradientFreeAligner):
             self._fit_features()
         self.moments = Moments(*self.features.dims, pairs.n_x, pairs.n_y, self.device, self.covariance_rows)
         numbers = pairs.n_x * self.features.dims[0] + pairs.n_y * self.features.dims[1]
-        self.keeps = max(self.candidates.passes) > 0 and 4 * numbers <= self.memory * rank_and_world()[1]
-        self.kept: list[Rows] = []
+        keeps = max(self.candidates.passes) > 0 and 4 * numbers <= self.memory * rank_and_world()[1]
+        self.rows = TrainingRows(self._raw, self.stream, keeps)
         self.growth = choice.Growth()
         if self.current_epoch > 0:
             self._resume()
@@ -192,7 +192,7 @@ class UniConSpectral(GradientFreeAligner):
 
     def _bandwidth_trial(self, bandwidth: float) -> choice.Trial:
         """The first solution of a sample with the features at hand."""
-        rows = self._sample(self.train_pairs, self.choice_items)
+        rows = self._drawn(self.train_pairs, self.choice_items)
         moments = Moments(*self.features.dims, len(rows.x), len(rows.y), self.device)
         if rank_and_world()[0] == 0:  # every process has the sample
             moments.add(rows)
@@ -203,58 +203,42 @@ class UniConSpectral(GradientFreeAligner):
     def _trial(self, moments: Moments) -> choice.Trial:
         """The first solution from these moments, on validation."""
         self._sum_moments(moments)
-        chosen = choice.Chosen(*(values[0] for values in self.candidates))
-        return choice.first_solution(self._problem(), chosen)
+        return choice.first_solution(self._problem(), self.candidates.first)
 
     def _problem(self) -> choice.Problem:
         validation = self._validation
         return choice.Problem(
             start=self._solved,
             objective=self._objective,
-            rows=lambda: self._sample(self.train_pairs, self.choice_items),
-            validation=self._sample(validation, validation.n_x),
+            rows=lambda: self._drawn(self.train_pairs, self.choice_items),
+            validation=self._drawn(validation, validation.n_x),
             damping=self.damping,
             block_size=self.block_size,
         )
 
     def on_train_epoch_start(self) -> None:
-        self._replay = iter(self.kept)
+        self.rows.rewind()
 
     def collect(self, batch: PairBatch) -> None:
         if self.current_epoch == 0:
-            self._sample_batch(batch, self.trainer.fit_loop.batch_idx)
+            self._add(batch, self.trainer.fit_loop.batch_idx)
         else:
-            self.descent.pull(next(self._replay) if self.keeps else self._raw(batch))
+            assert self.descent is not None
+            self.descent.pull(self.rows.next(batch))
 
-    def _sample_batch(self, batch: PairBatch, number: int) -> None:
-        """Add a batch to the moments, or past the sample keep its rows alone."""
+    def _add(self, batch: PairBatch, number: int) -> None:
+        """Add the batch of this number to the moments, if it is within the sample."""
         share = (number + 1) / self.trainer.num_training_batches  # the same in every process
-        past = self.growth.enough if self.sample == "enough" else number > 0 and share > self.sample
-        if past:
-            if self.keeps:
-                self.kept.append(self._raw(batch))
+        if self.growth.enough if self.sample == "enough" else number > 0 and share > self.sample:
+            self.rows.skip(batch)
             return
-        self._add(batch)
+        self.moments.add(self.rows.first(batch))
         if self.sample == "enough" and self.growth.due(share):
             self.growth.add(self._trial(self.moments.copy()))
-
-    def _add(self, batch: PairBatch) -> None:
-        rows = self._raw(batch)
-        if self.keeps:
-            self.kept.append(rows)
-        self.moments.add(rows)
 
     def _raw(self, batch: PairBatch) -> Rows:
         x, y = self.features.x(self.prepare_x(batch.x)), self.features.y(self.prepare_y(batch.y))
         return Rows(x, y, batch.x_group, batch.y_group, batch.x_index, batch.y_index)
-
-    def _stream(self) -> Iterator[Rows]:
-        """This process's training rows once more: those that were kept, or from the data."""
-        if self.keeps:
-            yield from self.kept
-        else:
-            for batch in self.stream():
-                yield self._raw(batch)
 
     def solve(self) -> bool:
         if self.current_epoch == 0:
@@ -274,7 +258,7 @@ class UniConSpectral(GradientFreeAligner):
         """The first solution, from the moments of all processes, at settings that are given or chosen."""
         self._sum_moments(self.moments)
         del self.moments
-        chosen = choice.Chosen(*(values[0] for values in self.candidates))
+        chosen = self.candidates.first
         if self.candidates.open:
             chosen, trials = choice.choose(self._problem(), self.candidates)
             self.solution.trials += [{**trial.chosen._asdict(), "recall": trial.recall} for trial in trials]
@@ -297,10 +281,13 @@ class UniConSpectral(GradientFreeAligner):
         chosen = choice.Chosen(*(self.solution.chosen[name] for name in choice.Chosen._fields))
         self.weight_power, self.coordinates = chosen.weight_power, frame
         self.solution.conditions = {"x": frame.W_x.condition, "y": frame.W_y.condition}
+        pairs = self.train_pairs
+        self.solution.warn({"x": pairs.n_x, "y": pairs.n_y}, dict(zip("xy", self.features.dims, strict=True)))
         self.descent: Descent | None = None
         if chosen.passes:
-            setting = Setting(self._objective(chosen.tau), chosen.weight_power, self.block_size, frame, self._stream)
-            pairs = self.train_pairs
+            setting = Setting(
+                self._objective(chosen.tau), chosen.weight_power, self.block_size, frame, self.rows.__iter__
+            )
             groups = pairs.group.to(self.device), pairs.y_group.to(self.device)
             self.descent = Descent(frame, factors, NEGATIVES[self.negatives](setting, *groups), self.damping)
         self._take(factors)
@@ -312,23 +299,13 @@ class UniConSpectral(GradientFreeAligner):
             raise UserError("settings that are lists are chosen on a validation split, and the data has none")
         return splits["val"]  # type: ignore[no-any-return]
 
-    def _sample(self, pairs: Pairs, items: int) -> Rows:
-        """Raw rows of whole groups of at least ``items`` x, or all of them, in every process."""
-        groups = torch.unique(pairs.group)
-        generator = torch.Generator().manual_seed(torch.initial_seed())
-        order = torch.empty_like(groups)
-        order[torch.randperm(len(groups), generator=generator)] = torch.arange(len(groups))
-        place = order[torch.searchsorted(groups, pairs.group)]  # of each x's group in the drawn order
-        last = place.sort().values[min(items, pairs.n_x) - 1]
-        batch = pairs[(place <= last).nonzero()[:, 0]]
-        rows = self._raw(PairBatch(*(part.to(self.device) for part in batch)))
-        x_index, y_index = (torch.arange(len(side), device=self.device) for side in (rows.x, rows.y))
-        return rows._replace(x_index=x_index, y_index=y_index)
+    def _drawn(self, pairs: Pairs, items: int) -> Rows:
+        return drawn(pairs, items, self._raw, self.device)
 
     def _resume(self) -> None:
         """Go on from a checkpoint between passes: the moments once more, then its factors."""
         for number, batch in enumerate(self.stream()):
-            self._sample_batch(batch, number)
+            self._add(batch, number)
         self._sum_moments(self.moments)
         del self.moments
         s = self.singular_values
@@ -354,7 +331,8 @@ class UniConSpectral(GradientFreeAligner):
         self.log_dict({f"fit/{key}": value for key, value in record.items()}, rank_zero_only=True)
 
     def on_train_end(self) -> None:
-        self.kept, self.descent = [], None
+        del self.rows
+        self.descent = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)

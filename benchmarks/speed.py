@@ -3,8 +3,8 @@
 Synthetic features (see ``benchmarks.latent``) of 29,000 images, 2048-d, with five captions each, 768-d, in memory as
 float32. Contestants take turns; times are medians. The floor are the matrix products that no closed form can avoid.
 "Times faster" is SGD-CLIP's time to its best recall on validation over the variant's time to the same recall;
-validation is not part of any time. ``--tune`` gives SGD-CLIP its best setting first: the grid is ``SGD_GRID``. The data is
-linear and Gaussian, CCA's home ground: who is quick shows here, who is good shows in ``benchmarks.quality``.
+validation is not part of any time. ``--tune`` gives SGD-CLIP its best setting first: the grid is ``SGD_GRID``. The data
+is linear and Gaussian, CCA's home ground: who is quick shows here, who is good shows in ``benchmarks.quality``.
 """
 
 import dataclasses

@@ -86,8 +86,8 @@ def test_the_order_of_the_samples_does_not_matter(name: str, pairs: Pairs) -> No
     place = torch.argsort(order)
     permuted = make(name, rank=RANK).fit(pairs.x[order], pairs.y, x_of_y=place[pairs.x_of_y], group=pairs.group[order])
     plain = fitted(name, pairs)
-    torch.testing.assert_close(permuted.encode_x(pairs.x), plain.encode_x(pairs.x), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(permuted.encode_y(pairs.y), plain.encode_y(pairs.y), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(permuted.encode_x(pairs.x), plain.encode_x(pairs.x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(permuted.encode_y(pairs.y), plain.encode_y(pairs.y), rtol=1e-4, atol=1e-5)
 
 
 def test_an_unknown_argument_is_named(aligner_name: str) -> None:
@@ -114,6 +114,24 @@ def test_fewer_rows_than_dimensions(aligner_name: str) -> None:
     with torch.no_grad():
         assert torch.isfinite(aligner.encode_x(x)).all()
         assert torch.isfinite(aligner.encode_y(y)).all()
+
+
+def test_one_group_alone_is_refused(aligner_name: str) -> None:
+    x, y, x_of_y = random_features(12, 2, 8, 7, seed=3)
+    group = torch.zeros(12, dtype=torch.int64)
+    with pytest.raises(UserError, match="one group"):
+        make(aligner_name, rank=4).fit(x, y, x_of_y=x_of_y, group=group, max_epochs=1)
+
+
+@pytest.mark.parametrize("scale", [6e4, 6e-8])
+def test_float16_features_near_its_limits(aligner_name: str, pairs: Pairs, scale: float) -> None:
+    x, y = (scale * rows / rows.abs().max() for rows in (pairs.x, pairs.y))
+    if scale < 1:  # a few steps of the smallest number there is
+        x, y = 8 * x, 8 * y
+    aligner = fitted(aligner_name, pairs, x.half(), y.half())
+    for embedded in (aligner.encode_x(x.half()), aligner.encode_y(y.half())):
+        assert torch.isfinite(embedded).all()
+    assert metrics(aligner, pairs, x.half(), y.half())["mean_recall"] > 25
 
 
 def test_only_the_optimizer_counts_steps(aligner_name: str, pairs: Pairs) -> None:
