@@ -93,7 +93,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if isinstance(value, dict):  # of any other class it is the config
         return kind is not list
     if isinstance(value, list):
-        return isinstance(value, kind) or issubclass(kind, tuple | set)
+        (each_hint,) = get_args(hint) if kind is list and get_args(hint) else (Any,)
+        return (isinstance(value, kind) or issubclass(kind, tuple | set)) and all(_fits(v, each_hint) for v in value)
     return isinstance(value, kind) or (isinstance(value, str) and issubclass(Path, kind))
 
 
@@ -102,4 +103,6 @@ def _words(hint: Any) -> str:
         return " or ".join(_words(each) for each in get_args(hint))
     if get_origin(hint) is Literal:
         return " or ".join(repr(each) for each in get_args(hint))
+    if get_origin(hint) is list:
+        return f"a list, each {_words(get_args(hint)[0])}"
     return WORDS.get(hint, getattr(hint, "__name__", str(hint)))

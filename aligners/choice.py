@@ -39,9 +39,14 @@ class Candidates(NamedTuple):
         return Chosen(self.lam[0], self.tau[0], self.weight_power[0], self.passes[0])
 
     @property
+    def open_names(self) -> list[str]:
+        """What there is to choose."""
+        return [name for name, values in self._asdict().items() if len(values) > 1]
+
+    @property
     def open(self) -> bool:
         """Whether there is anything to choose."""
-        return any(len(values) > 1 for values in self)
+        return bool(self.open_names)
 
 
 class Trial(NamedTuple):

@@ -45,5 +45,6 @@ class Solution:
 
     @property
     def facts(self) -> dict[str, float]:
-        """For ``metrics.json``."""
-        return {**self.chosen, **{f"condition_{side}": value for side, value in self.conditions.items()}}
+        """For ``metrics.json``; the passes that were run are counted by the evaluation."""
+        chosen = {key: value for key, value in self.chosen.items() if key != "passes"}
+        return {**chosen, **{f"condition_{side}": value for side, value in self.conditions.items()}}

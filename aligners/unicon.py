@@ -1,5 +1,6 @@
 """UniConSpectral: the spectral solver as a training step without gradients."""
 
+import logging
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ from aligners.training_rows import TrainingRows, drawn
 from datamodules.pairs import PairBatch, Pairs
 from distributed import add_over_processes, rank_and_world
 from errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 @defaults_from("unicon")
@@ -124,9 +127,10 @@ class UniConSpectral(GradientFreeAligner):
         if self.shared and d_x != d_y:
             raise UserError(f"aligner.shared=true needs features of one dimension on both sides, got {d_x} and {d_y}")
         self.features = self._features(d_x, d_y, self.bandwidths[0])
-        for name in ("projection_x", "projection_y", "U", "V"):
+        for side, m in zip("xy", self.features.dims, strict=True):
             # embeddings are raw features @ projection - offset: whitening, rotation and weights in one
-            self.register_buffer(name, torch.zeros(0, self.rank, dtype=torch.float64))
+            for name in (f"projection_{side}", {"x": "U", "y": "V"}[side]):
+                self.register_buffer(name, torch.zeros(m, self.rank, dtype=torch.float64))
         for name in ("offset_x", "offset_y", "singular_values"):
             self.register_buffer(name, torch.zeros(self.rank, dtype=torch.float64))
 
@@ -260,11 +264,17 @@ class UniConSpectral(GradientFreeAligner):
         del self.moments
         chosen = self.candidates.first
         if self.candidates.open:
+            self._tell("choosing %s on validation", ", ".join(self.candidates.open_names))
             chosen, trials = choice.choose(self._problem(), self.candidates)
+            self._tell("chosen: %s", ", ".join(f"{name}={value:g}" for name, value in chosen._asdict().items()))
             self.solution.trials += [{**trial.chosen._asdict(), "recall": trial.recall} for trial in trials]
         self.solution.chosen |= chosen._asdict()
         self._descend(*self._solved(chosen.lam))
         return True
+
+    def _tell(self, line: str, *facts: str) -> None:
+        if rank_and_world()[0] == 0:
+            logger.info(line, *facts)
 
     def _sum_moments(self, moments: Moments) -> None:
         add_over_processes(*moments.tensors())

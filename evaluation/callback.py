@@ -90,7 +90,7 @@ class Evaluation(lightning.Callback):
         self._fit_seconds += time.perf_counter() - self._clock
         self.metrics |= {
             "time/fit_seconds": self._fit_seconds,
-            "fit/passes": trainer.current_epoch,
+            "fit/passes": len(self.history) or trainer.current_epoch,
         }
         if self._best is not None:
             pl_module.load_state_dict(self._best)

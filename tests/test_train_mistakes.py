@@ -53,7 +53,10 @@ MISTAKES = {
     "logger": (("logger=nope",), "unknown logger 'nope': known are csv, tensorboard, wandb"),
     "type": (("aligner.rank=abc",), "aligner.rank must be an integer, got 'abc'"),
     "no value": (("aligner.rank=",), "aligner.rank must be an integer, got ''"),
-    "type of a later use": (("aligner=unicon", "aligner.passes=abc"), "aligner.passes must be an integer, got 'abc'"),
+    "type of a later use": (
+        ("aligner=unicon", "aligner.passes=abc"),
+        "aligner.passes must be an integer or a list, each an integer, got 'abc'",
+    ),
     "type of a number": (("aligner.lam=[1]",), "aligner.lam must be a number, got [1]"),
     "seed": (("seed=abc",), "seed must be an integer, got 'abc'"),
     "negative seed": (("seed=-1",), "seed must be from 0 to"),

@@ -107,11 +107,12 @@ def test_selected_rows_are_read_when_asked_for() -> None:
     assert rows.read == [7]
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_features_of_any_precision_come_out_in_float32(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_features_come_out_in_float32_or_in_float64_as_they_are(dtype: torch.dtype) -> None:
     x, y = torch.tensor([[0.5], [2.0]], dtype=dtype), torch.tensor([[1.5], [-3.0]], dtype=dtype)
     batch = Pairs(x, y, torch.tensor([1, 0]), torch.arange(2))[torch.tensor([1])]
-    assert (batch.x.dtype, batch.y.dtype) == (torch.float32, torch.float32)
+    expected = torch.float64 if dtype == torch.float64 else torch.float32
+    assert (batch.x.dtype, batch.y.dtype) == (expected, expected)
     assert (batch.x.item(), batch.y.item()) == (2.0, 1.5)
 
 
