@@ -66,7 +66,7 @@ SGD_GRID: dict[str, list[float]] = {
 CLOSE = 0.5
 """Settings whose recalls on validation differ by no more are told apart by their time."""
 SHARES = (0.01, 0.03, 0.1, 0.3, 1.0)
-LIMIT = 300.0
+LIMIT = 60.0
 """Seconds that a peer may take, with the start of its process."""
 
 
