@@ -1,6 +1,7 @@
 """Spectral solutions as the start of trainable linear heads."""
 
 from collections.abc import Callable
+from typing import Any
 
 import lightning
 import torch
@@ -9,6 +10,7 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 
 from aligners.aligner import Aligner
+from aligners.defaults import aligner_config
 from aligners.unicon import UniConSpectral
 from datamodules.base import PairsDataModule
 from distributed import add_over_processes, rank_and_world
@@ -32,12 +34,17 @@ def check_warm_start(name: str, head: str) -> None:
         )
 
 
+def first_settings() -> dict[str, Any]:
+    """The first of each list of ``configs/aligner/unicon.yaml``."""
+    return {key: value[0] for key, value in aligner_config("unicon").items() if isinstance(value, list)}
+
+
 def spectral_solution(aligner: Aligner) -> list[tuple[Tensor, Tensor]]:
     """The linear solution of ``UniConSpectral`` on the training split of an ``aligner`` that is being fitted.
 
     The solver is fitted by a Trainer of its own, inside the aligner's, on the same split, device and processes:
     rows are read in batches, each process reads its share, and the solver adds over processes by itself. Its
-    settings are those of ``configs/aligner/unicon.yaml`` with ``feature_map=identity``.
+    settings are those of ``configs/aligner/unicon.yaml`` with ``feature_map=identity``, the first of each list.
 
     Returns:
         (projection (d, r), offset (r,)) of x and of y: embeddings are ``prepared @ projection - offset``.
@@ -61,7 +68,7 @@ def spectral_solution(aligner: Aligner) -> list[tuple[Tensor, Tensor]]:
         use_distributed_sampler=False,
         limit_val_batches=0,
     )
-    solver = UniConSpectral(rank=aligner.rank, unit=aligner.unit, feature_map="identity")
+    solver = UniConSpectral(rank=aligner.rank, unit=aligner.unit, feature_map="identity", **first_settings())
     trainer.fit(solver, datamodule=datamodule)
     solver.to(aligner.device)  # Lightning leaves it on the CPU
     return [

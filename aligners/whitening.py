@@ -93,7 +93,7 @@ def whitening(of: Spread, lam: float) -> Whitening:
         ridged.diagonal().add_(ridge)
     else:
         ridged = torch.addmm(of.covariance, ridge * K, K.T)
-    for jitter in JITTERS:
+    for jitter in JITTERS if lam > 0 else JITTERS[:1]:
         ridged.diagonal().add_(jitter * ridged.diagonal().mean())
         factor, failed = torch.linalg.cholesky_ex(ridged)
         if not failed:

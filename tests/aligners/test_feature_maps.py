@@ -132,7 +132,7 @@ def test_duplicated_rows_do_not_break_the_factor(kernel: str, selection: str) ->
 
 def test_singular_landmarks_and_rows_without_a_kernel_are_told() -> None:
     with pytest.raises(UserError, match=r"8 landmarks is singular at landmark_ridge=0.0: take a larger"):
-        fitted("nystrom", normal(3, 6).repeat(10, 1), kernel="linear", landmarks=8, landmark_ridge=0.0)
+        fitted("nystrom", normal(30, 3), kernel="linear", landmarks=8, landmark_ridge=0.0)
     for selection in ("uniform", "kmeans++", "leverage"):
         with pytest.raises(UserError, match="rows that are not zero"):
             fitted("nystrom", torch.zeros(50, 6), landmark_selection=selection)

@@ -16,7 +16,7 @@ from aligners.aligner import Aligner
 from aligners.gradient import SGDCLIP
 from aligners.objectives import CLIP
 from aligners.unicon import UniConSpectral
-from aligners.warm_start import set_head
+from aligners.warm_start import first_settings, set_head
 from datamodules.base import PairsDataModule
 from datamodules.features import FeaturesDataModule
 from datamodules.pairs import Pairs
@@ -42,13 +42,15 @@ def cosines(aligner: Aligner, pairs: Pairs) -> Tensor:
 @pytest.mark.parametrize("name", ["sgd_clip", "sgd_siglip", "triplet"])
 @pytest.mark.parametrize("unit", [True, False])
 def test_before_any_step_the_cosines_are_the_spectral_ones(pairs: Pairs, name: str, unit: bool) -> None:
-    spectral = fitted(UniConSpectral(rank=RANK, unit=unit, feature_map="identity"), pairs, max_epochs=None)
+    spectral = fitted(
+        UniConSpectral(rank=RANK, unit=unit, feature_map="identity", **first_settings()), pairs, max_epochs=None
+    )
     standing = fitted(make(name, unit=unit, **WARM, **STANDING), pairs)
     torch.testing.assert_close(cosines(standing, pairs), cosines(spectral, pairs), rtol=0, atol=1e-5)
 
 
 def test_the_first_loss_is_that_of_the_spectral_solution(pairs: Pairs) -> None:
-    spectral = fitted(UniConSpectral(rank=RANK, feature_map="identity"), pairs, max_epochs=None)
+    spectral = fitted(UniConSpectral(rank=RANK, feature_map="identity", **first_settings()), pairs, max_epochs=None)
     standing = fitted(make("sgd_clip", tau=0.2, **WARM, **STANDING), pairs)
     expected = CLIP(tau=1.0)(cosines(spectral, pairs) / 0.2, pairs.group[:, None] == pairs.y_group)
     assert standing.trainer.callback_metrics["fit/objective"].item() == pytest.approx(expected.item(), abs=1e-5)
