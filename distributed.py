@@ -1,8 +1,13 @@
 """Sums and gathers over processes that are plain identities in a single process."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def is_distributed() -> bool:
@@ -19,6 +24,41 @@ def add_over_processes(*tensors: Tensor) -> None:
     if is_distributed():
         for tensor in tensors:
             dist.all_reduce(tensor)
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """What the first process makes or raises, in every process."""
+    if not is_distributed():
+        return make()
+    made: list[Any] = [None, None]
+    if dist.get_rank() == 0:
+        try:
+            made[0] = make()
+        except Exception as error:
+            made[1] = error
+    dist.broadcast_object_list(made)
+    if made[1] is not None:
+        raise made[1]
+    return made[0]  # type: ignore[no-any-return]
+
+
+def each_alone(work: Callable[[], None]) -> None:
+    """Every process does its own work; what one of them raises is raised in all, and nobody waits in vain."""
+    if not is_distributed():
+        return work()
+    raised: list[Exception | None] = [None] * dist.get_world_size()
+    mine: Exception | None = None
+    try:
+        work()
+    except Exception as error:
+        mine = error
+    dist.all_gather_object(raised, mine)
+    if mine is not None:
+        raise mine
+    for foreign in raised:
+        if foreign is not None:
+            raise foreign
+    return None
 
 
 def gather_rows(n: int, index: Tensor, rows: Tensor) -> Tensor:

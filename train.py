@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from checkpoints import AtomicCheckpointIO, find_checkpoint
 from config_errors import refuse_additions, user_line
 from config_types import check
+from datamodules.transfer import check_transfer
 from errors import UserError
 from evaluation.pictures import draw
 from evaluation.report import finish, log_config, log_result, result_line, run_table, screen
@@ -45,16 +46,21 @@ def run(config: DictConfig) -> dict[str, Any]:
         torch.set_num_threads(config.threads)
     aligner = instantiate(config.aligner, _recursive_=False)
     datamodule = instantiate(config.datamodule)
+    other = instantiate(config.eval_datamodule)
     if rank_zero_only.rank > 0:  # type: ignore[attr-defined]
-        return _fit(config, aligner, datamodule, None)
+        return _fit(config, aligner, datamodule, other, None)
     with RunDirectory(config.run_dir, config) as directory:
         # mistakes in the data show before processes are started and anything is computed
         datamodule.prepare_data()
-        datamodule.setup("fit")
-        return _fit(config, aligner, datamodule, directory)
+        if other is not None:
+            other.prepare_data()
+            check_transfer(datamodule, other)
+        return _fit(config, aligner, datamodule, other, directory)
 
 
-def _fit(config: DictConfig, aligner: Any, datamodule: Any, directory: RunDirectory | None) -> dict[str, Any]:
+def _fit(
+    config: DictConfig, aligner: Any, datamodule: Any, other: Any | None, directory: RunDirectory | None
+) -> dict[str, Any]:
     """One process's part of a run; the first process has the run directory."""
     evaluation = instantiate(config.evaluation)
     folder = Path(config.run_dir) / "checkpoints"
@@ -74,9 +80,12 @@ def _fit(config: DictConfig, aligner: Any, datamodule: Any, directory: RunDirect
         trainer.fit(aligner, datamodule=datamodule, ckpt_path=resumed, weights_only=True)
         trainer.save_checkpoint(folder / "last.ckpt")  # of the pass that evaluation keeps
         trainer.test(aligner, datamodule=datamodule, verbose=False)
+        if other is not None:
+            evaluation.prefix = "transfer"
+            trainer.test(aligner, datamodule=other, verbose=False)
         metrics = evaluation.metrics
         if directory is not None:
-            figures = draw(evaluation, getattr(aligner, "singular_values", None), aligner.passes_record, datamodule)
+            figures = draw(evaluation, aligner, datamodule)
             directory.write(metrics, figures)
             log_result(loggers, config, metrics, figures, trainer.global_step)
             journal.info("%s on %s: %s", config.aligner_name, config.name, result_line(metrics))
@@ -88,16 +97,17 @@ def _fit(config: DictConfig, aligner: Any, datamodule: Any, directory: RunDirect
         raise KeyboardInterrupt from stop
     finally:
         finish(loggers, failed)
-    return _result(config, metrics)
+    return _result(config, metrics, evaluation.history)
 
 
-def _result(config: DictConfig, metrics: dict[str, Any]) -> dict[str, Any]:
+def _result(config: DictConfig, metrics: dict[str, Any], history: list[dict[str, float]]) -> dict[str, Any]:
     return {
         "name": config.name,
         "aligner": config.aligner_name,
         "seed": config.seed,
         "run_dir": str(config.run_dir),
         "metrics": metrics,
+        "history": history,
     }
 
 
@@ -107,7 +117,8 @@ def run_as_process(config: DictConfig) -> dict[str, Any]:
     ended = subprocess.run([sys.executable, str(Path(__file__).resolve()), *overrides], check=False)
     if ended.returncode:
         raise UserError(f"the run in {config.run_dir} ended with exit code {ended.returncode}")
-    return _result(config, json.loads((Path(config.run_dir) / "metrics.json").read_text(encoding="utf-8")))
+    metrics = json.loads((Path(config.run_dir) / "metrics.json").read_text(encoding="utf-8"))
+    return _result(config, metrics, [])
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")

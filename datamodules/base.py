@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from datamodules.pairs import Members, PairBatch, Pairs
+from datamodules.pairs import Labelled, Members, PairBatch, Pairs
 from distributed import rank_and_world
 from errors import UserError
 
@@ -86,6 +86,7 @@ class PairsDataModule(lightning.LightningDataModule):
 
     Attributes:
         reshuffles: a new order of the training rows in every epoch; an aligner that is solved wants one order.
+        shifted: test sets of x under a shift of distribution, by name, for the probe.
 
     Raises:
         UserError: a size below 1, or a seed out of its range.
@@ -107,7 +108,18 @@ class PairsDataModule(lightning.LightningDataModule):
         self.seed = seed
         self.reshuffles = True
         self.splits: dict[str, Pairs] = {}
+        self.shifted: dict[str, Labelled] = {}
         self.feature_seconds = 0.0
+
+    @property
+    def probe_train(self) -> Labelled | None:
+        """What probes of x are fitted on; None without labels."""
+        train = self.splits["train"]
+        return None if train.label is None else Labelled(train.x, train.label)
+
+    def extended_metrics(self, x: Tensor, y: Tensor, block_size: int) -> dict[str, float]:
+        """Further retrieval metrics of embeddings x (n_x, r) and y (n_y, r) of the whole test split."""
+        return {}
 
     @property
     def dims(self) -> tuple[int, int]:
@@ -117,6 +129,10 @@ class PairsDataModule(lightning.LightningDataModule):
     @property
     def protocol(self) -> dict[str, str | int | float]:
         return {}
+
+    def prepare_data(self) -> None:
+        """Find mistakes in the data before processes are started and anything is computed."""
+        self.setup("fit")
 
     def describe_x(self, split: str, index: int) -> str | object:
         """What a person sees of item ``index`` of x: a PIL image or a text."""

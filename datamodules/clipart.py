@@ -2,21 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
-from PIL import Image
 
 from backbones.backbone import Backbone
-from datamodules.base import PairsDataModule
 from datamodules.clipart_data.captions import normalise_title
-from datamodules.feature_cache import FeatureCache
+from datamodules.extracted import ExtractedDataModule
 from datamodules.features import SPLITS
-from datamodules.image_text import ImageText, extract_pairs
+from datamodules.items import ImageFiles, Texts
+from datamodules.raw_pairs import RawPairs, captioned
 
 DATA = Path(__file__).parent / "clipart_data"
 
 
-class ClipartDataModule(PairsDataModule):
+class ClipartDataModule(ExtractedDataModule):
     """1,500 public-domain images with one to three captions each: see ``clipart_data/DATA_CARD.md``.
 
     Images that share a title (digits and punctuation aside) are one group: all positives of each other's
@@ -24,65 +24,31 @@ class ClipartDataModule(PairsDataModule):
 
     Args:
         image_backbone, text_backbone: frozen encoders of images and captions.
-        cache_dir, precision, shard_size, max_unreadable_share: as in ``FeatureCache``.
+        common: as in ``ExtractedDataModule``.
     """
 
-    x_name = "image"
-    y_name = "text"
-
-    def __init__(
-        self,
-        image_backbone: Backbone,
-        text_backbone: Backbone,
-        cache_dir: str,
-        precision: str,
-        shard_size: int,
-        max_unreadable_share: float,
-        batch_size: int,
-        eval_batch_size: int,
-        seed: int,
-    ):
-        super().__init__(batch_size, eval_batch_size, seed)
-        self.backbones = (image_backbone, text_backbone)
-        self.cache = FeatureCache(cache_dir, precision, shard_size, max_unreadable_share)
+    def __init__(self, image_backbone: Backbone, text_backbone: Backbone, **common: Any):
+        super().__init__(image_backbone, text_backbone, **common)
         lines = (DATA / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
-        records = [json.loads(line) for line in lines]
-        titles = {title: i for i, title in enumerate(sorted({normalise_title(r["title"]) for r in records}))}
-        self.label_names = sorted({record["category"] for record in records})
-        self.items: dict[str, ImageText] = {}
-        for split in SPLITS:
-            chosen = [record for record in records if record["split"] == split]
-            self.items[split] = ImageText(
-                name=f"clipart {split}",
-                images=[DATA / record["image"] for record in chosen],
-                captions=[record["captions"] for record in chosen],
-                group=torch.tensor([titles[normalise_title(record["title"])] for record in chosen]),
-                label=torch.tensor([self.label_names.index(record["category"]) for record in chosen]),
-            )
+        self.records = [json.loads(line) for line in lines]
+        self.label_names = sorted({record["category"] for record in self.records})
 
     @property
     def protocol(self) -> dict[str, str | int | float]:
-        protocol: dict[str, str | int | float] = {"dataset": "clipart (bundled)"}
-        for backbone in self.backbones:
-            name = f"{type(backbone).__name__} {backbone.fingerprint[:12]}"
-            protocol[f"{backbone.modality}_backbone"] = name
-        return protocol
+        return {"dataset": "clipart (bundled)"} | super().protocol
 
-    def prepare_data(self) -> None:
-        self.setup()
-
-    def setup(self, stage: str | None = None) -> None:
-        if self.splits:
-            return
-        image, text = self.backbones
-        extracted = {split: extract_pairs(items, image, text, self.cache) for split, items in self.items.items()}
-        self.splits = {split: each.pairs for split, each in extracted.items()}
-        self.items = {split: each.items for split, each in extracted.items()}
-        self.feature_seconds = sum(each.seconds for each in extracted.values())
-
-    def describe_x(self, split: str, index: int) -> Image.Image | str:
-        with Image.open(self.items[split].images[index]) as image:
-            return image.convert("RGB")
-
-    def describe_y(self, split: str, index: int) -> str:
-        return self.items[split].flat_captions[index]
+    def read(self) -> dict[str, RawPairs]:
+        assert self.label_names is not None
+        titles = {title: i for i, title in enumerate(sorted({normalise_title(r["title"]) for r in self.records}))}
+        splits = {}
+        for split in SPLITS:
+            chosen = [record for record in self.records if record["split"] == split]
+            captions = [record["captions"] for record in chosen]
+            splits[split] = captioned(
+                ImageFiles([DATA / record["image"] for record in chosen], f"clipart {split} images"),
+                captions,
+                Texts([caption for each in captions for caption in each], f"clipart {split} captions"),
+                group=torch.tensor([titles[normalise_title(record["title"])] for record in chosen]),
+                label=torch.tensor([self.label_names.index(record["category"]) for record in chosen]),
+            )
+        return splits

@@ -2,9 +2,10 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from rich.console import Console
@@ -41,6 +42,14 @@ class Encoder(Protocol):
         """(len(items), dim) float32."""
 
 
+class Extracted(NamedTuple):
+    """Features (k, dim) of k items that could be read."""
+
+    rows: Tensor
+    unreadable: list[tuple[int, str]]  # the others, as (item, reason)
+    notes: dict[str, int]  # what was odd about items that could be read, and how many of them
+
+
 def extract(
     source: Items,
     backbone: Encoder,
@@ -48,8 +57,8 @@ def extract(
     stop: int,
     dtype: torch.dtype,
     advance: Callable[[int], None],
-) -> tuple[Tensor, list[tuple[int, str]]]:
-    """Features (k, dim) of the items ``first`` to ``stop`` that can be read, and the others with reasons.
+) -> Extracted:
+    """Features of the items ``first`` to ``stop`` that can be read.
 
     Batches start at ``first`` and count unreadable items too, so they depend on nothing but the arguments.
 
@@ -60,6 +69,7 @@ def extract(
     rows = torch.empty(stop - first, backbone.dim, dtype=dtype)
     done = 0
     unreadable = []
+    notes: Counter[str] = Counter()
     for start in range(first, stop, backbone.batch_size):
         numbers = range(start, min(start + backbone.batch_size, stop))
         batch = {}
@@ -68,6 +78,8 @@ def extract(
                 batch[i] = source[i]
             except Unreadable as error:
                 unreadable.append((i, str(error)))
+        for item in batch.values():
+            notes.update(getattr(item, "notes", ()))
         if batch:
             encoded = backbone.encode(list(batch.values())).detach().to("cpu", dtype)
             if encoded.shape != (len(batch), backbone.dim):
@@ -82,7 +94,7 @@ def extract(
             rows[done : done + len(batch)] = encoded
             done += len(batch)
         advance(len(numbers))
-    return rows[:done], unreadable
+    return Extracted(rows[:done], unreadable, dict(sorted(notes.items())))
 
 
 def _not_finite(name: str, i: int, item: Any, dtype: torch.dtype) -> str:

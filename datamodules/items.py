@@ -9,9 +9,10 @@ from errno import EMFILE, ENFILE, ENOMEM
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from PIL import Image, ImageFile, ImageOps
+from torch import Tensor
 
 from errors import UserError
 
@@ -42,12 +43,18 @@ class Items(Protocol):
     def __getitem__(self, i: int) -> Any:
         """Item ``i``; raises ``Unreadable`` where it cannot be read."""
 
+    def take(self, index: Tensor) -> "Items":
+        """The items ``index`` (k,), in this order, under the same name."""
 
-class ImageFiles:
-    """The images of ``paths`` (n,), fully decoded and upright (EXIF orientation applied).
+    def show(self, i: int) -> "Image.Image | str":
+        """What a person sees of item ``i``: a picture, or a text."""
 
-    An image keeps its own colour mode and is an ``ImageFile`` whose ``filename`` is its path.
-    """
+
+class Files:
+    """The bytes of the files ``paths`` (n,), each kept to what it was when the fingerprint was taken."""
+
+    kind: str
+    """What the files hold; part of the fingerprint."""
 
     def __init__(self, paths: Sequence[str | PathLike[str]], name: str) -> None:
         self.paths = [Path(path) for path in paths]
@@ -59,7 +66,7 @@ class ImageFiles:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over the sha256 of each file's bytes; a file that cannot be read counts as such."""
-        return hashlib.sha256(b"image files\0" + b"".join(self._digests)).hexdigest()
+        return hashlib.sha256(f"{self.kind}\0".encode() + b"".join(self._digests)).hexdigest()
 
     @cached_property
     def _digests(self) -> list[bytes]:
@@ -69,11 +76,11 @@ class ImageFiles:
         with ThreadPoolExecutor() as pool:  # reading and hashing both release the GIL
             return [digest for part in pool.map(chunk, range(0, len(self), 256)) for digest in part]
 
-    def __getitem__(self, i: int) -> ImageFile.ImageFile:
-        """Image ``i``.
+    def content(self, i: int) -> bytes:
+        """The bytes of file ``i``.
 
         Raises:
-            Unreadable: the file is missing, is no image, is cut short or is a decompression bomb.
+            Unreadable: the file is missing or cannot be read.
             UserError: the file changed since the fingerprint was taken.
         """
         path = self.paths[i]
@@ -83,12 +90,32 @@ class ImageFiles:
             raise UserError(f"{self.name}: {path} changed while it was in use; start again when it is complete")
         if data is None:
             raise Unreadable(f"{path}: {problem}")
-        try:
-            return _decode(data, path)
-        except MemoryError:
-            raise
-        except Exception as error:  # broken files raise anything: OSError, SyntaxError, struct.error, zlib.error
-            raise Unreadable(f"{path}: cannot be decoded ({str(error) or type(error).__name__})") from error
+        return data
+
+    def take(self, index: Tensor) -> Self:
+        return type(self)([self.paths[i] for i in index.tolist()], self.name)
+
+
+class ImageFiles(Files):
+    """The images of ``paths`` (n,), fully decoded and upright (EXIF orientation applied).
+
+    An image keeps its own colour mode and is an ``ImageFile`` whose ``filename`` is its path.
+    """
+
+    kind = "image files"
+
+    def __getitem__(self, i: int) -> ImageFile.ImageFile:
+        """Image ``i``.
+
+        Raises:
+            Unreadable: the file is missing, is no image, is cut short or is a decompression bomb.
+            UserError: the file changed since the fingerprint was taken.
+        """
+        return decode_image(self.content(i), str(self.paths[i]))
+
+    def show(self, i: int) -> Image.Image:
+        with Image.open(self.paths[i]) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
 
 
 class Texts:
@@ -113,6 +140,12 @@ class Texts:
     def __getitem__(self, i: int) -> str:
         return self.strings[i]
 
+    def take(self, index: Tensor) -> "Texts":
+        return Texts([self.strings[i] for i in index.tolist()], self.name)
+
+    def show(self, i: int) -> str:
+        return self.strings[i]
+
 
 def _read(path: Path) -> tuple[bytes | None, str]:
     """The bytes of a file, or None and why not."""
@@ -128,12 +161,22 @@ def _digest(data: bytes | None) -> bytes:
     return bytes(32) if data is None else hashlib.sha256(data).digest()
 
 
-def _decode(data: bytes, path: Path) -> ImageFile.ImageFile:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd metadata, which do not concern the pixels
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            image.filename = str(path)
-            return image
+def decode_image(data: bytes, name: str) -> ImageFile.ImageFile:
+    """The image of the bytes of a file, fully decoded and upright; ``name`` becomes its ``filename``.
+
+    Raises:
+        Unreadable: no image, an image that is cut short, or a decompression bomb.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, which do not concern the pixels
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                image.load()
+                ImageOps.exif_transpose(image, in_place=True)
+                image.filename = name
+                return image
+    except MemoryError:
+        raise
+    except Exception as error:  # broken files raise anything: OSError, SyntaxError, struct.error, zlib.error
+        raise Unreadable(f"{name}: cannot be decoded ({str(error) or type(error).__name__})") from error

@@ -103,6 +103,13 @@ class Pairs:
         return self.group[self.x_of_y]
 
     @cached_property
+    def first_y(self) -> Tensor:
+        """(n_x,) the first y of each x, -1 where it has none."""
+        first = torch.full((self.n_x,), self.n_y)
+        first = first.scatter_reduce(0, self.x_of_y, torch.arange(self.n_y), "amin")
+        return torch.where(first == self.n_y, -1, first)
+
+    @cached_property
     def _y_of_x(self) -> Members:
         return Members(self.x_of_y, self.n_x)
 
@@ -116,6 +123,14 @@ class Pairs:
             x_index=x_index,
             y_index=y_index,
         )
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Feature rows ``x`` (n, d) and the class of each, ``label`` (n,) int64."""
+
+    x: FeatureRows
+    label: Tensor
 
 
 def _computable(rows: Tensor) -> Tensor:

@@ -10,12 +10,13 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from datamodules.base import PairsDataModule
-from datamodules.pairs import Pairs
+from datamodules.pairs import Labelled, Pairs
 from distributed import gather_rows
 from errors import UserError
 from evaluation.geometry import evaluate_geometry
-from evaluation.linear_probe import ProbeResult, knn_probe, linear_probe
-from evaluation.retrieval import evaluate_retrieval
+from evaluation.linear_probe import ProbeResult
+from evaluation.probes import Probes, ProbeSettings, as_it_is
+from evaluation.retrieval import class_accuracy, cosines, evaluate_retrieval, unit_rows
 
 
 class Evaluation(lightning.Callback):
@@ -28,17 +29,20 @@ class Evaluation(lightning.Callback):
 
     Args:
         block_size: rows and columns of the similarity matrix in memory at once.
-        probe: ``strengths``, ``holdout``, ``neighbours``, ``seed`` of the probes, see ``linear_probe``; and
-            ``every_pass``, false to probe at the test alone.
+        probe: ``strengths``, ``holdout``, ``neighbours``, ``seed`` of the probes, see ``linear_probe``;
+            ``every_pass``, false to probe at the test alone; ``raw``, true to probe the raw features beside.
         keep: ``best``, the pass of the highest mean recall on validation is the result (the earliest of equals), for
             every aligner alike; or ``last``.
-        similarity_pairs, sheet_items: sizes of the pictures.
+        similarity_pairs, sheet_items, tsne_items, weights_items: sizes of the pictures; 0 of the last two draws none.
 
     Attributes:
+        prefix: of the metrics of a test: ``test``, or ``transfer`` on other data than the run's.
         history: validation metrics of each pass.
+        similarities: after each pass, its number and the cosines (k, k) of the first ``weights_items`` validation x
+            with the first y of each.
         metrics: what ``metrics.json`` holds.
-        embeddings: of the test split, x (n_x, r) and y (n_y, r).
-        probe_result: of the last linear probe, or None without labels.
+        embeddings: of the run's test split, x (n_x, r) and y (n_y, r).
+        probe_result, raw_probe_result: of the linear probe of the test, or None without labels.
     """
 
     def __init__(
@@ -48,16 +52,23 @@ class Evaluation(lightning.Callback):
         keep: Literal["best", "last"],
         similarity_pairs: int,
         sheet_items: int,
+        tsne_items: int,
+        weights_items: int,
     ):
         self.block_size = block_size
         self.keep = keep
-        self.probe = probe
+        self.probe = ProbeSettings(**probe)  # type: ignore[typeddict-item]
         self.similarity_pairs = similarity_pairs
         self.sheet_items = sheet_items
+        self.tsne_items = tsne_items
+        self.weights_items = weights_items
+        self.prefix = "test"
         self.history: list[dict[str, float]] = []
         self.metrics: dict[str, float | int | str] = {"time/fit_seconds": 0.0, "fit/passes": 0}
         self.embeddings: tuple[Tensor, Tensor] | None = None
+        self.similarities: list[tuple[int, Tensor]] = []
         self.probe_result: ProbeResult | None = None
+        self.raw_probe_result: ProbeResult | None = None
         self._outputs: list[dict[str, Tensor]] = []
         self._best: dict[str, Tensor] | None = None
         self._best_recall = -1.0
@@ -68,6 +79,7 @@ class Evaluation(lightning.Callback):
         """What a resumed fit needs to end as an uninterrupted one."""
         return {
             "history": self.history,
+            "similarities": self.similarities,
             "best": self._best,
             "best_recall": self._best_recall,
             "kept_pass": self.metrics.get("fit/kept_pass"),
@@ -76,6 +88,7 @@ class Evaluation(lightning.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = state_dict["history"]
+        self.similarities = state_dict["similarities"]
         self._best, self._best_recall = state_dict["best"], state_dict["best_recall"]
         self._fit_seconds = state_dict["fit_seconds"]
         if state_dict["kept_pass"] is not None:
@@ -114,11 +127,16 @@ class Evaluation(lightning.Callback):
         if trainer.sanity_checking:  # of some batches, before anything is learned
             self._outputs.clear()
             return
-        pairs = _datamodule(trainer).splits["val"]
+        datamodule = _datamodule(trainer)
+        pairs = datamodule.splits["val"]
         x, y = self._gathered(pairs)
         metrics = self._retrieval(trainer, pairs, x, y)
-        if pairs.label is not None and self.probe["every_pass"]:
-            metrics |= self._probe(pl_module, _datamodule(trainer).splits["train"], pairs, x)
+        if datamodule.probe_train is not None and pairs.label is not None and self.probe["every_pass"]:
+            metrics |= self._probes(pl_module, datamodule.probe_train).score(Labelled(pairs.x, pairs.label))[0]
+        if self.weights_items:
+            first = pairs.first_y[: self.weights_items]
+            rows = (first >= 0).nonzero()[:, 0]
+            self.similarities.append((trainer.current_epoch, cosines(unit_rows(x[rows]), unit_rows(y[first[rows]]))))
         self.history.append({"pass": trainer.current_epoch, **metrics})
         if self.keep == "best" and metrics["mean_recall"] > self._best_recall:
             self._best_recall = metrics["mean_recall"]
@@ -131,23 +149,28 @@ class Evaluation(lightning.Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         datamodule = _datamodule(trainer)
         pairs = datamodule.splits["test"]
-        x, y = self.embeddings = self._gathered(pairs)
+        x, y = self._gathered(pairs)
         names = (datamodule.x_name, datamodule.y_name)
         metrics = self._retrieval(trainer, pairs, x, y)
         geometry = evaluate_geometry(x, y, pairs.group, pairs.y_group, *names, self.block_size)
         # float32 embeddings have some seven digits: what comes after them is noise, and differs with the processes
         metrics |= {f"geometry/{key}": round(value, 6) for key, value in geometry.items()}
-        if pairs.label is not None:
-            metrics |= self._probe(pl_module, datamodule.splits["train"], pairs, x)
-        logged = {f"test/{key}": value for key, value in metrics.items()}
+        metrics |= datamodule.extended_metrics(x, y, self.block_size)
+        metrics |= self._tested_probes(pl_module, datamodule)
+        logged = {f"{self.prefix}/{key}": value for key, value in metrics.items()}
         pl_module.log_dict(logged, rank_zero_only=True)
         self.metrics |= logged
+        protocol = self._protocol(datamodule, x)
+        if self.prefix != "test":
+            self.metrics |= {f"{self.prefix}/protocol/{key}": value for key, value in protocol.items()}
+            return
+        self.embeddings = x, y
         self.metrics |= {
             "time/feature_seconds": datamodule.feature_seconds,
             "memory/peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
         self.metrics |= {f"fit/{key}": value for key, value in pl_module.facts.items()}
-        self.metrics |= {f"protocol/{key}": value for key, value in self._protocol(datamodule, x).items()}
+        self.metrics |= {f"protocol/{key}": value for key, value in protocol.items()}
 
     def _gathered(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Embeddings (n_x, r) and (n_y, r) of the whole split, from all processes, on the CPU."""
@@ -166,26 +189,35 @@ class Evaluation(lightning.Callback):
                 f"the embeddings hold NaN or infinity after pass {trainer.current_epoch + 1}: the fit diverged; "
                 "a gradient aligner may need a lower aligner.optimizer.lr"
             )
-        return evaluate_retrieval(x, y, pairs.group, pairs.y_group, *names, self.block_size)
+        metrics = evaluate_retrieval(x, y, pairs.group, pairs.y_group, *names, self.block_size)
+        if pairs.label is not None:
+            metrics |= class_accuracy(x, y, pairs.label, pairs.label[pairs.x_of_y], *names, self.block_size)
+        return metrics
 
-    def _probe(self, pl_module: Any, train: Pairs, test: Pairs, x: Tensor) -> dict[str, float]:
-        assert train.label is not None
-        assert test.label is not None
-        rows = torch.arange(train.n_x).split(self.block_size)
-        with torch.no_grad():
-            of_train = torch.cat(
-                [pl_module.encode_x(train.x[part].float().to(pl_module.device)).cpu() for part in rows]
-            )
-        common = (of_train, train.label, x, test.label)
-        probe = self.probe
-        self.probe_result = linear_probe(*common, probe["strengths"], probe["holdout"], probe["seed"])
-        knn = knn_probe(*common, probe["neighbours"], self.block_size)
-        assert self.probe_result.strength is not None
-        return {
-            "linear_probe/accuracy": self.probe_result.accuracy,
-            "linear_probe/strength": self.probe_result.strength,
-            "knn/accuracy": knn.accuracy,
-        }
+    def _probes(self, pl_module: Any, train: Labelled) -> Probes:
+        def encode(rows: Tensor) -> Tensor:
+            embeddings: Tensor = pl_module.encode_x(rows.float().to(pl_module.device))
+            return embeddings
+
+        return Probes(train, encode, self.probe, self.block_size)
+
+    def _tested_probes(self, pl_module: Any, datamodule: PairsDataModule) -> dict[str, float]:
+        """Probes of the test split's x, on test sets under a shift too, and the same of raw features."""
+        train, pairs = datamodule.probe_train, datamodule.splits["test"]
+        if train is None or pairs.label is None:
+            return {}
+        test = Labelled(pairs.x, pairs.label)
+        probes = self._probes(pl_module, train)
+        metrics, result = probes.score(test)
+        metrics |= probes.shifted(datamodule.shifted)
+        raw_result = None
+        if self.probe["raw"]:
+            raw = Probes(train, as_it_is, self.probe, self.block_size)
+            of_raw, raw_result = raw.score(test)
+            metrics |= {f"raw/{key}": value for key, value in (of_raw | raw.shifted(datamodule.shifted)).items()}
+        if self.prefix == "test":
+            self.probe_result, self.raw_probe_result = result, raw_result
+        return metrics
 
     def _protocol(self, datamodule: PairsDataModule, x: Tensor) -> dict[str, str | int | float]:
         """What the numbers mean: PairsDataModule's own facts, the sizes and the rules."""

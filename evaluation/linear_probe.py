@@ -33,15 +33,29 @@ class ProbeResult:
     strength: float | None  # the C chosen, the inverse of the L2 penalty; None for the vote of neighbours
 
 
-def linear_probe(
-    train: Tensor,
-    train_label: Tensor,
-    test: Tensor,
-    test_label: Tensor,
-    strengths: Sequence[float],
-    holdout: float,
-    seed: int,
-) -> ProbeResult:
+@dataclass(frozen=True)
+class FittedProbe:
+    """A linear classifier of embeddings, to score any number of test sets."""
+
+    model: Pipeline
+    train_label: Tensor
+    strength: float
+
+    def score(self, test: Tensor, test_label: Tensor) -> ProbeResult:
+        """What it scores on ``test`` (m, r) of classes ``test_label`` (m,) int64.
+
+        Raises:
+            ValueError: for NaN or infinity, or shapes that do not fit.
+        """
+        _check(test, test_label)
+        with threadpool_limits(limits=1):
+            predicted = self.model.predict(_array(test))
+        return _score(torch.from_numpy(predicted), self.train_label, test_label, self.strength)
+
+
+def fit_linear_probe(
+    train: Tensor, train_label: Tensor, strengths: Sequence[float], holdout: float, seed: int
+) -> FittedProbe:
     """Multinomial logistic regression on frozen embeddings, its penalty chosen on a part of train only.
 
     Minimises ``C sum_i -log softmax(W z_i + b)[label_i] + |W|^2 / 2`` (two classes: one logit) by L-BFGS,
@@ -53,8 +67,6 @@ def linear_probe(
     Args:
         train: (n, r) embeddings.
         train_label: (n,) int64, any integers.
-        test: (m, r).
-        test_label: (m,) int64.
         strengths: candidates for C; a single one is taken as it is.
         holdout: share of each class of train, in (0, 1), that chooses C.
         seed: of the holdout.
@@ -63,7 +75,8 @@ def linear_probe(
         ValueError: for NaN or infinity, shapes that do not fit, fewer than two classes in train, no or
             non-positive strengths, or a holdout outside (0, 1).
     """
-    _check(train, train_label, test, test_label)
+    _check(train, train_label)
+    _check_classes(train_label)
     if not strengths or min(strengths) <= 0:
         raise ValueError(f"strengths must be positive numbers, at least one, got {list(strengths)}")
     if not 0 < holdout < 1:
@@ -73,8 +86,21 @@ def linear_probe(
     # each other so long that two threads were measured to be sixteen times slower than one
     with threadpool_limits(limits=1):
         strength = _choose(features, label, sorted(strengths), _held_out(label, holdout, seed))
-        predicted = _fit(features, label, strength).predict(_array(test))
-    return _score(torch.from_numpy(predicted), train_label, test_label, strength)
+        return FittedProbe(_fit(features, label, strength), train_label, strength)
+
+
+def linear_probe(
+    train: Tensor,
+    train_label: Tensor,
+    test: Tensor,
+    test_label: Tensor,
+    strengths: Sequence[float],
+    holdout: float,
+    seed: int,
+) -> ProbeResult:
+    """``fit_linear_probe``, scored on ``test`` (m, r) of classes ``test_label`` (m,)."""
+    check_embeddings(train, test)
+    return fit_linear_probe(train, train_label, strengths, holdout, seed).score(test, test_label)
 
 
 def knn_probe(
@@ -88,7 +114,10 @@ def knn_probe(
     Raises:
         ValueError: for NaN or infinity, shapes that do not fit, one class only in train, or k below 1.
     """
-    _check(train, train_label, test, test_label)
+    check_embeddings(train, test)
+    _check(train, train_label)
+    _check(test, test_label)
+    _check_classes(train_label)
     classes, label = torch.unique(train_label.cpu(), return_inverse=True)
     predicted = []
     for part in blocks(len(test), block_size):
@@ -102,12 +131,14 @@ def knn_probe(
     return _score(classes[torch.cat(predicted)], train_label, test_label, strength=None)
 
 
-def _check(train: Tensor, train_label: Tensor, test: Tensor, test_label: Tensor) -> None:
-    check_embeddings(train, test)
-    for rows, label in ((train, train_label), (test, test_label)):
-        if label.shape != rows.shape[:1] or label.is_floating_point():
-            got = f"{label.dtype} of shape {tuple(label.shape)}"
-            raise ValueError(f"{len(rows)} embeddings need as many integer labels, got {got}")
+def _check(rows: Tensor, label: Tensor) -> None:
+    check_embeddings(rows)
+    if label.shape != rows.shape[:1] or label.is_floating_point():
+        got = f"{label.dtype} of shape {tuple(label.shape)}"
+        raise ValueError(f"{len(rows)} embeddings need as many integer labels, got {got}")
+
+
+def _check_classes(train_label: Tensor) -> None:
     if len(torch.unique(train_label)) < 2:
         raise ValueError("a probe needs at least two classes in train")
 

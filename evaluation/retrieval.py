@@ -234,3 +234,26 @@ def nearest(queries: Tensor, gallery: Tensor, k: int, block_size: int) -> tuple[
 def top_matches(queries: Tensor, gallery: Tensor, k: int, block_size: int) -> Tensor:
     """Indices (q, min(k, g)) of the items of highest cosine, best first; see ``nearest``."""
     return nearest(queries, gallery, k, block_size)[1]
+
+
+@torch.no_grad()
+def class_accuracy(
+    x: Tensor, y: Tensor, x_label: Tensor, y_label: Tensor, x_name: str, y_name: str, block_size: int
+) -> dict[str, float]:
+    """Share of queries, in percent, whose nearest item of the other modality has their class; and the mean of both.
+
+    ``x`` (n_x, r) and ``y`` (n_y, r) are embeddings, ``x_label`` (n_x,) and ``y_label`` (n_y,) their classes. Keys:
+    ``image_to_text/class_accuracy``, ``text_to_image/class_accuracy``, ``class_accuracy``.
+
+    Raises:
+        ValueError: for NaN or infinity, or shapes that do not fit.
+    """
+    check_embeddings(x, y)
+    check_groups(x, x_label)
+    check_groups(y, y_label)
+    ways = ((f"{x_name}_to_{y_name}", x, y, x_label, y_label), (f"{y_name}_to_{x_name}", y, x, y_label, x_label))
+    metrics = {}
+    for way, queries, gallery, of_query, of_gallery in ways:
+        best = top_matches(queries, gallery, 1, block_size)[:, 0].cpu()
+        metrics[f"{way}/class_accuracy"] = 100 * float((of_gallery[best] == of_query).double().mean())
+    return metrics | {"class_accuracy": sum(metrics.values()) / 2}

@@ -1,6 +1,7 @@
 """The bundled images and captions as a datamodule, through backbones that take no time."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,15 +11,13 @@ from PIL import Image
 from datamodules.clipart import ClipartDataModule
 from datamodules.features import SPLITS
 from errors import UserError
-from tests.datamodules.test_image_text import CharacterCounts, MeanColour
+from tests.datamodules.fakes import CharacterCounts, MeanColour, common
 
 
-def made(folder: Path) -> tuple[ClipartDataModule, MeanColour, CharacterCounts]:
+def made(folder: Path, **changes: Any) -> tuple[ClipartDataModule, MeanColour, CharacterCounts]:
     image, text = MeanColour(), CharacterCounts()
-    data = ClipartDataModule(
-        image, text, str(folder), precision="float32", shard_size=256, max_unreadable_share=0.01,
-        batch_size=128, eval_batch_size=512, seed=0,
-    )  # fmt: skip
+    sizes = {"shard_size": 256, "batch_size": 128, "eval_batch_size": 512}
+    data = ClipartDataModule(image, text, **common(folder, **(sizes | changes)))
     return data, image, text
 
 
@@ -63,7 +62,7 @@ def test_labels_are_categories(data: ClipartDataModule) -> None:
         assert pairs.label is not None
         assert len(pairs.label) == pairs.n_x
         for row in range(0, pairs.n_x, 37):
-            assert data.label_names[int(pairs.label[row])] == data.items[name].images[row].parent.name
+            assert data.label_names[int(pairs.label[row])] == data.raw[name].x.paths[row].parent.name  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -76,7 +75,7 @@ def test_what_is_shown_is_what_was_encoded(data: ClipartDataModule, split: str) 
         assert (picture.mode, picture.size) == ("RGB", (128, 128))
         assert batch.x[0].tolist() == MeanColour().vector(picture)
         captions = [data.describe_y(split, int(y)) for y in batch.y_index]
-        assert captions == data.items[split].captions[row]
+        assert captions == [record for record in data.records if record["split"] == split][row]["captions"]
         assert batch.y.tolist() == [CharacterCounts().vector(caption) for caption in captions]
 
 
@@ -93,16 +92,30 @@ def test_a_second_setup_extracts_nothing(data: ClipartDataModule, folder: Path) 
     assert again.feature_seconds == seconds
 
 
-def test_a_setup_that_fails_can_be_repeated(folder: Path) -> None:
-    again, _, _ = made(folder)
-    again.items["lost"] = again.items["test"].take(torch.tensor([0]))
-    again.items["lost"].images[0] = Path("lost.webp")
-    with pytest.raises(UserError, match=r"lost\.webp: No such file"):
+def test_a_setup_that_fails_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    again, image, _ = made(tmp_path)
+    vector = image.vector
+    monkeypatch.setattr(image, "vector", lambda item: [float("nan")] * 3)
+    with pytest.raises(UserError, match="contain NaN or Inf"):
         again.setup("fit")
     assert again.splits == {}
-    del again.items["lost"]
+    monkeypatch.setattr(image, "vector", vector)
     again.setup("fit")
     assert list(again.splits) == list(SPLITS)
+
+
+def test_a_missing_image_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    again, _, _ = made(tmp_path)
+    lost = next(record for record in again.records if record["split"] == "test")
+    lost["image"] = "lost.webp"
+    again.setup("fit")
+    assert again.missing == {"test": (1, 0)}
+    assert again.protocol["test_image_missing"] == 1
+    assert again.splits["test"].n_y == 624 - len(lost["captions"])
+    strict, _, _ = made(tmp_path, strict=True)
+    strict.records = again.records
+    with pytest.raises(UserError, match=r"test: 306 of 307 image files are there, 1 are missing, .*lost\.w"):
+        strict.prepare_data()
 
 
 def test_batches(data: ClipartDataModule) -> None:
@@ -116,5 +129,5 @@ def test_batches(data: ClipartDataModule) -> None:
 def test_the_config_gives_every_argument(tmp_path: Path) -> None:
     with initialize_config_module("configs", version_base="1.3"):
         config = compose("train", overrides=["datamodule=clipart", f"cache_dir={tmp_path}"], return_hydra_config=False)
-    arguments = set(config.datamodule) - {"_target_"}
-    assert arguments == set(ClipartDataModule.__init__.__annotations__)
+    arguments = set(config.datamodule) - {"_target_", "image_backbone", "text_backbone"}
+    assert arguments == set(common(tmp_path))

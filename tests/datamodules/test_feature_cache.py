@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datamodules import feature_cache
+from datamodules import cache_entry, feature_cache
 from datamodules.items import ImageFiles, Texts
 from errors import UserError
 from tests.datamodules.cached import Fake, Holes, build, everything, expected, only_folder, texts, tree, warned
@@ -70,7 +70,7 @@ def test_the_manifest_tells_a_person_what_the_folder_is(tmp_path: Path) -> None:
     assert json.loads((folder / "manifest.json").read_text()) == {
         "source": "captions val", "source_fingerprint": source.fingerprint, "backbone": "backbone 7",
         "dim": 6,
-        "precision": "float32", "items": 3, "rows": 2, "shard_size": 2, "extraction_version": 1,
+        "precision": "float32", "items": 3, "rows": 2, "shard_size": 2, "extraction_version": 2, "notes": {},
         "unreadable": [{"item": 1, "reason": "b: is broken"}], "shards": files,
     }  # fmt: skip
 
@@ -86,7 +86,7 @@ def test_the_key_changes_with_all_that_matters(tmp_path: Path, monkeypatch: pyte
         key(print_="other"), key(precision="float16"), key(size=4),
     ]  # fmt: skip
     assert key() == key(share=0.1) == keys[0]
-    monkeypatch.setattr(feature_cache, "EXTRACTION_VERSION", feature_cache.EXTRACTION_VERSION + 1)
+    monkeypatch.setattr(feature_cache, "EXTRACTION_VERSION", cache_entry.EXTRACTION_VERSION + 1)
     keys.append(key())
     assert len(set(keys)) == len(keys)
 

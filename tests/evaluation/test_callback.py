@@ -16,9 +16,11 @@ from aligners.unicon import UniConSpectral
 from config_errors import CONFIGS
 from datamodules.base import PairsDataModule
 from datamodules.features import pairs_of_tensors
+from datamodules.pairs import Labelled
 from datamodules.synthetic import SyntheticDataModule
 from errors import UserError
 from evaluation.callback import Evaluation
+from evaluation.linear_probe import linear_probe
 from evaluation.retrieval import evaluate_retrieval
 from tests.conftest import random_features
 
@@ -30,9 +32,20 @@ def synthetic(**changed: Any) -> SyntheticDataModule:
     return module
 
 
-def fitted(aligner: Aligner, datamodule: PairsDataModule, keep: str = "best", **trainer: Any) -> Evaluation:
+def made(**changed: Any) -> Evaluation:
     config = OmegaConf.load(CONFIGS / "evaluation" / "default.yaml")
-    evaluation: Evaluation = instantiate(OmegaConf.merge(config, {"keep": keep}))
+    evaluation: Evaluation = instantiate(OmegaConf.merge(config, changed))
+    return evaluation
+
+
+def fitted(
+    aligner: Aligner,
+    datamodule: PairsDataModule,
+    keep: str = "best",
+    evaluation: Evaluation | None = None,
+    **trainer: Any,
+) -> Evaluation:
+    evaluation = evaluation or made(keep=keep)
     settings = {
         "accelerator": "cpu", "max_epochs": 5, "logger": False, "enable_checkpointing": False,
         "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0,
@@ -160,3 +173,66 @@ def test_a_fit_that_diverged_is_said_so() -> None:
     optimizer = {"_target_": "torch.optim.SGD", "lr": 1e38}
     with pytest.raises(UserError, match="after pass 1: the fit diverged"):
         fitted(SGDCLIP(rank=4, head="mlp", optimizer=optimizer, scheduler=None), shared())
+
+
+def test_raw_features_are_probed_beside_the_embeddings() -> None:
+    datamodule = shared(label=True)
+    evaluation = fitted(CCA(rank=4), datamodule)
+    train, test = datamodule.splits["train"], datamodule.splits["test"]
+    every = [torch.arange(pairs.n_x) for pairs in (train, test)]
+    assert train.label is not None
+    assert test.label is not None
+    settings = [evaluation.probe[key] for key in ("strengths", "holdout", "seed")]  # type: ignore[literal-required]
+    expected = linear_probe(train.x[every[0]], train.label, test.x[every[1]], test.label, *settings)
+    assert evaluation.metrics["test/raw/linear_probe/accuracy"] == expected.accuracy
+    assert evaluation.raw_probe_result is not None
+    assert torch.equal(evaluation.raw_probe_result.confusion, expected.confusion)
+    assert 0 <= float(evaluation.metrics["test/raw/knn/accuracy"]) <= 100
+    without = made()
+    without.probe["raw"] = False
+    fitted(CCA(rank=4), datamodule, evaluation=without)
+    assert without.raw_probe_result is None
+    assert not [key for key in without.metrics if "raw" in key]
+
+
+def test_probes_on_test_sets_under_a_shift() -> None:
+    datamodule = shared(label=True)
+    test = datamodule.splits["test"]
+    assert test.label is not None
+    rows = test.x[torch.arange(31)]
+    datamodule.shifted = {"same": Labelled(rows, test.label), "wrong": Labelled(rows, test.label + 10)}
+    metrics = fitted(CCA(rank=4), datamodule).metrics
+    for prefix in ("test/", "test/raw/"):
+        accuracy = metrics[f"{prefix}linear_probe/accuracy"]
+        assert metrics[f"{prefix}shifted/same/linear_probe"] == accuracy
+        assert metrics[f"{prefix}shifted/wrong/linear_probe"] == 0
+        assert metrics[f"{prefix}shifted/mean_linear_probe"] == pytest.approx(float(accuracy) / 2)
+
+
+def test_a_probe_is_fitted_on_what_the_datamodule_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    datamodule = shared(label=True)
+    test = datamodule.splits["test"]
+    assert test.label is not None
+    known = Labelled(test.x, test.label)
+    monkeypatch.setattr(PairsDataModule, "probe_train", known)
+    metrics = fitted(CCA(rank=4), datamodule, evaluation=made(probe={"neighbours": 1})).metrics
+    assert metrics["test/knn/accuracy"] == metrics["test/raw/knn/accuracy"] == 100  # each is its own neighbour
+
+
+def test_similarities_of_the_first_pairs_after_each_pass() -> None:
+    aligner, datamodule = UniConSpectral(rank=4, feature_map="identity", passes=2, lam=1.0), shared()
+    evaluation = fitted(aligner, datamodule, "last", made(weights_items=5, keep="last"))
+    assert [number for number, _ in evaluation.similarities] == list(range(len(evaluation.history)))
+    pairs = datamodule.splits["val"]
+    x, y = aligner.encode_x(pairs.x[torch.arange(5)]), aligner.encode_y(pairs.y[torch.arange(0, 15, 3)])
+    expected = torch.nn.functional.normalize(x) @ torch.nn.functional.normalize(y).T
+    torch.testing.assert_close(evaluation.similarities[-1][1], expected)
+    assert fitted(CCA(rank=4), shared()).similarities == []
+
+
+def test_class_accuracy_where_there_are_labels() -> None:
+    evaluation = fitted(CCA(rank=4), shared(label=True))
+    ways = [evaluation.metrics[f"test/{way}/class_accuracy"] for way in ("image_to_text", "text_to_image")]
+    assert evaluation.metrics["test/class_accuracy"] == pytest.approx(sum(map(float, ways)) / 2)
+    assert all("class_accuracy" in entry for entry in evaluation.history)
+    assert "test/class_accuracy" not in fitted(CCA(rank=4), shared()).metrics

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR
 
-from evaluation.retrieval import evaluate_retrieval, nearest, ranks, retrieval_metrics, top_matches
+from evaluation.retrieval import (
+    class_accuracy,
+    evaluate_retrieval,
+    nearest,
+    ranks,
+    retrieval_metrics,
+    top_matches,
+)
 
 
 def exact_ranks(x: np.ndarray, y: np.ndarray, x_group: np.ndarray, y_group: np.ndarray) -> list[int]:
@@ -255,3 +262,13 @@ def test_other_misuse_is_refused() -> None:
         retrieval_metrics(group[:0])
     with pytest.raises(ValueError, match="k must be"):
         top_matches(eye, eye, 0, 8)
+
+
+def test_class_accuracy_by_hand() -> None:
+    x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    y = torch.tensor([[2.0, 0.1], [0.1, 3.0]])
+    # x 2 is nearest to y 1 (cosine -0.03 against -1), which has another class
+    got = class_accuracy(x, y, torch.tensor([7, 8, 7]), torch.tensor([7, 8]), "image", "text", 2)
+    assert got["image_to_text/class_accuracy"] == pytest.approx(200 / 3)
+    assert got["text_to_image/class_accuracy"] == 100
+    assert got["class_accuracy"] == pytest.approx(250 / 3)
