@@ -14,7 +14,17 @@ TOP_LEVEL: dict[str, Any] = {
     "name": str, "aligner_name": str, "seed": int, "threads": int | None, "run_dir": str,
     "data_dir": str, "cache_dir": str, "tags": list[str], "resume": str | None,
 }  # fmt: skip
-COUNTS = ("threads", "max_epochs", "batch_size", "eval_batch_size", "block_size", "choice_items", "covariance_rows")
+COUNTS = (
+    "threads",
+    "max_epochs",
+    "batch_size",
+    "eval_batch_size",
+    "block_size",
+    "choice_items",
+    "covariance_rows",
+    "train_items",
+    "shard_size",
+)
 """Keys, wherever they stand, that must be at least 1."""
 WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 

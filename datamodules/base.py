@@ -117,9 +117,10 @@ class PairsDataModule(lightning.LightningDataModule):
         train = self.splits["train"]
         return None if train.label is None else Labelled(train.x, train.label)
 
-    def extended_metrics(self, x: Tensor, y: Tensor, block_size: int) -> dict[str, float]:
-        """Further retrieval metrics of embeddings x (n_x, r) and y (n_y, r) of the whole test split."""
-        return {}
+    @property
+    def coco_ids(self) -> tuple[Tensor, Tensor] | None:
+        """COCO's numbers of the images (n_x,) and captions (n_y,) of the test split, where it is of COCO."""
+        return None
 
     @property
     def dims(self) -> tuple[int, int]:

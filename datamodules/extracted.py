@@ -5,12 +5,14 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from backbones.backbone import Backbone
 from datamodules.base import PairsDataModule
 from datamodules.feature_cache import FeatureCache
 from datamodules.missing import present
-from datamodules.pairs import Pairs
-from datamodules.raw_pairs import RawPairs, extract_pairs
+from datamodules.pairs import Pairs, subset
+from datamodules.raw_pairs import ExtractedPairs, RawPairs, extract_pairs
 from errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class ExtractedDataModule(PairsDataModule):
         x_backbone, y_backbone: frozen encoders; their modalities name x and y.
         cache_dir, precision, shard_size, max_unreadable_share: as in ``FeatureCache``.
         strict: a missing file is an error; else it is counted and left out.
+        train_items: as many x of the training split, drawn with ``seed``; None takes all.
 
     Attributes:
         raw: of each split, the raw items that are there, and after ``setup`` those that can be read.
@@ -57,6 +60,7 @@ class ExtractedDataModule(PairsDataModule):
         shard_size: int,
         max_unreadable_share: float,
         strict: bool,
+        train_items: int | None,
         batch_size: int,
         eval_batch_size: int,
         seed: int,
@@ -66,6 +70,7 @@ class ExtractedDataModule(PairsDataModule):
         self.x_name, self.y_name = self._names()
         self.cache = FeatureCache(cache_dir, precision, shard_size, max_unreadable_share)
         self.strict = strict
+        self.train_items = train_items
         self.raw: dict[str, RawPairs] = {}
         self.missing: dict[str, tuple[int, int]] = {}
         self.extracted_items = 0
@@ -114,7 +119,14 @@ class ExtractedDataModule(PairsDataModule):
             if pairs.n_x == 0 or pairs.n_y == 0:
                 obtain = f"; {self.layout.obtain}" if self.layout else ""
                 raise UserError(f"the {split} split has no pair whose files are there{obtain}")
-        self.raw = divided
+        self.raw = divided | {"train": self._drawn(divided["train"])}
+
+    def _drawn(self, pairs: RawPairs) -> RawPairs:
+        """As many x of the training split as are asked for, with their y."""
+        if self.train_items is None or self.train_items >= pairs.n_x:
+            return pairs
+        order = torch.randperm(pairs.n_x, generator=torch.Generator().manual_seed(self.seed))
+        return pairs.take_x(order[: self.train_items].sort().values)
 
     def setup(self, stage: str | None = None) -> None:
         if self.splits:
@@ -123,13 +135,24 @@ class ExtractedDataModule(PairsDataModule):
         extracted = {
             split: extract_pairs(raw, self.x_backbone, self.y_backbone, self.cache) for split, raw in self.raw.items()
         }
-        self.raw = {split: each.raw for split, each in extracted.items()}
+        usable = {split: self._with_y(split, each) for split, each in extracted.items()}
+        self.raw = {split: raw for split, (_, raw) in usable.items()}
         self.feature_seconds = sum(each.seconds for each in extracted.values())
         self.extracted_items = sum(each.extracted_items for each in extracted.values())
         for each in extracted.values():
             for note, n in each.notes.items():
                 self.notes[note] = self.notes.get(note, 0) + n
-        self.splits = {split: self.finished(each.pairs) for split, each in extracted.items()}
+        self.splits = {split: self.finished(pairs) for split, (pairs, _) in usable.items()}
+
+    def _with_y(self, split: str, extracted: ExtractedPairs) -> tuple[Pairs, RawPairs]:
+        """Without the x whose group has no y: they are nobody's positive."""
+        pairs, raw = extracted.pairs, extracted.raw
+        kept = torch.isin(pairs.group, pairs.y_group).nonzero()[:, 0]
+        if len(kept) == pairs.n_x:
+            return pairs, raw
+        left_out = f"{pairs.n_x - len(kept):,} of {pairs.n_x:,} {self.x_name} items"
+        logger.warning("%s: %s have no %s that can be read and are left out", split, left_out, self.y_name)
+        return subset(pairs, kept), raw.take_x(kept)
 
     def describe_x(self, split: str, index: int) -> object:
         return self.raw[split].x.show(index)

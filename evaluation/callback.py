@@ -13,6 +13,7 @@ from datamodules.base import PairsDataModule
 from datamodules.pairs import Labelled, Pairs
 from distributed import gather_rows
 from errors import UserError
+from evaluation.extended import extended_retrieval
 from evaluation.geometry import evaluate_geometry
 from evaluation.linear_probe import ProbeResult
 from evaluation.probes import Probes, ProbeSettings, as_it_is
@@ -155,7 +156,8 @@ class Evaluation(lightning.Callback):
         geometry = evaluate_geometry(x, y, pairs.group, pairs.y_group, *names, self.block_size)
         # float32 embeddings have some seven digits: what comes after them is noise, and differs with the processes
         metrics |= {f"geometry/{key}": round(value, 6) for key, value in geometry.items()}
-        metrics |= datamodule.extended_metrics(x, y, self.block_size)
+        if datamodule.coco_ids is not None:
+            metrics |= extended_retrieval(x, y, *datamodule.coco_ids, self.block_size)
         metrics |= self._tested_probes(pl_module, datamodule)
         logged = {f"{self.prefix}/{key}": value for key, value in metrics.items()}
         pl_module.log_dict(logged, rank_zero_only=True)

@@ -13,17 +13,23 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console, Group
 from rich.table import Table
 
+from evaluation.sweep_figures import sweep_figures
+from evaluation.sweep_settings import by_setting
 from run_directory import keep_former, to_json
 
 Metrics = dict[str, Any]
 COLUMNS = ("direction", "R@1", "R@5", "R@10", "median rank", "MRR")
-NAMED = ("aligner", "datamodule", "seed", "run_dir")
-"""Overrides that a row of a sweep's table need not name."""
+BESIDE = {"test/class_accuracy": "class\naccuracy", "test/linear_probe/accuracy": "linear\nprobe"}
+"""Columns of a sweep's table, where all runs have the metric."""
+WITHOUT = ("history", "confusion")
+"""What a run's own directory tells, and ``sweep.json`` leaves out."""
 
 
 def directions(metrics: Metrics) -> list[str]:
     """``image_to_text`` and ``text_to_image``, from the names of the metrics."""
-    return [key.split("/")[1] for key in metrics if key.startswith("test/") and key.endswith("/R@1")]
+    return [
+        key.split("/")[1] for key in metrics if key.startswith("test/") and key.endswith("/R@1") and key.count("/") == 2
+    ]
 
 
 def retrieval_rows(metrics: Metrics) -> list[list[Any]]:
@@ -35,6 +41,8 @@ def retrieval_rows(metrics: Metrics) -> list[list[Any]]:
 def result_line(metrics: Metrics) -> str:
     """The result of a run in a line."""
     facts = [f"mean recall {metrics['test/mean_recall']:.2f}"]
+    if "test/class_accuracy" in metrics:
+        facts.append(f"class accuracy {metrics['test/class_accuracy']:.1f} %")
     if "test/linear_probe/accuracy" in metrics:
         facts.append(f"linear probe {metrics['test/linear_probe/accuracy']:.1f} %")
     passes = metrics["fit/passes"]
@@ -62,16 +70,14 @@ def run_table(metrics: Metrics, title: str) -> Group:
 
 def sweep_table(runs: list[dict[str, Any]]) -> Table:
     """A row for each experiment and setting, best mean recall first: means over seeds, with 95 % intervals."""
-    common = set.intersection(*(set(run["overrides"]) for run in runs))
-    rows: dict[tuple[str, str], list[Metrics]] = {}
-    for run in runs:
-        own = [each for each in run["overrides"] if each not in common and each.split("=")[0] not in NAMED]
-        rows.setdefault((run["name"], " ".join([run["aligner"], *own])), []).append(run["metrics"])
+    rows = {(name, " ".join(setting)): [run["metrics"] for run in of_setting]
+            for (name, *setting), of_setting in by_setting(runs).items()}  # fmt: skip
     ways = directions(runs[0]["metrics"])
+    beside = {key: title for key, title in BESIDE.items() if all(key in run["metrics"] for run in runs)}
     experiments = {name for name, _ in rows}
     table = Table(title="test split, rates in percent", title_justify="left")
     for column in (
-        *(["experiment"] if len(experiments) > 1 else []), "aligner", "mean recall",
+        *(["experiment"] if len(experiments) > 1 else []), "aligner", "mean recall", *beside.values(),
         *(f"{way.replace('_', ' ')}\nR@1   R@5  R@10" for way in ways), "fit s", "runs",
     ):  # fmt: skip
         named = column in ("experiment", "aligner")
@@ -85,6 +91,7 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
             *([name] if len(experiments) > 1 else []),
             aligner,
             f"{mean(metrics, 'test/mean_recall'):.2f}{_interval([m['test/mean_recall'] for m in metrics])}",
+            *(f"{mean(metrics, key):.1f}" for key in beside),
             *(" ".join(f"{mean(metrics, f'test/{way}/R@{k}'):5.1f}" for k in (1, 5, 10)) for way in ways),
             f"{mean(metrics, 'time/fit_seconds'):.2f}",
             str(len(metrics)),
@@ -139,7 +146,7 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 
 class SweepTable(Callback):
-    """Prints the table of a sweep when it ends, and writes its runs to ``sweep.json`` in the sweep's folder."""
+    """At the end of a sweep: prints its table, writes its runs to ``sweep.json`` and its figures in its folder."""
 
     def __init__(self) -> None:
         self.runs: list[dict[str, Any]] = []
@@ -157,7 +164,11 @@ class SweepTable(Callback):
         file = folder / "sweep.json"
         if file.exists():
             keep_former(file)
-        file.write_text(to_json(self.runs), encoding="utf-8")
+        kept = [{key: value for key, value in run.items() if key not in WITHOUT} for run in self.runs]
+        file.write_text(to_json(kept), encoding="utf-8")
         console = screen()
         console.print(sweep_table(self.runs))
         console.print(f"runs: {file}", soft_wrap=True)
+        (folder / "figures").mkdir(exist_ok=True)
+        for name, figure in sweep_figures(self.runs).items():
+            figure.savefig(folder / "figures" / f"{name}.png", dpi=120)

@@ -118,6 +118,21 @@ def test_a_missing_image_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         strict.prepare_data()
 
 
+def test_some_of_the_training_items(data: ClipartDataModule, folder: Path) -> None:
+    rows = []
+    for seed in (0, 0, 1):
+        fewer, _, _ = made(folder, train_items=50, seed=seed)
+        fewer.setup("fit")
+        assert [fewer.splits[name].n_x for name in SPLITS] == [50, 205, 307]
+        train = fewer.splits["train"]
+        assert sorted(set(train.x_of_y.tolist())) == list(range(50))
+        rows.append(train.x[torch.arange(50)])
+    assert torch.equal(rows[0], rows[1])
+    assert not torch.equal(rows[0], rows[2])
+    whole = data.splits["train"]
+    assert {tuple(row) for row in rows[0].tolist()} <= {tuple(row) for row in whole.x[torch.arange(988)].tolist()}
+
+
 def test_batches(data: ClipartDataModule) -> None:
     sizes = [(len(batch.x), len(batch.y)) for batch in data.train_dataloader()]
     assert len(sizes) == 8

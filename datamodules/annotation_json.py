@@ -1,0 +1,43 @@
+"""Annotations in JSON, read with little memory and checked."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from errors import UserError
+
+KINDS = {str: "text", int: "an integer", list: "a list"}
+
+
+def read_json(path: Path, slim: Callable[[dict[str, Any]], Any], what: str) -> dict[str, Any]:
+    """The object in a JSON file, where ``slim`` replaces each object as soon as it is parsed.
+
+    So what is not needed does not add up in memory: of Karpathy's files, the tokens are the larger part.
+
+    Raises:
+        UserError: the file cannot be read, or is no JSON object; ``what`` says what it should be.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            content = json.load(file, object_hook=slim)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}); it should be {what}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no JSON ({error}): cut short? get it again: it should be {what}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not {what}: it holds a {type(content).__name__}")
+    return content
+
+
+def field(record: Any, key: str, kind: type, where: str, what: str) -> Any:
+    """Value ``key`` of a record.
+
+    Raises:
+        UserError: it is not there or not of its ``kind``; ``where`` names the record, ``what`` its file's kind.
+    """
+    value = record.get(key) if isinstance(record, dict) else None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        got = "is missing" if value is None else f"is {value!r:.40}, not {KINDS[kind]}"
+        raise UserError(f"{where}: '{key}' {got}; get the file again: it should be {what}")
+    return value
