@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from backbones.audio import Clip
 from backbones.backbone import Backbone
 
 ROOT = Path(__file__).parents[2]
@@ -23,10 +24,15 @@ DIMS = {
     "sbert": 16,
     "open_clip_image": 24,
     "open_clip_text": 24,
+    "clap_audio": 20,
+    "clap_text": 20,
+    "wav2clip": 512,
+    "log_mel": 384,
     "identity": 3,
 }
 IMAGE = ["efficientnet_lite0", "resnet18", "open_clip_image"]
-TEXT = ["minilm", "sbert", "open_clip_text"]
+TEXT = ["minilm", "sbert", "open_clip_text", "clap_text"]
+AUDIO = ["clap_audio", "wav2clip", "log_mel"]
 
 
 def pictures() -> list[Image.Image]:
@@ -35,8 +41,16 @@ def pictures() -> list[Image.Image]:
     return [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in sizes]
 
 
+def sounds() -> list[Clip]:
+    rng = np.random.default_rng(0)
+    shapes = [(16_000, 8_000), (1, 44_100), (70_000, 32_000), (480, 48_000), (20_000, 96_000)]  # samples, Hz
+    noises = [Clip(rng.normal(0, 0.1, n).astype(np.float32), rate) for n, rate in shapes]
+    return [*noises, Clip(np.zeros(30_000, np.float32), 22_050)]
+
+
 ITEMS: dict[str, list[Any]] = {
     "image": pictures(),
+    "audio": sounds(),
     "text": [
         "a cat",
         "two red dogs on the roof of the blue house, and a very long tail " * 3,
@@ -49,7 +63,8 @@ ITEMS: dict[str, list[Any]] = {
 
 
 def items_of(name: str) -> list[Any]:
-    return ITEMS["image" if name in IMAGE else "text" if name in TEXT else "vector"]
+    kinds = {"image": IMAGE, "text": TEXT, "audio": AUDIO}
+    return ITEMS[next((kind for kind, names in kinds.items() if name in names), "vector")]
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +152,12 @@ def test_any_image_mode(loaded: Any, name: str) -> None:
     assert features.isfinite().all()
     for mode in ["L", "LA", "P", "RGB", "RGBA", "I"]:
         torch.testing.assert_close(features[0], features[1 + modes.index(mode)], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", AUDIO)
+def test_an_audio_backbone_refuses_text(loaded: Any, name: str) -> None:
+    with pytest.raises(TypeError, match="encodes clips, got str"):
+        loaded(name).encode(["a cat"])
 
 
 @pytest.mark.parametrize("name", IMAGE)
