@@ -1,0 +1,141 @@
+"""A user's own pairs: a table with a row for each pair."""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backbones.backbone import Backbone
+from datamodules.audio import AudioFiles
+from datamodules.extracted import ExtractedDataModule
+from datamodules.items import ImageFiles, Items, Texts
+from datamodules.own_pairs import MODALITIES, by_split, numbered_labels, two_modalities, whole_split
+from datamodules.raw_pairs import RawPairs
+from datamodules.table_file import Column, Table, read_header, read_table
+from datamodules.table_pairs import (
+    agree,
+    distinct_pairs,
+    first_rows,
+    linked_groups,
+    numbered_splits,
+    refuse_typos,
+    renamed,
+    used_columns,
+)
+from errors import UserError
+
+logger = logging.getLogger(__name__)
+
+SOURCES: dict[str, Callable[[Sequence[str], str], Items]] = {"image": ImageFiles, "audio": AudioFiles, "text": Texts}
+
+
+class TableDataModule(ExtractedDataModule):
+    """The pairs of a CSV, TSV, JSON lines or Parquet file.
+
+    Two of the columns ``image``, ``audio`` and ``text`` make the pairs; in this order the first is x. Images and
+    audio are paths of files, absolute or from the table's folder. A file is one item, in however many rows it
+    stands: an image with five captions stands in five rows. A text belongs to the x of its row alone: the same
+    text on two x is two y. A row that stands twice counts once.
+
+    Optional columns, which say the same of a file in all of its rows:
+
+    - ``group``: rows of one group are positives of each other. Without it each x is a group, and x that share
+      a file of y are one; that file belongs to the first of them, and is left out with it where it is missing.
+    - ``split``: train, val (or validation, dev), test. Without val it is drawn from train, without the column
+      all three are drawn, by group.
+    - ``label``: the class of x, a string or an integer.
+
+    Args:
+        path: the table.
+        image_backbone, audio_backbone, text_backbone: frozen encoders, of which the table's two are used.
+        val_share, test_share: of the groups, where a split is drawn, with ``split_seed``.
+        common: as in ``ExtractedDataModule``.
+
+    Raises:
+        UserError: a table that cannot be used, in one line: its header on construction, its rows by ``read``.
+    """
+
+    def __init__(
+        self,
+        path: str | None,
+        image_backbone: Backbone,
+        audio_backbone: Backbone,
+        text_backbone: Backbone,
+        val_share: float,
+        test_share: float,
+        split_seed: int,
+        **common: Any,
+    ):
+        if path is None:
+            raise UserError("datamodule=table needs a file: set datamodule.path=pairs.csv (or .tsv, .jsonl, .parquet)")
+        table = Path(path).expanduser()
+        header = read_header(table)
+        try:
+            if sum(name in header for name in MODALITIES) < 2:
+                refuse_typos(header, [name for name in MODALITIES if name not in header])
+            modalities = two_modalities(header, f"the columns ({', '.join(header):.80})")
+            used, others = used_columns(header, modalities)
+        except UserError as error:
+            raise UserError(f"{table}: {error}") from error
+        backbones = {"image": image_backbone, "audio": audio_backbone, "text": text_backbone}
+        super().__init__(*(backbones[name] for name in modalities), **common)
+        self.path, self.modalities, self.used, self.others = table, modalities, used, others
+        self.shares, self.split_seed = (val_share, test_share), split_seed
+
+    @property
+    def protocol(self) -> dict[str, str | int | float]:
+        split = "of the table" if "split" in self.used else f"drawn by group, seed {self.split_seed}"
+        return {"dataset": self.path.stem, "split": split} | super().protocol
+
+    def read(self) -> dict[str, RawPairs]:
+        if self.others:
+            logger.info("%s: columns that are not used: %s", self.path, ", ".join(self.others))
+        table = read_table(self.path, self.used, self.modalities)
+        try:
+            return self._pairs(table)
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from error
+
+    def _pairs(self, table: Table) -> dict[str, RawPairs]:
+        x, y = (self._items(table.columns[name], name) for name in self.modalities)
+        y_is_files = self.modalities[1] != "text"
+        columns = {name: table.columns[name] for name in self.used[2:]}
+        if "split" in columns:
+            columns["split"] = numbered_splits(table, columns["split"])
+        for name, column in columns.items():
+            for items in [x, y] if y_is_files and name != "label" else [x]:
+                agree(table, items, name, column)
+        of_x = {name: column.index[first_rows(x)] for name, column in columns.items()}
+
+        kept = distinct_pairs(x, y)
+        if len(kept) < len(x.index):
+            logger.info("%s: %d rows repeat a pair and count once", self.path, len(x.index) - len(kept))
+        rows_of_y = first_rows(y) if y_is_files else kept
+        x_of_y = x.index[rows_of_y]
+        if "group" not in of_x:
+            of_x["group"] = linked_groups(x, y) if y_is_files else x.index[first_rows(x)]
+        group = torch.from_numpy(of_x["group"])
+        split = torch.from_numpy(of_x["split"]) if "split" in of_x else None
+        label = None
+        if "label" in of_x:
+            label, self.label_names = numbered_labels(columns["label"].values, of_x["label"])
+
+        def sources(name: str, x_rows: Tensor, y_rows: Tensor) -> tuple[Items, Items]:
+            x_values = [x.values[i] for i in x_rows.tolist()]
+            y_values = [y[row] for row in rows_of_y[y_rows.numpy()].tolist()]
+            x_name, y_name = (f"{self.path.stem} {name} {modality}" for modality in self.modalities)
+            return SOURCES[self.modalities[0]](x_values, x_name), SOURCES[self.modalities[1]](y_values, y_name)
+
+        split = whole_split(split, group, self.shares, self.split_seed)
+        return by_split(torch.from_numpy(x_of_y), group, split, label, sources)
+
+    def _items(self, column: Column, name: str) -> Column:
+        """The column; of files by their whole paths."""
+        if name == "text":
+            return column
+        folder = self.path.parent
+        return renamed(column, [os.path.normpath(folder / value) for value in column.values])
