@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from aligners.objectives_base import Objective
 from datamodules.pairs import PairBatch, Pairs
 from distributed import add_over_processes
 from errors import UserError
@@ -114,6 +115,11 @@ class Aligner(lightning.LightningModule):
         return []
 
     @property
+    def fitted_objective(self) -> Objective | None:
+        """The contrastive objective of the fit at its final settings; None where there is none."""
+        return None
+
+    @property
     def train_pairs(self) -> Pairs:
         """The training split, which every process can read."""
         return self.trainer.train_dataloader.dataset  # type: ignore[union-attr, no-any-return]
@@ -146,9 +152,10 @@ class Aligner(lightning.LightningModule):
                 )
         if self.dims is None and checkpoint["dims"] is not None:
             self._build(tuple(checkpoint["dims"]))
-        for name, buffer in self.named_buffers():  # some have the data's number of items in their shape
+        # some have the data's number of items in their shape; products are rounded by the layout in memory
+        for name, buffer in self.named_buffers():
             stored = checkpoint["state_dict"].get(name)
-            if stored is not None and stored.shape != buffer.shape:
+            if stored is not None and (stored.shape, stored.stride()) != (buffer.shape, buffer.stride()):
                 owner, _, leaf = name.rpartition(".")
                 setattr(self.get_submodule(owner), leaf, torch.empty_like(stored))
 

@@ -84,28 +84,6 @@ class Problem(NamedTuple):
     block_size: int
 
 
-class Growth:
-    """Whether moments of more items still improve the first solution: judged at 1/16, 1/8, 1/4 and 1/2 of them.
-
-    They are enough where twice the items are not better on validation by more than a standard error.
-    """
-
-    def __init__(self) -> None:
-        self.enough = False
-        self._marks = [1 / 16, 1 / 8, 1 / 4, 1 / 2]
-        self._last: Trial | None = None
-
-    def due(self, share: float) -> bool:
-        """Whether a trial is due now that ``share`` of the items is added."""
-        passed = [mark for mark in self._marks if share >= mark]
-        self._marks = [mark for mark in self._marks if share < mark]
-        return bool(passed)
-
-    def add(self, trial: Trial) -> None:
-        self.enough = self._last is not None and not trial.beats(self._last)
-        self._last = trial
-
-
 def first_solution(problem: Problem, at: Chosen) -> Trial:
     """The solution for the uniform weights, tried."""
     return Trial(at._replace(passes=0), _judge(problem, *problem.start(at.lam), at.weight_power))
@@ -172,8 +150,8 @@ def _hits(
 
 
 def _judge(problem: Problem, coordinates: Coordinates, factors: Factors, power: float) -> tuple[Tensor, Tensor]:
-    rows, weights = problem.validation, factors.s**power
-    x, y = (side.cpu() for side in coordinates.projector(factors.U * weights, factors.V * weights)(rows))
+    rows = problem.validation
+    x, y = (side.cpu() for side in coordinates.embedding(factors, power)(rows))
     x_group, y_group = rows.x_group.cpu(), rows.y_group.cpu()
     return (
         _mean_hits(ranks(x, y, x_group, y_group, EVALUATION_BLOCK)),

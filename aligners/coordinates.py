@@ -7,6 +7,7 @@ from torch import Tensor
 
 from aligners.moments import Moments
 from aligners.rows import Rows
+from aligners.spectral import Factors
 from aligners.whitening import Spread, Whitening, spread, unwhitened, whitening
 
 
@@ -19,7 +20,7 @@ class Projector(NamedTuple):
     offset_y: Tensor
 
     def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        return _project(rows.x, self.P_x, self.offset_x), _project(rows.y, self.P_y, self.offset_y)
+        return project(rows.x, self.P_x, self.offset_x), project(rows.y, self.P_y, self.offset_y)
 
 
 class Coordinates(NamedTuple):
@@ -35,6 +36,11 @@ class Coordinates(NamedTuple):
         """On directions (m_x, k) and (m_y, l) in these coordinates."""
         P_x, P_y = self.W_x @ D_x, self.W_y @ D_y
         return Projector(P_x, P_y, self.mean_x @ P_x, self.mean_y @ P_y)
+
+    def embedding(self, factors: Factors, weight_power: float) -> Projector:
+        """On U s^p and V s^p: what embeds."""
+        weights = factors.s**weight_power
+        return self.projector(factors.U * weights, factors.V * weights)
 
     def pulled(self, raw_x: Tensor, sum_x: Tensor, raw_y: Tensor, sum_y: Tensor) -> tuple[Tensor, Tensor]:
         """``Psi^T H`` (m, r) of both from ``raw^T H`` and the column sums (r,) of H."""
@@ -80,5 +86,6 @@ def statistics(
     return Statistics(x, y, moments.cross_covariance, shared)
 
 
-def _project(rows: Tensor, P: Tensor, offset: Tensor) -> Tensor:
+def project(rows: Tensor, P: Tensor, offset: Tensor) -> Tensor:
+    """``rows @ P - offset`` (n, k) in the rows' own dtype."""
     return torch.addmm(offset.to(rows), rows, P.to(rows), beta=-1)

@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 from aligners import objectives
 from aligners.aligner import Aligner
 from aligners.defaults import defaults_from
+from aligners.objectives import Objective
 from aligners.warm_start import check_warm_start, set_head, spectral_solution
 from datamodules.pairs import PairBatch
 from distributed import concatenate
@@ -51,7 +52,7 @@ class GradientAligner(Aligner):
         hidden: int,
         optimizer: dict[str, Any],
         scheduler: dict[str, Any] | None,
-        warm_start: str | None = None,
+        warm_start: str | None,
     ):
         super().__init__(rank, unit)
         if warm_start is not None:
@@ -116,45 +117,66 @@ class GradientAligner(Aligner):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def log_temperature(tau: float) -> nn.Parameter:
-    if not tau > 0:
-        raise UserError(f"aligner.tau must be above 0, got {tau}")
-    return nn.Parameter(torch.tensor(math.log(1 / tau)))
+class TemperatureAligner(GradientAligner):
+    """A gradient aligner with a learned temperature of the cosines.
 
+    ``tau`` is the temperature at the start, ``tau_min`` its lower bound (CLIP: 0.01), ``learn_tau`` whether it moves.
 
-@defaults_from("sgd_clip")
-class SGDCLIP(GradientAligner):
-    """CLIP's loss (Radford et al. 2021), SupCon-out where there are several positives, with a learned temperature.
-
-    ``tau`` is the temperature at the start, ``tau_min`` its lower bound (CLIP: 0.01).
+    Raises:
+        UserError: what ``GradientAligner`` refuses, or a temperature that is not positive.
     """
 
     def __init__(self, *, tau: float, learn_tau: bool, tau_min: float, **common: Any):
         super().__init__(**common)
-        self.log_scale = log_temperature(tau).requires_grad_(learn_tau)
+        if not tau > 0:
+            raise UserError(f"aligner.tau must be above 0, got {tau}")
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / tau)), requires_grad=learn_tau)
         self.tau_min = tau_min
 
+    @property
+    def scale(self) -> Tensor:
+        """1 / tau, a scalar."""
+        return self.log_scale.clamp(max=-math.log(self.tau_min)).exp()
+
+    @property
+    def tau(self) -> float:
+        """The temperature as it is learned so far."""
+        return 1 / float(self.scale.detach())
+
+
+class CLIPAligner(TemperatureAligner):
+    """CLIP's loss (Radford et al. 2021), SupCon-out where there are several positives."""
+
     def loss(self, cosines: Tensor, positives: Tensor) -> Tensor:
-        scale = self.log_scale.clamp(max=-math.log(self.tau_min)).exp()
-        return objectives.CLIP(tau=1.0)(scale * cosines, positives)
+        return objectives.CLIP(tau=1.0)(self.scale * cosines, positives)
+
+    @property
+    def fitted_objective(self) -> Objective:
+        return objectives.CLIP(self.tau)
+
+
+@defaults_from("sgd_clip")
+class SGDCLIP(CLIPAligner):
+    """Heads trained on CLIP's loss with a learned temperature."""
 
 
 @defaults_from("sgd_siglip")
-class SGDSigLIP(GradientAligner):
+class SGDSigLIP(TemperatureAligner):
     """The sigmoid loss of every pair (Zhai et al. 2023) with a learned temperature and bias.
 
     ``tau`` and ``bias`` are their values at the start (SigLIP: 0.1 and -10).
     """
 
-    def __init__(self, *, tau: float, learn_tau: bool, tau_min: float, bias: float, **common: Any):
+    def __init__(self, *, bias: float, **common: Any):
         super().__init__(**common)
-        self.log_scale = log_temperature(tau).requires_grad_(learn_tau)
         self.bias = nn.Parameter(torch.tensor(bias))
-        self.tau_min = tau_min
 
     def loss(self, cosines: Tensor, positives: Tensor) -> Tensor:
-        scale = self.log_scale.clamp(max=-math.log(self.tau_min)).exp()
-        return objectives.SigLIP(tau=1.0, bias=0.0)(scale * cosines + self.bias, positives)
+        return objectives.SigLIP(tau=1.0, bias=0.0)(self.scale * cosines + self.bias, positives)
+
+    @property
+    def fitted_objective(self) -> Objective:
+        return objectives.SigLIP(self.tau, float(self.bias.detach()))
 
 
 @defaults_from("triplet")
@@ -167,3 +189,7 @@ class Triplet(GradientAligner):
 
     def loss(self, cosines: Tensor, positives: Tensor) -> Tensor:
         return self.objective(cosines, positives)
+
+    @property
+    def fitted_objective(self) -> Objective:
+        return self.objective

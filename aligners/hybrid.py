@@ -1,15 +1,13 @@
 """Hybrid: adapters trained by gradient, heads solved spectrally on what the adapters make of the features."""
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from aligners import objectives
 from aligners.coordinates import statistics
 from aligners.defaults import defaults_from
-from aligners.gradient import GradientAligner, log_temperature
+from aligners.gradient import CLIPAligner
 from aligners.moments import Moments
 from aligners.rows import Rows
 from aligners.spectral import uniform_solution
@@ -35,7 +33,7 @@ class Adapter(nn.Module):
 
 
 @defaults_from("hybrid")
-class Hybrid(GradientAligner):
+class Hybrid(CLIPAligner):
     r"""Evolving inputs (UniCon, section 5): gradient steps on adapters alternate with spectral updates of heads.
 
     .. math:: f(x) = (a(x) - \mu_x) W_x U s^p, \quad U s V^T = W_x^T \Sigma_{xy} W_y
@@ -55,23 +53,14 @@ class Hybrid(GradientAligner):
         lam: float,
         weight_power: float,
         spectral_every: int,
-        tau: float,
-        learn_tau: bool,
-        tau_min: float,
         **common: Any,
     ):
-        super().__init__(head="linear", **common)
+        super().__init__(head="linear", warm_start=None, **common)
         if spectral_every < 1:
             raise UserError(f"aligner.spectral_every must be at least 1, got {spectral_every}")
         self.lam = lam
         self.weight_power = weight_power
         self.spectral_every = spectral_every
-        self.log_scale = log_temperature(tau).requires_grad_(learn_tau)
-        self.tau_min = tau_min
-
-    def loss(self, cosines: Tensor, positives: Tensor) -> Tensor:
-        scale = self.log_scale.clamp(max=-math.log(self.tau_min)).exp()
-        return objectives.CLIP(tau=1.0)(scale * cosines, positives)
 
     def build(self, d_x: int, d_y: int) -> None:
         self.adapter_x, self.adapter_y = Adapter(d_x, self.hidden), Adapter(d_y, self.hidden)
@@ -118,7 +107,6 @@ class Hybrid(GradientAligner):
         found = statistics(moments)
         frame = found.coordinates(self.lam)
         factors = uniform_solution(found.cross, frame.W_x, frame.W_y, self.rank)
-        weights = factors.s**self.weight_power
-        solved = frame.projector(factors.U * weights, factors.V * weights)
+        solved = frame.embedding(factors, self.weight_power)
         set_head(self.head_x, solved.P_x, solved.offset_x, scale=1.0)
         set_head(self.head_y, solved.P_y, solved.offset_y, scale=1.0)

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from aligners import aggregation
-from aligners.aligner import GradientFreeAligner
-from aligners.coordinates import statistics
+from aligners.closed_form import MomentAligner
+from aligners.coordinates import Coordinates, Statistics
 from aligners.defaults import defaults_from
-from aligners.moments import Moments
-from aligners.rows import Rows
-from aligners.spectral import truncated_svd
+from aligners.spectral import Factors, truncated_svd
 from datamodules.pairs import PairBatch
 from distributed import add_over_processes, concatenate, rank_and_world
 from errors import UserError, nearest
@@ -23,7 +22,7 @@ AGGREGATES = ("sum", "accuracy", "softmax", "majority")
 
 
 @defaults_from("unicon_batches")
-class UniConBatches(GradientFreeAligner):
+class UniConBatches(MomentAligner):
     r"""Every training batch solved alone, its solution aggregated with the others' (UniCon, Algorithm 2).
 
     .. math:: f(x) = (x - \mu_x) W_x U s^p, \quad U s V^T = P_r(\mathrm{aggregate}_b(Z_b))
@@ -43,70 +42,32 @@ class UniConBatches(GradientFreeAligner):
             ``accuracy`` and ``softmax`` a rank above the data's.
     """
 
-    projection_x: Tensor
-    projection_y: Tensor
-    centre_x: Tensor
-    centre_y: Tensor
-    singular_values: Tensor
-
     def __init__(self, *, rank: int, unit: bool, lam: float, aggregate: str, temperature: float, weight_power: float):
-        super().__init__(rank, unit)
+        super().__init__(rank, unit, lam, weight_power)
         if aggregate not in AGGREGATES:
             raise UserError(f"unknown aligner.aggregate '{aggregate}': {nearest(aggregate, AGGREGATES)}")
         if not lam >= 0:
             raise UserError(f"aligner.lam must be at least 0, got {lam}")
         if not temperature > 0:
             raise UserError(f"aligner.temperature must be above 0, got {temperature}")
-        self.lam = lam
         self.aggregate = aggregate
         self.temperature = temperature
-        self.weight_power = weight_power
 
-    def build(self, d_x: int, d_y: int) -> None:
-        for name, d in (("x", d_x), ("y", d_y)):
-            self.register_buffer(f"projection_{name}", torch.zeros(d, self.rank, dtype=torch.float64))
-            self.register_buffer(f"centre_{name}", torch.zeros(d, dtype=torch.float64))
-        self.register_buffer("singular_values", torch.zeros(self.rank, dtype=torch.float64))
-
-    def embed_x(self, x: Tensor) -> Tensor:
-        return (x - self.centre_x.to(x)) @ self.projection_x.to(x)
-
-    def embed_y(self, y: Tensor) -> Tensor:
-        return (y - self.centre_y.to(y)) @ self.projection_y.to(y)
-
-    def on_train_start(self) -> None:
-        super().on_train_start()
-        pairs = self.train_pairs
-        self.moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device)
-
-    def collect(self, batch: PairBatch) -> None:
-        self.moments.add(Rows(self.prepare_x(batch.x), self.prepare_y(batch.y), *batch[2:]))
-
-    def solve(self) -> bool:
-        add_over_processes(*self.moments.tensors())
-        self.shared = statistics(self.moments).coordinates(self.lam)
-        self.centre_x.copy_(self.shared.mean_x)
-        self.centre_y.copy_(self.shared.mean_y)
+    def factors(self, found: Statistics, frame: Coordinates) -> Factors:
+        """The aggregate of the batches' solutions; singular values of 0 where it has fewer directions than r."""
+        self.frame = frame
         Z, rank = self._sum() if self.aggregate == "sum" else self._of_solutions()
+        del self.frame
         if not Z.any():
             raise UserError("every batch holds a single group: take a larger datamodule.batch_size")
         factors = truncated_svd(Z, rank)
-        s = factors.s / Z.norm()
-        weights = s**self.weight_power
-        for whole, part in (
-            (self.projection_x, self.shared.W_x @ (factors.U * weights)),
-            (self.projection_y, self.shared.W_y @ (factors.V * weights)),
-            (self.singular_values, s),
-        ):
-            whole.zero_()
-            whole[..., :rank] = part
-        del self.moments, self.shared
-        return True
+        U, s, V = (pad(part, (0, self.rank - rank)) for part in (factors.U, factors.s / Z.norm(), factors.V))
+        return Factors(U, s, V, factors.gap)
 
     def _whitened(self, batch: PairBatch) -> PairBatch:
         """The batch with its rows in the shared feature space."""
-        x = self.shared.W_x.T @ (self.prepare_x(batch.x) - self.centre_x).T
-        y = self.shared.W_y.T @ (self.prepare_y(batch.y) - self.centre_y).T
+        x = self.frame.W_x.T @ (self.prepare_x(batch.x) - self.frame.mean_x).T
+        y = self.frame.W_y.T @ (self.prepare_y(batch.y) - self.frame.mean_y).T
         return batch._replace(x=x.T, y=y.T)
 
     def _batches(self) -> Iterator[PairBatch]:

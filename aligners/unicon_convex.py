@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from aligners import convex
-from aligners.aligner import GradientFreeAligner
+from aligners.coordinates import Projector
 from aligners.defaults import defaults_from
 from aligners.objectives import CLIP, InfoNCE, Objective, SigLIP
+from aligners.projected import ProjectedAligner
 from aligners.spectral import truncated_svd
 from aligners.whitening import spread, unwhitened, whitening
 from datamodules.pairs import PairBatch
@@ -33,7 +34,7 @@ def convex_objective(name: str, tau: float, bias: float) -> Objective:
 
 
 @defaults_from("unicon_convex")
-class UniConConvex(GradientFreeAligner):
+class UniConConvex(ProjectedAligner):
     r"""The global minimiser of a contrastive objective of the logits :math:`\psi(x)^T Z \psi(y)`, certified.
 
     Features are prepared, centred, whitened if wished and scaled to mean square length 1:
@@ -47,12 +48,6 @@ class UniConConvex(GradientFreeAligner):
     Raises:
         UserError: an argument out of range, features that do not vary, or a rank above the data's.
     """
-
-    projection_x: Tensor
-    projection_y: Tensor
-    centre_x: Tensor
-    centre_y: Tensor
-    singular_values: Tensor
 
     def __init__(
         self,
@@ -89,18 +84,6 @@ class UniConConvex(GradientFreeAligner):
         self.weight_power = weight_power
         self.block_size = block_size
 
-    def build(self, d_x: int, d_y: int) -> None:
-        for name, d in (("x", d_x), ("y", d_y)):
-            self.register_buffer(f"projection_{name}", torch.zeros(d, self.rank, dtype=torch.float64))
-            self.register_buffer(f"centre_{name}", torch.zeros(d, dtype=torch.float64))
-        self.register_buffer("singular_values", torch.zeros(self.rank, dtype=torch.float64))
-
-    def embed_x(self, x: Tensor) -> Tensor:
-        return (x - self.centre_x.to(x)) @ self.projection_x.to(x)
-
-    def embed_y(self, y: Tensor) -> Tensor:
-        return (y - self.centre_y.to(y)) @ self.projection_y.to(y)
-
     def on_train_start(self) -> None:
         super().on_train_start()
         self.batches: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
@@ -114,29 +97,28 @@ class UniConConvex(GradientFreeAligner):
         x_index, x, y_index, y = (torch.cat(parts) for parts in zip(*self.batches, strict=True))
         del self.batches
         # every process needs all rows: each sweeps its blocks of the logits against the whole other modality
-        A, W_x = self._features(gather_rows(pairs.n_x, x_index, x), self.centre_x)
-        B, W_y = self._features(gather_rows(pairs.n_y, y_index, y), self.centre_y)
+        A, W_x, mean_x = self._features(gather_rows(pairs.n_x, x_index, x))
+        B, W_y, mean_y = self._features(gather_rows(pairs.n_y, y_index, y))
         groups = pairs.group.to(self.device), pairs.y_group.to(self.device)
         problem = convex.ConvexProblem(self.objective, A, B, *groups, self.rho, self.block_size)
         self.solution = convex.solve(problem, self.tolerance, self.max_iterations)
         self._log_solution()
         factors = truncated_svd(self.solution.Z, self.rank)
         weights = factors.s**self.weight_power
-        self.projection_x.copy_(W_x @ factors.U * weights)
-        self.projection_y.copy_(W_y @ factors.V * weights)
-        self.singular_values.copy_(factors.s)
+        P_x, P_y = W_x @ factors.U * weights, W_y @ factors.V * weights
+        self.take(Projector(P_x, P_y, mean_x @ P_x, mean_y @ P_y), factors.s)
         return True
 
-    def _features(self, rows: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
-        """``(rows - centre) W`` (n, d) of mean square length 1, and W (d, d); fills ``centre`` with the mean."""
-        centre.copy_(rows.mean(0))
-        centred = rows - centre
-        of = spread(centred.T @ centred / len(rows), centre, float(rows.square().mean()))
-        identity = torch.eye(len(centre), dtype=rows.dtype, device=rows.device)
+    def _features(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``(rows - mean) W`` (n, d) of mean square length 1, W (d, d), and the mean (d,) of the rows."""
+        mean = rows.mean(0)
+        centred = rows - mean
+        of = spread(centred.T @ centred / len(rows), mean, float(rows.square().mean()))
+        identity = torch.eye(len(mean), dtype=rows.dtype, device=rows.device)
         W = (whitening(of, self.lam) if self.whiten else unwhitened(of)) @ identity
         features = centred @ W
         scale = features.square().sum(1).mean().rsqrt()
-        return features * scale, W * scale
+        return features * scale, W * scale, mean
 
     def _log_solution(self) -> None:
         solution = self.solution

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aligners.choice import Candidates, Chosen, Growth, Problem, Trial, choose
+from aligners.choice import Candidates, Chosen, Problem, Trial, choose
 from aligners.coordinates import Statistics, statistics
 from aligners.line_search import Damping
 from aligners.moments import Moments
@@ -74,14 +74,3 @@ def test_a_trial_beats_another_by_its_paired_standard_error() -> None:
     assert not base.beats(better)
     assert not base.beats(base)
     assert not noise.beats(base)  # a gain and a loss among fifty
-
-
-def test_moments_are_enough_when_twice_the_items_are_not_better() -> None:
-    growth, at = Growth(), Chosen(1.0, 0.1, 1.0, 0)
-    assert [growth.due(share) for share in (0.01, 0.07, 0.1, 0.3, 0.4, 0.6, 1.0)] == [
-        False, True, False, True, False, True, False,
-    ]  # fmt: skip
-    for level, enough in ((10.0, False), (20.0, False), (20.0, True)):
-        hits = torch.full((20,), level, dtype=torch.float64)
-        growth.add(Trial(at, (hits, hits)))
-        assert growth.enough == enough

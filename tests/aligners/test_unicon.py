@@ -201,6 +201,7 @@ def test_the_record_is_in_the_checkpoint(pairs: Pairs, tmp_path: Path) -> None:
     aligner.trainer.save_checkpoint(tmp_path / "last.ckpt")
     loaded = UniConSpectral.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     assert loaded.solution == aligner.solution
+    assert torch.equal(loaded.encode_x(pairs.x), aligner.encode_x(pairs.x))
     assert [set(entry) for entry in loaded.solution.passes] == [{"step", "gap", "objective"}] * 3
     for U in (loaded.U, loaded.V):
         torch.testing.assert_close(U.T @ U, torch.eye(6, dtype=torch.float64))
