@@ -11,27 +11,35 @@ from torch import Tensor, nn
 from backbones.backbone import Backbone
 from backbones.images import square, to_rgb
 from backbones.weights import local_path, state_dict
+from errors import UserError
 
 
 class EfficientNetLite0(Backbone):
     """Mean-pooled 1280-d features of EfficientNet-Lite0, before the classifier.
 
     Pixels are scaled as in training, (v - 127) / 128
-    (github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite), at 224 x 224.
+    (github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite).
 
     Args:
         weights: state dict of ``efficientnet_lite_pytorch``: a path, or ``package:NAME/path/inside``.
         fit: 'pad' (whole image on a white square) or 'crop' (its middle, as on ImageNet).
+        size: side of the square in pixels; the network was trained at 224 and takes any.
+
+    Raises:
+        UserError: a size below 1.
     """
 
     modality = "image"
     dim = 1280
-    size, mean, scale = 224, 127.0, 128.0
+    mean, scale = 127.0, 128.0
 
-    def __init__(self, weights: str, fit: str, batch_size: int, device: str) -> None:
+    def __init__(self, weights: str, fit: str, size: int, batch_size: int, device: str) -> None:
         super().__init__(batch_size, device)
+        if size < 1:
+            raise UserError(f"size of an image backbone must be at least 1, got {size}")
         self.weights = weights
         self.fit = fit
+        self.size = size
 
     def _content(self) -> tuple[str, Iterable[Path]]:
         return f"rgb on white, {self.fit} {self.size} bicubic, (v - {self.mean}) / {self.scale}", [

@@ -23,24 +23,45 @@ class TorchvisionResNet(Backbone):
         pretrained: the official weights, such as 'IMAGENET1K_V1'; they also say the preprocessing.
         weights: a local state dict (.safetensors, .pth) or None: torchvision's own file, from torch's cache.
         download: whether that file may be downloaded when the cache lacks it.
+        size: side in pixels of the square that the network sees, to which the short side of the image is resized;
+            None: the official resizing and crop, 224.
 
     Raises:
-        UserError: on first use, for an unknown ``arch`` or ``pretrained``, or missing weights.
+        UserError: a size below 1; on first use, an unknown ``arch`` or ``pretrained``, or missing weights.
     """
 
     modality = "image"
 
     def __init__(
-        self, arch: str, pretrained: str, weights: str | None, download: bool, batch_size: int, device: str
+        self,
+        arch: str,
+        pretrained: str,
+        weights: str | None,
+        download: bool,
+        size: int | None,
+        batch_size: int,
+        device: str,
     ) -> None:
         super().__init__(batch_size, device)
+        if size is not None and size < 1:
+            raise UserError(f"size of an image backbone must be at least 1, got {size}")
         self.arch, self.pretrained, self.weights, self.download = arch, pretrained, weights, download
+        self._size = size
 
     @property
     def dim(self) -> int:
         if self.arch not in DIMS:
             raise UserError(f"unknown backbone arch '{self.arch}': {nearest(self.arch, DIMS)}")
         return DIMS[self.arch]
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the square that the network sees."""
+        return int(self._transform().crop_size[0])
+
+    def _transform(self) -> Any:
+        official = self._official().transforms
+        return official() if self._size is None else official(crop_size=self._size, resize_size=self._size)
 
     def _official(self) -> Any:
         from torchvision.models import get_model_weights
@@ -68,7 +89,7 @@ class TorchvisionResNet(Backbone):
         raise not_here(f"{self.arch}/{self.pretrained}", url, failure) from failure
 
     def _content(self) -> tuple[str, Iterable[Path]]:
-        return f"{self.arch} {self.dim}, rgb on white, {self._official().transforms()}", [self._file()]
+        return f"{self.arch} {self.dim}, rgb on white, {self._transform()}", [self._file()]
 
     def _load(self) -> nn.Module:
         from torchvision.models import get_model
@@ -80,7 +101,7 @@ class TorchvisionResNet(Backbone):
             network.load_state_dict(tensors)
         except RuntimeError as error:
             raise UserError(f"backbone weights: {self._file()} is not a state dict of {self.arch}") from error
-        self.transform = self._official().transforms()
+        self.transform = self._transform()
         return network
 
     def _forward(self, network: nn.Module, items: list[Any]) -> Any:

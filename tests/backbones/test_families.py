@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -44,8 +45,26 @@ def test_efficientnet_fingerprint_sees_weights_and_fit(build: MAKE, tmp_path: Pa
     changed = build("efficientnet_lite0", weights=str(tmp_path / "a.safetensors"))
     assert changed.fingerprint != before
     cropped = build("efficientnet_lite0", fit="crop")
-    assert cropped.fingerprint != reference.fingerprint
+    small = build("efficientnet_lite0", size=32)
+    assert len({each.fingerprint for each in (cropped, reference, small)}) == 3
     assert not torch.equal(cropped.encode([GREEN]), reference.encode([GREEN]))
+
+
+def test_efficientnet_runs_at_the_size_of_small_images(build: MAKE, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = build("efficientnet_lite0", size=32)
+    picture = GREEN.resize((32, 32)).convert("RGB")
+    seen: list[torch.Tensor] = []
+    extract = backbone.network.extract_features
+    monkeypatch.setattr(backbone.network, "extract_features", lambda pixels: seen.append(pixels) or extract(pixels))
+    assert backbone.encode([picture]).shape == (1, 1280)
+    pixels = torch.tensor(picture.get_flattened_data()).view(32, 32, 3).permute(2, 0, 1)
+    assert torch.equal(seen[0][0] * 128 + 127, pixels.float())  # not resampled
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18"])
+def test_a_size_below_1(build: MAKE, name: str) -> None:
+    with pytest.raises(InstantiationException, match="size of an image backbone must be at least 1, got 0"):
+        build(name, size=0)
 
 
 def test_minilm_understands(build: MAKE) -> None:
@@ -120,6 +139,9 @@ def test_resnet_fingerprint_sees_weights_and_preprocessing(
     before = same.fingerprint
     nudge(file, "layer1.0.conv1.weight")
     assert build("resnet18", weights=str(file)).fingerprint != before
+    small = build("resnet18", size=32)
+    assert (small.size, build("resnet18").size) == (32, 224)
+    assert small.fingerprint != build("resnet18").fingerprint
     first, second = (make("resnet50", weights=str(file), pretrained=f"IMAGENET1K_V{v}") for v in (1, 2))
     assert first.fingerprint != second.fingerprint
     assert first.dim == 2048

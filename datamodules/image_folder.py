@@ -1,0 +1,97 @@
+"""Images in class folders."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backbones.backbone import Backbone
+from datamodules.class_folders import Tree, scanned
+from datamodules.features import SPLITS
+from datamodules.image_views import ImageViewsDataModule
+from datamodules.items import ImageFiles
+from datamodules.labelled_images import LabelledImages
+from datamodules.stratified import drawn
+from errors import UserError
+
+
+class ImageFolderDataModule(ImageViewsDataModule):
+    """Any tree of images with a folder for each class, aligned with their own views.
+
+    ``path/{train,val,test}/CLASS/IMAGE``, or ``path/CLASS/IMAGE``; ``validation`` is ``val``. Val and test, where
+    they have no folder, are drawn from the rest, of each class alike.
+
+    Args:
+        image_backbone: as in ``ImageViewsDataModule``.
+        path: the folder, or one that holds nothing but it.
+        val_share, test_share: of the images of each class, in (0, 1), drawn where the tree has no such folder.
+        split_seed: of the draw.
+        common: as in ``ImageViewsDataModule``.
+
+    Raises:
+        UserError: an argument out of its range; at ``prepare_data``, a folder that is not such a tree.
+    """
+
+    def __init__(
+        self,
+        image_backbone: Backbone,
+        path: str,
+        val_share: float,
+        test_share: float,
+        split_seed: int,
+        **common: Any,
+    ):
+        super().__init__(image_backbone, **common)
+        for key, share in (("val_share", val_share), ("test_share", test_share)):
+            if not 0 < share < 1:
+                raise UserError(f"datamodule.{key} must be between 0 and 1, got {share}")
+        if val_share + test_share >= 1:
+            raise UserError(f"datamodule.val_share and test_share leave nothing to train: {val_share} + {test_share}")
+        self.path = Path(path)
+        self.shares = {"val": val_share, "test": test_share}
+        self.split_seed = split_seed
+        self.tree: Tree | None = None
+        self.drawn_splits: list[str] = []
+
+    @property
+    def protocol(self) -> dict[str, str | int | float]:
+        facts: dict[str, str | int | float] = {"dataset": f"image folder {self.path.resolve().name}"}
+        if self.drawn_splits:
+            facts |= {"split": f"{' and '.join(self.drawn_splits)} drawn by class", "split_seed": self.split_seed}
+        if self.tree and self.tree.ignored:
+            facts["ignored_files"] = self.tree.ignored
+        return facts | super().protocol
+
+    def images(self) -> dict[str, LabelledImages]:
+        self.tree = scanned(self.path)
+        self.label_names = self.tree.classes
+        listed = {split: self._listed(of_class) for split, of_class in self.tree.files.items()}
+        rest, label = listed.pop("train" if "train" in listed else "all")
+        self.drawn_splits = [split for split in ("val", "test") if split not in listed]
+        remaining = torch.ones(len(rest), dtype=torch.bool)
+        share_left = 1.0
+        for split in self.drawn_splits:
+            kept = remaining.nonzero()[:, 0]
+            taken = kept[drawn(label[kept], self.shares[split] / share_left, self.split_seed)]
+            if not len(taken):
+                raise UserError(
+                    f"datamodule.{split}_share={self.shares[split]} of {len(rest)} images draws none: raise it, "
+                    f"or put images into a folder {split}"
+                )
+            listed[split] = [rest[i] for i in taken.tolist()], label[taken]
+            remaining[taken] = False
+            share_left -= self.shares[split]
+        kept = remaining.nonzero()[:, 0]
+        listed["train"] = [rest[i] for i in kept.tolist()], label[kept]
+        name = self.path.resolve().name
+        return {
+            split: LabelledImages(ImageFiles(listed[split][0], f"{name} {split} images"), listed[split][1])
+            for split in SPLITS
+        }
+
+    def _listed(self, of_class: dict[str, list[Path]]) -> tuple[list[Path], Tensor]:
+        assert self.label_names is not None
+        files = [path for name in self.label_names for path in of_class[name]]
+        counts = torch.tensor([len(of_class[name]) for name in self.label_names])
+        return files, torch.arange(len(counts)).repeat_interleave(counts)
