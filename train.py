@@ -24,7 +24,7 @@ from config_errors import refuse_additions, user_line
 from config_types import check
 from datamodules.transfer import check_transfer
 from errors import UserError
-from evaluation.pictures import draw
+from evaluation.pictures import confusion, draw
 from evaluation.report import finish, log_config, log_result, result_line, run_table, screen
 from run_directory import RunDirectory, journal
 
@@ -97,7 +97,7 @@ def _fit(
         raise KeyboardInterrupt from stop
     finally:
         finish(loggers, failed)
-    return _result(config, metrics, evaluation.history)
+    return _result(config, metrics, evaluation.history) | {"confusion": confusion(evaluation, datamodule)}
 
 
 def _result(config: DictConfig, metrics: dict[str, Any], history: list[dict[str, float]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from aligners.objectives_base import Objective
+from datamodules.base import PairsDataModule
 from datamodules.pairs import PairBatch, Pairs
 from distributed import add_over_processes
 from errors import UserError
@@ -21,19 +22,21 @@ class Aligner(lightning.LightningModule):
 
     ``encode_x`` takes (n, d_x) to (n, r), ``encode_y`` (n, d_y) to (n, r). Features are centred with the
     training mean of their modality and, if ``unit``, scaled to length 1 after it: shifting all features by a
-    constant changes nothing. A method builds its parameters in ``build``, and maps prepared features in
-    ``embed_x`` and ``embed_y``.
+    constant changes nothing. With ``shared`` both sides have one encoder and one mean; None leaves it to the data,
+    whose two sides may be views of one modality. A method builds its parameters in ``build``, and maps prepared
+    features in ``embed_x`` and ``embed_y``.
     """
 
     mean_x: Tensor
     mean_y: Tensor
 
-    def __init__(self, rank: int, unit: bool):
+    def __init__(self, rank: int, unit: bool, shared: bool | None):
         super().__init__()
         if not isinstance(rank, int) or rank < 1:
             raise UserError(f"aligner.rank must be a whole number of at least 1, got {rank}")
         self.rank = rank
         self.unit = unit
+        self.shared = shared
         self.dims: tuple[int, int] | None = None
 
     @abstractmethod
@@ -74,9 +77,16 @@ class Aligner(lightning.LightningModule):
 
     def setup(self, stage: str) -> None:
         if self.dims is None:
-            self._build(self.trainer.datamodule.dims)  # type: ignore[attr-defined]
+            datamodule: PairsDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+            if self.shared is None:
+                self.shared = datamodule.one_modality
+            self._build(datamodule.dims)
 
     def _build(self, dims: tuple[int, int]) -> None:
+        if self.shared and dims[0] != dims[1]:
+            raise UserError(
+                f"aligner.shared=true needs features of one dimension on both sides, got {dims[0]} and {dims[1]}"
+            )
         self.dims = dims
         for name, d in zip(("mean_x", "mean_y"), dims, strict=True):
             self.register_buffer(name, torch.zeros(d, dtype=torch.float64))
@@ -98,6 +108,11 @@ class Aligner(lightning.LightningModule):
         add_over_processes(*sums, counts)
         for mean, total, count, origin in zip((self.mean_x, self.mean_y), sums, counts, origins, strict=True):
             mean.copy_(origin.double() + total / count)
+        if self.shared:
+            n_x, n_y = counts.tolist()
+            pooled = (n_x * self.mean_x + n_y * self.mean_y) / (n_x + n_y)
+            self.mean_x.copy_(pooled)
+            self.mean_y.copy_(pooled)
 
     @property
     def chooses(self) -> bool:
@@ -142,6 +157,7 @@ class Aligner(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["dims"] = self.dims
+        checkpoint["shared"] = self.shared
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         made_with = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
@@ -151,6 +167,7 @@ class Aligner(lightning.LightningModule):
                     f"the checkpoint was made with aligner.{key}={made_with.get(key)}, this run has {value}"
                 )
         if self.dims is None and checkpoint["dims"] is not None:
+            self.shared = checkpoint["shared"]
             self._build(tuple(checkpoint["dims"]))
         # some have the data's number of items in their shape; products are rounded by the layout in memory
         for name, buffer in self.named_buffers():
@@ -209,8 +226,8 @@ class GradientFreeAligner(Aligner):
     last batch's hook, so that the validation of that epoch sees the new solution. Every pass has the same batches.
     """
 
-    def __init__(self, rank: int, unit: bool):
-        super().__init__(rank, unit)
+    def __init__(self, rank: int, unit: bool, shared: bool | None):
+        super().__init__(rank, unit, shared)
         self.automatic_optimization = False
 
     @abstractmethod

@@ -23,8 +23,8 @@ class MomentAligner(ProjectedAligner):
         UserError: features that do not vary, or a rank above the data's.
     """
 
-    def __init__(self, rank: int, unit: bool, lam: float | None, weight_power: float):
-        super().__init__(rank, unit)
+    def __init__(self, rank: int, unit: bool, shared: bool | None, lam: float | None, weight_power: float):
+        super().__init__(rank, unit, shared)
         self.lam = lam
         self.weight_power = weight_power
 
@@ -38,7 +38,7 @@ class MomentAligner(ProjectedAligner):
 
     def solve(self) -> bool:
         add_over_processes(*self.moments.tensors())
-        found = statistics(self.moments)
+        found = statistics(self.moments, shared=bool(self.shared))
         del self.moments
         frame = found.coordinates(self.lam)
         factors = self.factors(found, frame)
@@ -47,7 +47,8 @@ class MomentAligner(ProjectedAligner):
 
     def factors(self, found: Statistics, frame: Coordinates) -> Factors:
         """The solution in the whitened coordinates ``frame``, from the moments of all processes."""
-        return spectral.uniform_solution(found.cross, frame.W_x, frame.W_y, self.rank)
+        factorise = spectral.positive_part if self.shared else spectral.truncated_svd
+        return spectral.uniform_solution(found.cross, frame.W_x, frame.W_y, self.rank, factorise)
 
 
 @defaults_from("cca")
@@ -57,13 +58,13 @@ class CCA(MomentAligner):
     ``lam`` is the ridge relative to the mean variance of the features.
     """
 
-    def __init__(self, *, rank: int, unit: bool, lam: float, weight_power: float):
-        super().__init__(rank, unit, lam, weight_power)
+    def __init__(self, *, rank: int, unit: bool, shared: bool | None, lam: float, weight_power: float):
+        super().__init__(rank, unit, shared, lam, weight_power)
 
 
 @defaults_from("pls")
 class PLS(MomentAligner):
     """PLS-SVD (Tucker 1958): the directions of largest covariance, nothing whitened."""
 
-    def __init__(self, *, rank: int, unit: bool, weight_power: float):
-        super().__init__(rank, unit, None, weight_power)
+    def __init__(self, *, rank: int, unit: bool, shared: bool | None, weight_power: float):
+        super().__init__(rank, unit, shared, None, weight_power)

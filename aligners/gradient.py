@@ -48,13 +48,14 @@ class GradientAligner(Aligner):
         self,
         rank: int,
         unit: bool,
+        shared: bool | None,
         head: str,
         hidden: int,
         optimizer: dict[str, Any],
         scheduler: dict[str, Any] | None,
         warm_start: str | None,
     ):
-        super().__init__(rank, unit)
+        super().__init__(rank, unit, shared)
         if warm_start is not None:
             check_warm_start(warm_start, head)
         self.head_kind = head
@@ -70,7 +71,7 @@ class GradientAligner(Aligner):
     def build(self, d_x: int, d_y: int) -> None:
         bias = self.warm_start is not None  # centred features need none, a solution has an offset
         self.head_x = head(self.head_kind, d_x, self.hidden, self.rank, bias)
-        self.head_y = head(self.head_kind, d_y, self.hidden, self.rank, bias)
+        self.head_y = self.head_x if self.shared else head(self.head_kind, d_y, self.hidden, self.rank, bias)
 
     def on_train_start(self) -> None:
         super().on_train_start()

@@ -55,7 +55,7 @@ class Hybrid(CLIPAligner):
         spectral_every: int,
         **common: Any,
     ):
-        super().__init__(head="linear", warm_start=None, **common)
+        super().__init__(head="linear", shared=False, warm_start=None, **common)
         if spectral_every < 1:
             raise UserError(f"aligner.spectral_every must be at least 1, got {spectral_every}")
         self.lam = lam

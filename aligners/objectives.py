@@ -30,7 +30,7 @@ __all__ = [
     "SigLIP",
     "Triplet",
     "UniCon",
-    "smooth_objective",
+    "named_objective",
 ]
 
 
@@ -120,6 +120,11 @@ class Triplet(Objective):
         return weights.index_put_((row, column), share.sum(dim=1), accumulate=True)
 
 
+def _triplet(tau: float, margin: float) -> Triplet:
+    """The hinge has no temperature: ``tau`` is not used."""
+    return Triplet(margin)
+
+
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "info_nce": InfoNCE,
     "clip": CLIP,
@@ -127,11 +132,12 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "siglip": SigLIP,
     "dcl": DCL,
     "unicon": UniCon,
+    "triplet": _triplet,  # by its Clarke subgradient
 }
-"""The smooth objectives by the name that a config gives."""
+"""The objectives of the solver by the name that a config gives."""
 
 
-def smooth_objective(name: str, tau: float, **options: float) -> Objective:
+def named_objective(name: str, tau: float, **options: float) -> Objective:
     """The objective ``name`` of ``OBJECTIVES`` at temperature ``tau`` > 0, with its further arguments.
 
     Raises:

@@ -10,7 +10,7 @@ from aligners import spectral
 from aligners.choice import Candidates
 from aligners.line_search import Damping
 from aligners.negatives import NEGATIVES
-from aligners.objectives import Objective, smooth_objective
+from aligners.objectives import Objective, named_objective
 from aligners.raw_features import RawFeatures
 from aligners.spectral import Factors
 from errors import UserError, nearest
@@ -25,7 +25,6 @@ class SpectralSettings:
     """
 
     rank: int
-    shared: bool
     feature_map: str
     kernel: str
     bandwidth: float | list[float]
@@ -50,6 +49,7 @@ class SpectralSettings:
     covariance_rows: int
     block_size: int
     memory_mb: int
+    shared: bool  # what the argument and the data come to
 
     def __post_init__(self) -> None:
         for name, choice, known in (("negatives", self.negatives, NEGATIVES), ("svd", self.svd, spectral.SVD)):
@@ -106,7 +106,7 @@ class SpectralSettings:
         )  # fmt: skip
 
     def objective_at(self, tau: float) -> Objective:
-        return smooth_objective(self.objective, tau, **self.objective_options)
+        return named_objective(self.objective, tau, **self.objective_options)
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

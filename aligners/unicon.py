@@ -1,5 +1,6 @@
 """UniConSpectral: the spectral solver as a training step without gradients."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +16,6 @@ from aligners.spectral_data import SpectralData
 from aligners.spectral_fit import SpectralFit
 from aligners.spectral_settings import SpectralSettings
 from datamodules.pairs import PairBatch
-from errors import UserError
 
 
 @defaults_from("unicon")
@@ -43,7 +43,7 @@ class UniConSpectral(ProjectedAligner):
         *,
         rank: int,
         unit: bool,
-        shared: bool,
+        shared: bool | None,
         feature_map: str,
         kernel: str,
         bandwidth: float | list[float],
@@ -69,9 +69,9 @@ class UniConSpectral(ProjectedAligner):
         block_size: int,
         memory_mb: int,
     ):
-        super().__init__(rank, unit)
+        super().__init__(rank, unit, shared)
         self.settings = SpectralSettings(
-            rank=rank, shared=shared,
+            rank=rank,
             feature_map=feature_map, kernel=kernel, bandwidth=bandwidth,
             landmarks=landmarks, landmark_selection=landmark_selection, landmark_ridge=landmark_ridge,
             whiten=whiten, lam=lam, svd=svd,
@@ -79,14 +79,13 @@ class UniConSpectral(ProjectedAligner):
             eta=eta, safeguard=safeguard, passes=passes, tolerance=tolerance, max_halvings=max_halvings,
             weight_power=weight_power, choice_items=choice_items, sample=sample,
             covariance_rows=covariance_rows, block_size=block_size, memory_mb=memory_mb,
+            shared=bool(shared),
         )  # fmt: skip
         self.solution = Solution()
 
     def build(self, d_x: int, d_y: int) -> None:
-        settings = self.settings
-        if settings.shared and d_x != d_y:
-            raise UserError(f"aligner.shared=true needs features of one dimension on both sides, got {d_x} and {d_y}")
-        self.features = settings.features(d_x, d_y, settings.bandwidths[0])
+        self.settings = replace(self.settings, shared=bool(self.shared))
+        self.features = self.settings.features(d_x, d_y, self.settings.bandwidths[0])
         self.register_solution(*self.features.dims)
         for name, m in zip("UV", self.features.dims, strict=True):
             self.register_buffer(name, torch.zeros(m, self.rank, dtype=torch.float64))
@@ -118,11 +117,6 @@ class UniConSpectral(ProjectedAligner):
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        pairs = self.train_pairs
-        if self.settings.shared:
-            pooled = (pairs.n_x * self.mean_x + pairs.n_y * self.mean_y) / (pairs.n_x + pairs.n_y)
-            self.mean_x.copy_(pooled)
-            self.mean_y.copy_(pooled)
         if self.current_epoch == 0:
             self.solution = Solution()
             self.features = fitted_features(self._data, self.solution)

@@ -43,7 +43,7 @@ class UniConBatches(MomentAligner):
     """
 
     def __init__(self, *, rank: int, unit: bool, lam: float, aggregate: str, temperature: float, weight_power: float):
-        super().__init__(rank, unit, lam, weight_power)
+        super().__init__(rank, unit, False, lam, weight_power)
         if aggregate not in AGGREGATES:
             raise UserError(f"unknown aligner.aggregate '{aggregate}': {nearest(aggregate, AGGREGATES)}")
         if not lam >= 0:

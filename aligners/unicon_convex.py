@@ -65,7 +65,7 @@ class UniConConvex(ProjectedAligner):
         weight_power: float,
         block_size: int,
     ):
-        super().__init__(rank, unit)
+        super().__init__(rank, unit, shared=False)
         if not rho > 0:
             raise UserError(f"aligner.rho must be above 0, got {rho}: without a penalty nothing can be certified")
         if not tolerance > 0:

@@ -94,6 +94,7 @@ class PairsDataModule(lightning.LightningDataModule):
 
     x_name = "x"
     y_name = "y"
+    one_modality = False  # both sides are views of one modality: aligners then have one encoder
     label_names: list[str] | None = None
 
     def __init__(self, batch_size: int, eval_batch_size: int, seed: int):

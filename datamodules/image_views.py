@@ -46,6 +46,8 @@ class ImageViewsDataModule(ExtractedDataModule):
         UserError: an argument out of its range.
     """
 
+    one_modality = True
+
     def __init__(
         self,
         image_backbone: Backbone,

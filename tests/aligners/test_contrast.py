@@ -6,7 +6,7 @@ from torch.nn.functional import normalize
 
 from aligners import contrast as module
 from aligners.contrast import Contrast
-from aligners.objectives import Objective, smooth_objective
+from aligners.objectives import Objective, named_objective
 from tests.aligners.test_spectral import grouped, normal
 
 OBJECTIVES = {
@@ -20,7 +20,7 @@ OBJECTIVES = {
 
 @pytest.fixture(params=OBJECTIVES)
 def objective(request: pytest.FixtureRequest) -> Objective:
-    return smooth_objective(request.param, 0.3, **OBJECTIVES[request.param])
+    return named_objective(request.param, 0.3, **OBJECTIVES[request.param])
 
 
 @pytest.mark.parametrize("block_size", [10_000, 3, 1])
@@ -44,7 +44,7 @@ def test_blocks_give_the_whole_objective_and_its_weights(
 def test_tiles_of_any_shape_agree_with_the_objective(n_groups: int, n_x: int, n_y: int, tau: float) -> None:
     x_group, y_group = grouped(n_groups, n_x, n_y)
     x, y = normal(n_x, 3), normal(n_y, 3, seed=1)
-    objective = smooth_objective("clip", tau)
+    objective = named_objective("clip", tau)
     similarity = normalize(x) @ normalize(y).T
     expected = float(objective(similarity, x_group[:, None] == y_group))
     assert Contrast(objective, x_group, y_group, 7).value(x, y).value == pytest.approx(expected, rel=1e-9, abs=1e-12)
@@ -57,7 +57,7 @@ def test_float32_is_exact_to_float32_at_any_temperature(tau: float, name: str) -
     x, y = torch.eye(6).repeat(2, 1), torch.cat([torch.eye(6), -torch.eye(6)])
     x[0] += 1e-3
     group = torch.arange(12)
-    objective = smooth_objective(name, tau)
+    objective = named_objective(name, tau)
     contrast = Contrast(objective, group, group, 50)
     at = contrast.value(x, y)
     positives, similarity = torch.eye(12, dtype=torch.bool), normalize(x.double()) @ normalize(y.double()).T

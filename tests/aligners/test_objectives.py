@@ -16,7 +16,7 @@ from aligners.objectives import (
     SigLIP,
     Triplet,
     UniCon,
-    smooth_objective,
+    named_objective,
 )
 from errors import UserError
 
@@ -193,15 +193,15 @@ def test_losses_of_the_wrong_shape_are_refused() -> None:
 
 
 def test_names_and_temperatures_are_checked() -> None:
-    assert type(smooth_objective("clip", 0.1)) is type(smooth_objective("supcon", 0.1)) is CLIP
+    assert type(named_objective("clip", 0.1)) is type(named_objective("supcon", 0.1)) is CLIP
     with pytest.raises(UserError, match="did you mean 'clip'"):
-        smooth_objective("cilp", 0.1)
+        named_objective("cilp", 0.1)
     with pytest.raises(UserError, match="tau must be above 0, got 0"):
-        smooth_objective("clip", 0.0)
+        named_objective("clip", 0.0)
 
 
 def test_options_reach_the_objective() -> None:
-    unicon, siglip = smooth_objective("unicon", 0.2, nu=1.5), smooth_objective("siglip", 0.1, bias=-3)
+    unicon, siglip = named_objective("unicon", 0.2, nu=1.5), named_objective("siglip", 0.1, bias=-3)
     assert isinstance(unicon, UniCon)
     assert (unicon.tau, unicon.nu) == (0.2, 1.5)
     assert isinstance(siglip, SigLIP)
@@ -220,5 +220,5 @@ def test_options_reach_the_objective() -> None:
 )
 def test_options_are_checked(name: str, options: dict[str, float], message: str) -> None:
     with pytest.raises(UserError) as error:
-        smooth_objective(name, 0.1, **options)
+        named_objective(name, 0.1, **options)
     assert str(error.value) == message

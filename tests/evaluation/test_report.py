@@ -1,13 +1,17 @@
 """Tables of runs and sweeps."""
 
 import io
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.utils import JobReturn
+from omegaconf import OmegaConf
 from rich.console import Console
 from scipy.stats import t
 
-from evaluation.report import directions, result_line, retrieval_rows, run_table, sweep_table
+from evaluation.report import SweepTable, directions, result_line, retrieval_rows, run_table, sweep_table
 
 
 def metrics(recall: float, passes: int = 2, **more: Any) -> dict[str, Any]:
@@ -48,6 +52,9 @@ def test_a_run_has_a_row_for_each_direction() -> None:
 def test_the_result_in_a_line() -> None:
     told = result_line(metrics(50.0, passes=1) | {"test/linear_probe/accuracy": 75.0})
     assert told == "mean recall 50.00, linear probe 75.0 %, fit 1.5 s in 1 pass, features 0.2 s; rates in percent"
+    assert result_line(metrics(50.0) | {"test/class_accuracy": 60.0}).startswith(
+        "mean recall 50.00, class accuracy 60.0 %, fit"
+    )
 
 
 def test_rows_are_sorted_by_mean_recall() -> None:
@@ -73,6 +80,36 @@ def test_settings_that_differ_are_not_taken_for_seeds() -> None:
 def test_experiments_have_a_column() -> None:
     table = rows([run("cca", 10.0), run("cca", 20.0, name="features")])
     assert [row[:2] for row in table] == [["features", "cca"], ["clipart", "cca"]]
+
+
+def test_metrics_of_classes_have_columns_where_all_runs_have_them() -> None:
+    labelled = {"test/class_accuracy": 61.0, "test/linear_probe/accuracy": 72.0}
+    runs = [run("cca", 10.0, f"seed={seed}") for seed in (0, 1)]
+    assert len(rows(runs)[0]) == 6
+    runs[0]["metrics"] |= labelled
+    assert len(rows(runs)[0]) == 6
+    runs[1]["metrics"] |= labelled | {"test/class_accuracy": 62.0}
+    assert rows(runs)[0][2:4] == ["61.5", "72.0"]
+
+
+def test_a_sweep_leaves_its_runs_and_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = SweepTable()
+    history = [{"pass": i, "mean_recall": 10.0 * i} for i in range(3)]
+    for rule in ("a", "b"):
+        overrides = {"hydra": {"overrides": {"task": [f"rule={rule}"]}, "sweep": {"dir": str(tmp_path / "sweep")}}}
+        job = JobReturn()
+        job._return_value = run("cca", 10.0) | {"history": history, "confusion": None}
+        sweep.on_job_end(OmegaConf.create(overrides), job)
+    sweep.on_job_end(OmegaConf.create(overrides), JobReturn())  # a run that failed
+    sweep.on_multirun_end(OmegaConf.create(overrides))
+    told = json.loads((tmp_path / "sweep" / "sweep.json").read_text(encoding="utf-8"))
+    assert [each["overrides"] for each in told] == [["rule=a"], ["rule=b"]]
+    assert all(set(each) == {"name", "aligner", "overrides", "metrics"} for each in told)
+    assert {path.name for path in (tmp_path / "sweep" / "figures").iterdir()} == {
+        "accuracy_over_passes.png",
+        "by_setting.png",
+    }
+    assert "cca rule=b" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("width", [60, 80])
