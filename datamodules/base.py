@@ -115,8 +115,8 @@ class PairsDataModule(lightning.LightningDataModule):
     @property
     def probe_train(self) -> Labelled | None:
         """What probes of x are fitted on; None without labels."""
-        train = self.splits["train"]
-        return None if train.label is None else Labelled(train.x, train.label)
+        train = self.splits.get("train")
+        return None if train is None or train.label is None else Labelled(train.x, train.label)
 
     @property
     def coco_ids(self) -> tuple[Tensor, Tensor] | None:

@@ -36,6 +36,7 @@ class CaptionedDataModule(ExtractedDataModule):
         UserError: an unknown ``split`` or ``captions``; on reading, annotations that cannot be used.
     """
 
+    modalities = ("image", "text")
     dataset: str
     split_names: tuple[str, ...]
 

@@ -27,6 +27,8 @@ class ClipartDataModule(ExtractedDataModule):
         common: as in ``ExtractedDataModule``.
     """
 
+    modalities = ("image", "text")
+
     def __init__(self, image_backbone: Backbone, text_backbone: Backbone, **common: Any):
         super().__init__(image_backbone, text_backbone, **common)
         lines = (DATA / "pairs.jsonl").read_text(encoding="utf-8").splitlines()

@@ -43,6 +43,8 @@ class ClothoDataModule(ExtractedDataModule):
             missing or cannot be used.
     """
 
+    modalities = ("audio", "text")
+
     def __init__(
         self,
         audio_backbone: Backbone,

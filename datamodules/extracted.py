@@ -47,8 +47,12 @@ class ExtractedDataModule(PairsDataModule):
         missing: of each split, how many files of x and of y are missing.
 
     Raises:
-        UserError: annotations that cannot be used, missing files where ``strict``, or none that is there.
+        UserError: a backbone of another modality than the data's, annotations that cannot be used, missing files
+            where ``strict``, or none that is there.
     """
+
+    modalities: tuple[str, str]
+    """What x and y are: image, text, audio."""
 
     def __init__(
         self,
@@ -66,6 +70,11 @@ class ExtractedDataModule(PairsDataModule):
         seed: int,
     ):
         super().__init__(batch_size, eval_batch_size, seed)
+        for modality, backbone in zip(self.modalities, (x_backbone, y_backbone), strict=True):
+            if backbone.modality != modality:
+                raise UserError(
+                    f"datamodule.{modality}_backbone is {type(backbone).__name__}, which encodes {backbone.modality}"
+                )
         self.x_backbone, self.y_backbone = x_backbone, y_backbone
         self.x_name, self.y_name = self._names()
         self.cache = FeatureCache(cache_dir, precision, shard_size, max_unreadable_share)
@@ -119,9 +128,9 @@ class ExtractedDataModule(PairsDataModule):
             if pairs.n_x == 0 or pairs.n_y == 0:
                 obtain = f"; {self.layout.obtain}" if self.layout else ""
                 raise UserError(f"the {split} split has no pair whose files are there{obtain}")
-        self.raw = divided | {"train": self._drawn(divided["train"])}
+        self.raw = divided | {"train": self._fewer(divided["train"])}
 
-    def _drawn(self, pairs: RawPairs) -> RawPairs:
+    def _fewer(self, pairs: RawPairs) -> RawPairs:
         """As many x of the training split as are asked for, with their y."""
         if self.train_items is None or self.train_items >= pairs.n_x:
             return pairs
@@ -129,20 +138,22 @@ class ExtractedDataModule(PairsDataModule):
         return pairs.take_x(order[: self.train_items].sort().values)
 
     def setup(self, stage: str | None = None) -> None:
-        if self.splits:
-            return
         self.prepare_data()  # in every process: it reads annotations alone
+        # a test needs no more than its split, but where probes are fitted
+        needed = ["test"] if stage == "test" and self.raw["test"].label is None else list(self.raw)
         extracted = {
-            split: extract_pairs(raw, self.x_backbone, self.y_backbone, self.cache) for split, raw in self.raw.items()
+            split: extract_pairs(self.raw[split], self.x_backbone, self.y_backbone, self.cache)
+            for split in needed
+            if split not in self.splits
         }
         usable = {split: self._with_y(split, each) for split, each in extracted.items()}
-        self.raw = {split: raw for split, (_, raw) in usable.items()}
-        self.feature_seconds = sum(each.seconds for each in extracted.values())
-        self.extracted_items = sum(each.extracted_items for each in extracted.values())
+        self.raw |= {split: raw for split, (_, raw) in usable.items()}
+        self.feature_seconds += sum(each.seconds for each in extracted.values())
+        self.extracted_items += sum(each.extracted_items for each in extracted.values())
         for each in extracted.values():
             for note, n in each.notes.items():
                 self.notes[note] = self.notes.get(note, 0) + n
-        self.splits = {split: self.finished(pairs) for split, (pairs, _) in usable.items()}
+        self.splits |= {split: self.finished(pairs) for split, (pairs, _) in usable.items()}
 
     def _with_y(self, split: str, extracted: ExtractedPairs) -> tuple[Pairs, RawPairs]:
         """Without the x whose group has no y: they are nobody's positive."""

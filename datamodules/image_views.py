@@ -46,6 +46,7 @@ class ImageViewsDataModule(ExtractedDataModule):
         UserError: an argument out of its range.
     """
 
+    modalities = ("image", "image")
     one_modality = True
 
     def __init__(

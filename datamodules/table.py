@@ -82,8 +82,9 @@ class TableDataModule(ExtractedDataModule):
         except UserError as error:
             raise UserError(f"{table}: {error}") from error
         backbones = {"image": image_backbone, "audio": audio_backbone, "text": text_backbone}
+        self.modalities = (modalities[0], modalities[1])
         super().__init__(*(backbones[name] for name in modalities), **common)
-        self.path, self.modalities, self.used, self.others = table, modalities, used, others
+        self.path, self.used, self.others = table, used, others
         self.shares, self.split_seed = (val_share, test_share), split_seed
 
     @property

@@ -59,8 +59,9 @@ class WebDatasetDataModule(ExtractedDataModule):
         first = first_sample(tars)
         modalities = two_modalities(first.modalities, f"{path}: samples such as '{first.key}'")
         backbones = {"image": image_backbone, "audio": audio_backbone, "text": text_backbone}
+        self.modalities = (modalities[0], modalities[1])
         super().__init__(*(backbones[name] for name in modalities), **common)
-        self.path, self.tars, self.modalities = path, tars, modalities
+        self.path, self.tars = path, tars
         self.facts = sorted(first.facts)
         self.shares, self.split_seed = (val_share, test_share), split_seed
 

@@ -1,0 +1,249 @@
+"""Every experiment: a sound config that means what its name says, and runs on a small sample in the official format."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+import train
+from config_errors import CONFIGS
+from config_types import check
+from tests.backbones import conftest as at_hand
+from tests.cli import call
+from tests.datamodules import clotho_layout, image_layouts, layouts
+
+NAMES = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+PAPER = [name for name in NAMES if name.endswith("_paper")]
+MEASURED = [name for name in NAMES if not name.startswith("synthetic") and not name.endswith("_sample")]
+FAIR = [name for name in MEASURED if name not in PAPER]
+BASELINES = {"cca", "pls", "sgd_clip", "sgd_siglip", "triplet", "unicon", "unicon_paper"}
+
+# tiny models with random weights
+resnet18_file, clip_folder, sbert_folder = at_hand.resnet18_file, at_hand.clip_folder, at_hand.sbert_folder
+clap_folder, wav2clip_file = at_hand.clap_folder, at_hand.wav2clip_file
+
+
+@cache
+def composed(name: str) -> tuple[DictConfig, dict[str, list[str]]]:
+    """The config of a run of the experiment, and the values of each key that it sweeps."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        overrides = [f"experiment={name}", "run_dir=r", "aligner_name=a"]
+        config = compose("train", overrides=overrides, return_hydra_config=True)
+    params = config.hydra.sweeper.params or {}
+    assert bool(params) == (config.hydra.mode is not None)
+    run = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    OmegaConf.set_struct(run, True)
+    return run, {str(key): str(values).split(",") for key, values in params.items()}
+
+
+def of_aligner(name: str) -> dict[str, Any]:
+    """What the experiment sets of its aligner."""
+    content = yaml.safe_load((CONFIGS / "experiment" / f"{name}.yaml").read_text(encoding="utf-8"))
+    values: dict[str, Any] = {}
+    for each in content["defaults"]:
+        if isinstance(each, str) and each != "_self_":
+            values |= of_aligner(each)
+    values |= content.get("aligner", {})
+    return values
+
+
+def aligners(name: str) -> dict[str, Any]:
+    """The aligners of all runs of the experiment, under the names of their configs."""
+    config, sweep = composed(name)
+    if "aligner" not in sweep:
+        return {"": config.aligner}
+    found: dict[str, Any] = {}
+    for aligner in sweep["aligner"]:
+        found[aligner] = OmegaConf.merge(OmegaConf.load(CONFIGS / "aligner" / f"{aligner}.yaml"), of_aligner(name))
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_run_of_an_experiment_has_a_sound_config(name: str) -> None:
+    config, sweep = composed(name)
+    assert config.name == name
+    check(config)
+    for aligner in aligners(name).values():
+        changed: Any = OmegaConf.merge(config, {"aligner": None})
+        changed.aligner = aligner
+        for key, values in sweep.items():
+            for value in values if key not in ("aligner", "seed") else []:
+                OmegaConf.update(changed, key, yaml.safe_load(value))  # an unknown key is an error
+                check(changed)
+        check(changed)
+
+
+@pytest.mark.parametrize("name", [name for name in PAPER if not name.startswith("synthetic")])
+def test_what_is_printed_has_a_fixed_temperature_and_two_passes(name: str) -> None:
+    config, sweep = composed(name)
+    assert config.evaluation.keep == "last"
+    assert sweep["seed"] == ["0"]
+    for values in aligners(name).values():
+        assert values.rank == 128
+        assert values.unit is False
+        if "passes" in values:
+            assert (values.tau, values.passes, values.eta, values.whiten) == (1.0, 2, 1.0, False)
+        if "optimizer" in values:
+            assert (values.tau, values.learn_tau, values.optimizer.lr, values.scheduler) == (1.0, False, 2e-3, None)
+
+
+@pytest.mark.parametrize("name", FAIR)
+def test_what_is_fair_has_five_seeds_one_rank_and_the_pass_chosen_on_validation(name: str) -> None:
+    config, sweep = composed(name)
+    assert config.evaluation.keep == "best"
+    assert sweep["seed"] == ["0", "1", "2", "3", "4"]
+    assert {values.rank for values in aligners(name).values()} == {128}
+    for values in aligners(name).values():
+        if "learn_tau" in values:
+            assert values.learn_tau
+            assert values.optimizer["_target_"] == "torch.optim.AdamW"
+            assert values.scheduler["_target_"].endswith("CosineAnnealingLR")
+    if name.startswith(("table1", "table2", "table3", "table6", "transfer", "data_efficiency")) or name == "cifar10":
+        assert set(sweep["aligner"]) == BASELINES
+
+
+@pytest.mark.parametrize("name", [name for name in PAPER if name.removesuffix("_paper") in FAIR])
+def test_both_forms_have_the_same_features(name: str) -> None:
+    for owner in ("datamodule", "eval_datamodule"):
+        one, other = (composed(each)[0][owner] or {} for each in (name, name.removesuffix("_paper")))
+        backbones = {key: value for key, value in one.items() if key.endswith("_backbone")}
+        assert backbones == {key: value for key, value in other.items() if key.endswith("_backbone")}
+        if "split" in one and "clotho" not in name:
+            assert (one["split"], other["split"]) == ("paper", "karpathy")
+
+
+# end to end
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """A folder for each dataset."""
+    root = tmp_path_factory.mktemp("datasets")
+    for image in layouts.flickr30k(root / "flickr30k"):
+        layouts.draw(root / "flickr30k" / "flickr30k-images" / image.name, image.grey)  # none is missing or damaged
+    layouts.coco(root / "mscoco", 2014, karpathy=True)
+    layouts.coco(root / "mscoco", 2017)
+    generator = np.random.default_rng(0)
+    for folder, sounds in clotho_layout.write_clotho(root / "clotho").items():
+        captions = root / "clotho" / f"clotho_captions_{folder}.csv"
+        # words that the tiny text model knows, and sounds of different spectra
+        words = [[" ".join(generator.choice(at_hand.VOCABULARY[5:], 4)) for _ in range(5)] for _ in sounds]
+        names = [row[0] for row in clotho_layout.read_rows(captions)]
+        clotho_layout.write_captions(captions, [[name, *each] for name, each in zip(names, words, strict=True)])
+        for sound in sounds:
+            noise = np.cumsum(generator.normal(size=4000)) / 100
+            soundfile.write(sound.path, noise / (1 + sound.number), 8000)
+    for split, start in (("train", 0), ("test", 60)):
+        image_layouts.class_folders(root / "image_folder" / split, {"cat": 30, "dog": 30}, start)
+    with pytest.MonkeyPatch.context() as patch:
+        image_layouts.cifar_pickles(root / "cifar10", patch)
+        patch.setattr(train, "draw", lambda *_: {})  # pictures take most of the time, and have their tests
+        yield {name: root / name for name in ("flickr30k", "mscoco", "clotho", "image_folder", "cifar10", "cache")}
+
+
+@pytest.fixture(scope="module")
+def weights(
+    resnet18_file: Path, clip_folder: Path, sbert_folder: Path, clap_folder: Path, wav2clip_file: Path
+) -> dict[str, dict[str, Any]]:
+    """What to set of each class of backbones."""
+    return {
+        "EfficientNetLite0": {"size": 32},
+        "TorchvisionResNet": {"arch": "resnet18", "weights": str(resnet18_file), "size": 32},
+        "SentenceTransformerText": {"weights": str(sbert_folder)},
+        "OpenClip": {
+            "model": str(clip_folder / "tiny_clip.json"),
+            "pretrained": None,
+            "weights": str(clip_folder / "tiny_clip.safetensors"),
+        },
+        "Clap": {"weights": str(clap_folder)},
+        "Wav2Clip": {"weights": str(wav2clip_file)},
+        "LogMel": {},
+    }
+
+
+def small(name: str, data: dict[str, Path], weights: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What makes a run of an experiment small, with the last value of each key that it sweeps."""
+    config, sweep = composed(name)
+    kind = config.datamodule._target_.split(".")[1]
+    changes = {key: yaml.safe_load(values[-1]) for key, values in sweep.items() if key != "aligner"} | {
+        "seed": 0, "aligner.rank": 2, "trainer.max_epochs": 2, "trainer.accelerator": "cpu",
+        "trainer.enable_progress_bar": False, "evaluation.probe.strengths": [1.0],
+    }  # fmt: skip
+    if kind == "synthetic":
+        return changes | {f"datamodule.n_{split}": n for split, n in (("train", 60), ("val", 20), ("test", 20))}
+    changes |= {
+        "data_dir": str(data[kind]),
+        "cache_dir": str(data["cache"]),
+        "datamodule.max_unreadable_share": 0.5,
+        "datamodule.batch_size": 20,
+    }
+    if config.eval_datamodule is not None:
+        changes["eval_datamodule.data_dir"] = str(data["flickr30k"])
+    if config.datamodule.get("captions") == "first":
+        changes["aligner.rank"] = 1  # the tiny text model tells few captions apart
+    if config.datamodule.train_items is not None:
+        changes["datamodule.train_items"] = 12
+    for key in ("image_backbone", "text_backbone", "audio_backbone"):
+        if key in config.datamodule:
+            values = weights[config.datamodule[key]._target_.split(".")[-1]]
+            changes |= {f"datamodule.{key}.{each}": value for each, value in values.items()}
+    return changes
+
+
+def is_right(name: str, config: DictConfig, metrics: dict[str, Any]) -> None:
+    """The metrics are those of the experiment's data and protocol."""
+    assert 0 <= metrics["test/mean_recall"] <= 100
+    if "split" in config.datamodule and "clotho" not in name:
+        assert metrics["protocol/split"] == config.datamodule.split
+        assert metrics["protocol/captions"] == config.datamodule.captions
+    if name.startswith(("cifar10", "c3", "table7")):
+        assert 0 <= metrics["test/linear_probe/accuracy"] <= 100
+        assert metrics["protocol/batches"] == config.datamodule.batches
+    if config.eval_datamodule is not None:
+        assert 0 <= metrics["transfer/mean_recall"] <= 100
+        assert metrics["transfer/protocol/dataset"] == "flickr30k"
+        assert metrics["transfer/protocol/split"] == config.eval_datamodule.split
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_runs_end_to_end(
+    name: str, data: dict[str, Path], weights: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    found = aligners(name)
+    for aligner in dict.fromkeys([next(iter(found)), list(found)[-1]]):
+        config: Any = OmegaConf.merge(composed(name)[0], {"aligner": None})
+        config.aligner = found[aligner]
+        for key, value in (small(name, data, weights) | {"run_dir": str(tmp_path / f"run {aligner}")}).items():
+            OmegaConf.update(config, key, value)
+        result = train.run(config)
+        assert result["name"] == name
+        is_right(name, config, result["metrics"])
+
+
+SEVERAL = ["table1_flickr30k_rn18", "cifar10_paper", "transfer_clip_paper"]
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_the_command_line_sweeps_an_experiment(
+    name: str, data: dict[str, Path], weights: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    config, sweep = composed(name)
+    changes = small(name, data, weights) | {
+        "run_dir": str(tmp_path / "run"),
+        "hydra.sweep.dir": str(tmp_path / "sweep"),
+    }
+    overrides = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()]
+    assert call(f"experiment={name}", *overrides) == 0
+    runs = json.loads((tmp_path / "sweep" / "sweep.json").read_text(encoding="utf-8"))
+    assert [run["aligner"] for run in runs] == sweep["aligner"]
+    for run in runs:
+        assert run["name"] == name
+        is_right(name, config, run["metrics"])
