@@ -35,7 +35,7 @@ lint: $(INSTALLED) ## ruff's checks
 format: $(INSTALLED) ## ruff's fixes
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-types: $(INSTALLED) ## mypy on the modules without Lightning
+types: $(INSTALLED) ## mypy, strict
 	$(BIN)/mypy
 
 clean: ## remove outputs and caches, keep .venv

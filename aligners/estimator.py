@@ -32,7 +32,7 @@ def fit_arrays(
     configs = resources.files("configs")
 
     def default(file: str, key: str) -> Any:
-        return OmegaConf.create((configs / file).read_text(encoding="utf-8"))[key]
+        return OmegaConf.select(OmegaConf.create((configs / file).read_text(encoding="utf-8")), key)
 
     seed = default("train.yaml", "seed") if seed is None else seed
     whole = pairs_of_tensors(

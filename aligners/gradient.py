@@ -78,6 +78,7 @@ class GradientAligner(Aligner):
         if self.warm_start is not None and self.current_epoch == 0:  # a resumed fit has its heads
             parts = zip((self.head_x, self.head_y), (self.mean_x, self.mean_y), spectral_solution(self), strict=True)
             for linear, mean, (projection, offset) in parts:
+                assert isinstance(linear, nn.Linear)
                 set_head(linear, projection, offset, self._scale(len(mean)))
 
     def embed_x(self, x: Tensor) -> Tensor:

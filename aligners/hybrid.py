@@ -47,6 +47,9 @@ class Hybrid(CLIPAligner):
         UserError: ``spectral_every`` below 1, adapted features that do not vary, or a rank above the data's.
     """
 
+    head_x: nn.Linear
+    head_y: nn.Linear
+
     def __init__(
         self,
         *,

@@ -5,7 +5,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 
@@ -68,7 +68,9 @@ def spectral_solution(aligner: Aligner) -> list[tuple[Tensor, Tensor]]:
         use_distributed_sampler=False,
         limit_val_batches=0,
     )
-    solver = UniConSpectral(rank=aligner.rank, unit=aligner.unit, feature_map="identity", **first_settings())
+    solver = UniConSpectral(
+        rank=aligner.rank, unit=aligner.unit, shared=aligner.shared, feature_map="identity", **first_settings()
+    )
     trainer.fit(solver, datamodule=datamodule)
     solver.to(aligner.device)  # Lightning leaves it on the CPU
     return [

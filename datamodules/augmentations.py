@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 from torch import nn
 from torchvision.transforms import v2
 
-from datamodules.corruptions import Corruption
+from datamodules.shift.corruptions import Corruption
 from datamodules.views import Transform
 
 BLUR_FROM = 65  # px: views of smaller images are not blurred, as SimCLR's of CIFAR-10 are not

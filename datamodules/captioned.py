@@ -7,10 +7,10 @@ from typing import Any
 from torch import Tensor
 
 from backbones.backbone import Backbone
-from datamodules.captioned_images import CaptionedImage, NumberedImages, drawn, part, raw_pairs
 from datamodules.captions import CAPTIONS, captions_per_item, chosen, mean_of_captions
 from datamodules.extracted import ExtractedDataModule
 from datamodules.features import SPLITS
+from datamodules.formats.captioned_images import CaptionedImage, NumberedImages, drawn, part, raw_pairs
 from datamodules.pairs import Pairs
 from datamodules.raw_pairs import RawPairs
 from errors import UserError, nearest

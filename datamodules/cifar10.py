@@ -12,7 +12,7 @@ from datamodules.extracted import Layout
 from datamodules.image_arrays import ImageArrays
 from datamodules.image_views import ImageViewsDataModule
 from datamodules.labelled_images import LabelledImages
-from datamodules.shifts import GENERATED
+from datamodules.shift.shifts import GENERATED
 from datamodules.stratified import drawn
 from errors import UserError
 
@@ -26,7 +26,7 @@ class CIFAR10DataModule(ImageViewsDataModule):
     """CIFAR-10 (Krizhevsky, 2009) aligned with its own views: 45,000 / 5,000 / 10,000 images of 32 x 32, 10 classes.
 
     Val is drawn from the official training images, of each class alike. Corrupted test images are read from the files
-    of CIFAR-10-C where ``path/CIFAR-10-C`` has them, and else generated: see ``datamodules.corruptions``.
+    of CIFAR-10-C where ``path/CIFAR-10-C`` has them, and else generated: see ``datamodules.shift.corruptions``.
 
     Args:
         image_backbone: as in ``ImageViewsDataModule``.

@@ -9,9 +9,9 @@ import torch
 from backbones.backbone import Backbone
 from datamodules.audio import AudioFiles
 from datamodules.captions import CAPTIONS, captions_per_item, chosen, mean_of_captions
-from datamodules.clotho_files import CLIPS, commands, on_disk, read_captions
 from datamodules.extracted import ExtractedDataModule, Layout
 from datamodules.features import SPLITS, drawn_split
+from datamodules.formats.clotho_files import CLIPS, commands, on_disk, read_captions
 from datamodules.items import Texts
 from datamodules.missing import names_in
 from datamodules.pairs import Pairs

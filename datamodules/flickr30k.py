@@ -5,9 +5,9 @@ from typing import Any
 
 from backbones.backbone import Backbone
 from datamodules.captioned import CaptionedDataModule
-from datamodules.captioned_images import CaptionedImage, cleaned
 from datamodules.extracted import Layout
-from datamodules.karpathy import URL, read_karpathy
+from datamodules.formats.captioned_images import CaptionedImage, cleaned
+from datamodules.formats.karpathy import URL, read_karpathy
 from errors import UserError, nearest
 
 ANNOTATIONS = ("auto", "json", "token")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from backbones.backbone import Backbone
-from datamodules.class_folders import Tree, scanned
 from datamodules.features import SPLITS
+from datamodules.formats.class_folders import Tree, scanned
 from datamodules.image_views import ImageViewsDataModule
 from datamodules.items import ImageFiles
 from datamodules.labelled_images import LabelledImages

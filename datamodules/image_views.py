@@ -16,7 +16,7 @@ from datamodules.items import Items
 from datamodules.labelled_images import LabelledImages
 from datamodules.pairs import Labelled, PairBatch
 from datamodules.raw_pairs import RawPairs
-from datamodules.shifts import GENERATED, chosen, corrupted, extreme
+from datamodules.shift.shifts import GENERATED, chosen, corrupted, extreme
 from datamodules.views import Views
 from errors import UserError
 

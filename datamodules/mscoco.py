@@ -7,10 +7,10 @@ from torch import Tensor
 
 from backbones.backbone import Backbone
 from datamodules.captioned import CaptionedDataModule
-from datamodules.captioned_images import CaptionedImage, NumberedImages, NumberedTexts
-from datamodules.coco_captions import read_coco_captions
 from datamodules.extracted import Layout
-from datamodules.karpathy import URL, read_karpathy
+from datamodules.formats.captioned_images import CaptionedImage, NumberedImages, NumberedTexts
+from datamodules.formats.coco_captions import read_coco_captions
+from datamodules.formats.karpathy import URL, read_karpathy
 from datamodules.raw_pairs import RawPairs
 from errors import UserError
 

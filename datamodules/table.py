@@ -12,11 +12,9 @@ from torch import Tensor
 from backbones.backbone import Backbone
 from datamodules.audio import AudioFiles
 from datamodules.extracted import ExtractedDataModule
-from datamodules.items import ImageFiles, Items, Texts
-from datamodules.own_pairs import MODALITIES, by_split, numbered_labels, two_modalities, whole_split
-from datamodules.raw_pairs import RawPairs
-from datamodules.table_file import Column, Table, read_header, read_table
-from datamodules.table_pairs import (
+from datamodules.formats.own_pairs import MODALITIES, by_split, numbered_labels, two_modalities, whole_split
+from datamodules.formats.table_file import Column, Table, read_header, read_table
+from datamodules.formats.table_pairs import (
     agree,
     distinct_pairs,
     first_rows,
@@ -26,6 +24,8 @@ from datamodules.table_pairs import (
     renamed,
     used_columns,
 )
+from datamodules.items import ImageFiles, Items, Texts
+from datamodules.raw_pairs import RawPairs
 from errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from backbones.backbone import Backbone
 from datamodules.extracted import ExtractedDataModule
+from datamodules.formats.own_pairs import by_split, numbered_labels, split_number, two_modalities, whole_split
+from datamodules.formats.tar_index import TarIndex
+from datamodules.formats.tar_samples import first_sample, shards, split_of
 from datamodules.items import Items, Texts
-from datamodules.own_pairs import by_split, numbered_labels, split_number, two_modalities, whole_split
 from datamodules.raw_pairs import RawPairs
-from datamodules.tar_index import TarIndex
 from datamodules.tar_members import AudioMembers, ImageMembers, Spans
-from datamodules.tar_samples import first_sample, shards, split_of
 from errors import UserError
 
 MEMBERS: dict[str, Callable[[Spans, str], Items]] = {"image": ImageMembers, "audio": AudioMembers}
@@ -73,7 +73,8 @@ class WebDatasetDataModule(ExtractedDataModule):
             split = "of the shards"
         else:
             split = f"drawn by group, seed {self.split_seed}"
-        return {"dataset": Path(self.path).name, "shards": len(self.tars), "split": split} | super().protocol
+        facts: dict[str, str | int | float] = {"dataset": Path(self.path).name, "shards": len(self.tars)}
+        return facts | {"split": split} | super().protocol
 
     def read(self) -> dict[str, RawPairs]:
         index = TarIndex(self.tars, self.modalities, self.facts)

@@ -228,7 +228,7 @@ class Evaluation(lightning.Callback):
             for split, pairs in datamodule.splits.items()
             for name, n in ((datamodule.x_name, pairs.n_x), (datamodule.y_name, pairs.n_y))
         }
-        rules = {
+        rules: dict[str, str | int | float] = {
             "rank": x.shape[1],
             "credit": "any positive in the top k",
             "ties": "a tie counts against the query",

@@ -86,3 +86,17 @@ def test_one_encoder_needs_one_dimension() -> None:
     x, y = views()
     with pytest.raises(UserError, match="needs features of one dimension on both sides, got 12 and 7"):
         CCA(rank=4, shared=True).fit(x, y[:, :7])
+
+
+def test_a_warm_start_of_one_encoder_is_of_one_encoder() -> None:
+    x, y = views()
+    rate = {"_target_": "torch.optim.SGD", "lr": 0.0}  # heads stay where they start
+    warm = made("sgd_clip", shared=True, warm_start="unicon", optimizer=rate, scheduler=None).fit(x, y, max_epochs=1)
+    settings = {"lam": 1.0, "tau": 0.1, "passes": 4, "weight_power": 1.0}
+    solved = UniConSpectral(rank=4, feature_map="identity", shared=True, **settings).fit(x, y)
+    normalize = torch.nn.functional.normalize
+    torch.testing.assert_close(
+        normalize(warm.encode_x(x)) @ normalize(warm.encode_y(y)).T,
+        normalize(solved.encode_x(x)) @ normalize(solved.encode_y(y)).T,
+        rtol=1e-4, atol=1e-4,
+    )  # fmt: skip

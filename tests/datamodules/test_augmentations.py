@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from datamodules.augmentations import EXTREME, SimCLR, _simclr
-from datamodules.corruptions import Corruption
+from datamodules.shift.corruptions import Corruption
 from tests.datamodules.image_layouts import noisy
 
 N = 400

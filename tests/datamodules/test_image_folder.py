@@ -15,8 +15,8 @@ from PIL import Image
 
 from config_types import check
 from datamodules import image_views
-from datamodules.class_folders import scanned
 from datamodules.features import SPLITS
+from datamodules.formats.class_folders import scanned
 from datamodules.image_folder import ImageFolderDataModule
 from errors import UserError
 from tests.datamodules.fakes import MeanColour, common

@@ -12,8 +12,8 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from datamodules.coco_captions import read_coco_captions
 from datamodules.features import SPLITS
+from datamodules.formats.coco_captions import read_coco_captions
 from datamodules.mscoco import MSCOCODataModule
 from errors import UserError
 from tests.datamodules.fakes import CharacterCounts, MeanColour, common

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from datamodules.features import SPLITS
+from datamodules.formats.table_file import read_header, read_table
 from datamodules.table import TableDataModule
-from datamodules.table_file import read_header, read_table
 from errors import UserError
 from tests.datamodules.own_files import arguments, media
 

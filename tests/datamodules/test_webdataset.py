@@ -18,9 +18,9 @@ from PIL import Image
 
 from datamodules.audio import AudioFiles
 from datamodules.features import SPLITS
+from datamodules.formats.tar_samples import expanded, shards
 from datamodules.items import ImageFiles, Unreadable
 from datamodules.tar_members import AudioMembers, ImageMembers, Spans, listed
-from datamodules.tar_samples import expanded, shards
 from datamodules.webdataset import WebDatasetDataModule
 from errors import UserError
 from tests.datamodules.own_files import arguments, picture, sound

@@ -9,10 +9,8 @@ import pytest
 from numpy.random import Generator
 from PIL import Image
 
-from datamodules import corruption_blurs as blurs
-from datamodules import corruption_weather as weather
-from datamodules import corruptions
-from datamodules.corruptions import FORMULAS, Corruption
+from datamodules.shift import blurs, corruptions, weather
+from datamodules.shift.corruptions import FORMULAS, Corruption
 from errors import UserError
 from tests.datamodules.image_layouts import noisy
 

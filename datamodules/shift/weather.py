@@ -1,4 +1,4 @@
-"""Snow, fog and spatter of CIFAR-10-C, see ``datamodules.corruptions``: of images (32, 32, 3) in [0, 1]."""
+"""Snow, fog and spatter of CIFAR-10-C, see ``datamodules.shift.corruptions``: of images (32, 32, 3) in [0, 1]."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 from scipy import ndimage
 
-from datamodules.corruption_blurs import Pixels, gaussian, moved, zoomed
+from datamodules.shift.blurs import Pixels, gaussian, moved, zoomed
 
 SPATTER_COLOURS = {"water": np.array([175, 238, 238]) / 255, "mud": np.array([63, 42, 20]) / 255}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from datamodules.karpathy import read_karpathy
+from datamodules.formats.karpathy import read_karpathy
 from errors import UserError
 from tests.datamodules.layouts import coco, flickr30k, karpathy_record, write_json
 

@@ -10,7 +10,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from datamodules.own_pairs import MODALITIES, SPELLED, plain
+from datamodules.formats.own_pairs import MODALITIES, SPELLED, plain
 from datamodules.tar_members import listed
 from errors import UserError
 

@@ -1,4 +1,4 @@
-"""The blurs of CIFAR-10-C, see ``datamodules.corruptions``: of images (32, 32, 3) in [0, 1]."""
+"""The blurs of CIFAR-10-C, see ``datamodules.shift.corruptions``: of images (32, 32, 3) in [0, 1]."""
 
 import math
 from typing import Any

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from datamodules.annotation_json import field, read_json
-from datamodules.captioned_images import CaptionedImage, cleaned
+from datamodules.formats.annotation_json import field, read_json
+from datamodules.formats.captioned_images import CaptionedImage, cleaned
 from errors import UserError
 
 WHAT = "a captions file of http://images.cocodataset.org/annotations"

@@ -8,8 +8,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from datamodules.features import SPLITS
-from datamodules.own_pairs import split_number
-from datamodules.table_file import Column, Table
+from datamodules.formats.own_pairs import split_number
+from datamodules.formats.table_file import Column, Table
 from errors import UserError
 
 OPTIONAL = ("group", "split", "label")

@@ -15,9 +15,8 @@ from numpy.random import Generator
 from PIL import Image
 from scipy import ndimage
 
-from datamodules import corruption_blurs as blurs
-from datamodules import corruption_weather as weather
-from datamodules.corruption_blurs import Pixels
+from datamodules.shift import blurs, weather
+from datamodules.shift.blurs import Pixels
 from errors import UserError
 
 SIDE = 32  # px: the constants are for CIFAR-10's images

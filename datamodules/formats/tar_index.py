@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from datamodules.formats.tar_samples import Sample, samples
 from datamodules.tar_members import Spans
-from datamodules.tar_samples import Sample, samples
 from errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.own_pairs import plain
+from datamodules.formats.own_pairs import plain
 from errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from datamodules.annotation_json import field, read_json
-from datamodules.captioned_images import CaptionedImage, cleaned
+from datamodules.formats.annotation_json import field, read_json
+from datamodules.formats.captioned_images import CaptionedImage, cleaned
 from errors import UserError
 
 URL = "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip"

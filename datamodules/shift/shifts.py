@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from datamodules.augmentations import EXTREME
-from datamodules.corruptions import FORMULAS, Corruption
 from datamodules.labelled_images import LabelledImages
+from datamodules.shift.corruptions import FORMULAS, Corruption
 from datamodules.views import Views
 from errors import UserError, nearest
 
