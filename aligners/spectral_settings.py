@@ -95,7 +95,7 @@ class SpectralSettings:
     @property
     def factorise(self) -> Callable[[Tensor, int], Factors]:
         """The truncated factorisation of the cross-covariance."""
-        return spectral.positive_part if self.shared else spectral.SVD[self.svd]
+        return (spectral.POSITIVE_PART if self.shared else spectral.SVD)[self.svd]
 
     def features(self, d_x: int, d_y: int, bandwidth: float) -> RawFeatures:
         """The feature maps, to be fitted."""

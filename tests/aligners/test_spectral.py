@@ -71,6 +71,21 @@ def test_positive_part_drops_negative_directions() -> None:
         spectral.positive_part(matrix, 4)
 
 
+def test_randomised_positive_part_is_as_good_as_the_exact_one() -> None:
+    Q = torch.linalg.qr(normal(400, 400)).Q
+    values = torch.arange(1, 401, dtype=torch.float64) ** -0.5
+    values[::7] *= -1  # the largest of all is negative
+    matrix = Q * values @ Q.T
+    factors, exact = spectral.randomised_positive_part(matrix, 10), spectral.positive_part(matrix, 10)
+    assert not torch.equal(factors.U, exact.U)  # it did go through the Krylov space
+    assert torch.equal(factors.U, factors.V)
+    torch.testing.assert_close(factors.s, exact.s, rtol=1e-6, atol=0)
+    torch.testing.assert_close(factors.U, exact.U, rtol=0, atol=1e-3)
+    assert factors.gap == pytest.approx(exact.gap, rel=1e-3)
+    with pytest.raises(UserError, match="rank 40 is above"):
+        spectral.randomised_positive_part(-(matrix @ matrix) + 5 * torch.outer(Q[:, 0], Q[:, 0]), 40)
+
+
 def test_a_shared_step_stays_symmetric_and_positive() -> None:
     symmetric = normal(9, 9)
     factors = spectral.positive_part(symmetric @ symmetric.T, 2)
