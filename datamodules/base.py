@@ -111,6 +111,7 @@ class PairsDataModule(lightning.LightningDataModule):
         self.splits: dict[str, Pairs] = {}
         self.shifted: dict[str, Labelled] = {}
         self.feature_seconds = 0.0
+        self.extracted_items = 0
 
     @property
     def probe_train(self) -> Labelled | None:

@@ -82,7 +82,6 @@ class ExtractedDataModule(PairsDataModule):
         self.train_items = train_items
         self.raw: dict[str, RawPairs] = {}
         self.missing: dict[str, tuple[int, int]] = {}
-        self.extracted_items = 0
         self.notes: dict[str, int] = {}
 
     def _names(self) -> tuple[str, str]:

@@ -169,6 +169,7 @@ class Evaluation(lightning.Callback):
         self.embeddings = x, y
         self.metrics |= {
             "time/feature_seconds": datamodule.feature_seconds,
+            "time/extracted_items": datamodule.extracted_items,
             "memory/peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
         self.metrics |= {f"fit/{key}": value for key, value in pl_module.facts.items()}

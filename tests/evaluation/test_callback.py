@@ -8,6 +8,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from torch import Tensor
 
 from aligners.aligner import Aligner
 from aligners.closed_form import CCA
@@ -21,6 +22,7 @@ from datamodules.synthetic import SyntheticDataModule
 from errors import UserError
 from evaluation.callback import Evaluation
 from evaluation.linear_probe import linear_probe
+from evaluation.report import directions
 from evaluation.retrieval import evaluate_retrieval
 from tests.conftest import random_features
 
@@ -236,3 +238,20 @@ def test_class_accuracy_where_there_are_labels() -> None:
     assert evaluation.metrics["test/class_accuracy"] == pytest.approx(sum(map(float, ways)) / 2)
     assert all("class_accuracy" in entry for entry in evaluation.history)
     assert "test/class_accuracy" not in fitted(CCA(rank=4), shared()).metrics
+
+
+def test_coco_ids_bring_the_extended_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    datamodule = shared()
+    pairs = datamodule.splits["test"]
+    ids = torch.arange(pairs.n_x) + 100, torch.arange(pairs.n_y) + 500
+
+    def judged(x: Tensor, y: Tensor, image_ids: Tensor, caption_ids: Tensor, block_size: int) -> dict[str, float]:
+        assert (len(x), len(y), block_size) == (pairs.n_x, pairs.n_y, 1024)
+        return {"eccv/image_to_text/R@1": float(image_ids[0] + caption_ids[0])}
+
+    monkeypatch.setattr("evaluation.callback.extended_retrieval", judged)
+    assert "test/eccv/image_to_text/R@1" not in fitted(CCA(rank=4), datamodule).metrics
+    monkeypatch.setattr(PairsDataModule, "coco_ids", ids)
+    metrics = fitted(CCA(rank=4), datamodule).metrics
+    assert metrics["test/eccv/image_to_text/R@1"] == 600
+    assert directions(metrics) == ["image_to_text", "text_to_image"]  # the table has no row of it
