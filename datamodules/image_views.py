@@ -110,6 +110,13 @@ class ImageViewsDataModule(ExtractedDataModule):
         }
         return facts | super().protocol
 
+    def describe_y(self, split: str, index: int) -> str:
+        raw = self.raw[split]
+        assert raw.label is not None
+        assert self.label_names is not None
+        image = int(raw.x_of_y[index])
+        return f"{self.label_names[int(raw.label[image])]}, a view of {image}"
+
     def _augment(self) -> SimCLR:
         if self.at == "native":
             return SimCLR(None)

@@ -213,7 +213,10 @@ def test_views_are_augmented_and_images_are_not(tmp_path: Path) -> None:
         assert rows(pairs.x) != rows(pairs.y)
     assert rows(data.splits["test"].x) == [vector(number) for number in numbers(data, "test")]
     assert rows(data.probe_train.x) == [vector(n) for n in numbers(data, "train")]  # type: ignore[union-attr]
-    assert data.describe_y("test", 3) == "view_b 3"
+    test = data.splits["test"]
+    assert test.label is not None
+    assert data.label_names is not None
+    assert data.describe_y("test", 3) == f"{data.label_names[int(test.label[3])]}, a view of 3"
 
 
 @pytest.mark.usefixtures("same")
