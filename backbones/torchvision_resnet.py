@@ -9,7 +9,7 @@ from torch import nn
 
 from backbones.backbone import Backbone
 from backbones.images import to_rgb
-from backbones.weights import local_path, not_here, state_dict
+from backbones.weights import local_path, state_dict, url_file
 from errors import UserError, nearest
 
 DIMS = {"resnet18": 512, "resnet50": 2048}
@@ -75,18 +75,8 @@ class TorchvisionResNet(Backbone):
         if self.weights is not None:
             return local_path(self.weights)
         url = self._official().url
-        file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
-        if file.exists():
-            return file
-        failure = None
-        if self.download:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                torch.hub.download_url_to_file(url, str(file), hash_prefix=file.stem.rpartition("-")[2])
-                return file
-            except (OSError, RuntimeError) as error:
-                failure = error
-        raise not_here(f"{self.arch}/{self.pretrained}", url, failure) from failure
+        digest = url.removesuffix(".pth").rpartition("-")[2]
+        return url_file(f"{self.arch}/{self.pretrained}", url, self.download, digest)
 
     def _content(self) -> tuple[str, Iterable[Path]]:
         return f"{self.arch} {self.dim}, rgb on white, {self._transform()}", [self._file()]

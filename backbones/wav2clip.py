@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from backbones.audio import RESAMPLER, resampled, windows
 from backbones.backbone import Backbone
-from backbones.weights import local_path, not_here, state_dict
+from backbones.weights import local_path, state_dict, url_file
 from errors import UserError
 
 URL = "https://github.com/descriptinc/lyrebird-wav2clip/releases/download/v0.1.0-alpha/Wav2CLIP.pt"
@@ -42,18 +42,7 @@ class Wav2Clip(Backbone):
     def _file(self) -> Path:
         if self.weights is not None:
             return local_path(self.weights)
-        file = Path(torch.hub.get_dir(), "checkpoints", URL.rpartition("/")[2])
-        if file.exists():
-            return file
-        failure = None
-        if self.download:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                torch.hub.download_url_to_file(URL, str(file), progress=False)
-                return file
-            except (OSError, RuntimeError) as error:
-                failure = error
-        raise not_here("Wav2CLIP", URL, failure) from failure
+        return url_file("Wav2CLIP", URL, self.download, None)
 
     def _content(self) -> tuple[str, Iterable[Path]]:
         return f"{RESAMPLER} to {RATE} Hz, mean of even windows of {LONGEST} s", [self._file()]

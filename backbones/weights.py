@@ -50,6 +50,29 @@ def not_here(name: str, tried: str, failure: Exception | None) -> UserError:
     )
 
 
+def url_file(name: str, url: str, download: bool, hash_prefix: str | None) -> Path:
+    """The file of ``url`` in torch's cache; fetched where it lacks and ``download`` is true.
+
+    Args:
+        hash_prefix: how the sha256 of the file begins, where its publisher says so.
+
+    Raises:
+        UserError: it can be had from neither; it speaks of it as ``name``.
+    """
+    file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    if file.exists():
+        return file
+    failure = None
+    if download:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(file), hash_prefix=hash_prefix)
+            return file
+        except (OSError, RuntimeError) as error:
+            failure = error
+    raise not_here(name, url, failure) from failure
+
+
 def hub_folder(name: str, repo: str, needs: Sequence[str], patterns: Sequence[str], download: bool) -> Path:
     """The folder of the Hugging Face ``repo`` in the local cache, where it holds the files ``needs``.
 

@@ -1,6 +1,6 @@
 """The datamodule that every dataset is, and how it cuts a split into batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import lightning
 import numpy as np
@@ -46,10 +46,13 @@ class GroupBatches(Sampler[Tensor]):
         epoch = self.epoch if self.reshuffles else 0
         mixed = np.random.SeedSequence((self.seed, epoch)).generate_state(1)
         generator = torch.Generator().manual_seed(int(mixed[0]))
-        shuffled = torch.randperm(self.n_groups, generator=generator)
-        for groups in shuffled.tensor_split(self.n_batches):
+        for groups in self.cut(generator):
             # in the order of the rows, which a memory map reads faster
             yield self.members.of(groups.sort().values[rank::world])
+
+    def cut(self, generator: torch.Generator) -> Iterable[Tensor]:
+        """The numbers of the groups of each batch, over all processes."""
+        return torch.randperm(self.n_groups, generator=generator).tensor_split(self.n_batches)
 
 
 class ShareInOrder(Sampler[Tensor]):

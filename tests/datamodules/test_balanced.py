@@ -4,23 +4,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
-from torch.utils.data import Sampler
 
-from datamodules import balanced
 from datamodules.balanced import BalancedBatches
+from tests.datamodules.test_base import simulated
 
 WORLDS = (1, 2, 3)
-
-
-def simulated(monkeypatch: pytest.MonkeyPatch, sampler: Sampler[Tensor], world: int) -> list[list[list[int]]]:
-    """``[process][batch]`` rows, as each of ``world`` processes gets them."""
-    parts = []
-    for rank in range(world):
-        monkeypatch.setattr(balanced, "rank_and_world", lambda rank=rank: (rank, world))
-        parts.append([part.tolist() for part in sampler])
-        assert len(sampler) == len(parts[-1])  # type: ignore[arg-type]
-    return parts
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
