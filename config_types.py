@@ -65,8 +65,8 @@ def _arguments(prefix: str, node: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:  # an import runs foreign code
         reason = " ".join(str(error).split())
         raise UserError(f"{prefix}_target_ '{node['_target_']}' cannot be imported: {reason}") from error
-    parameters = inspect.signature(target).parameters
-    if not any(each.kind == each.VAR_KEYWORD for each in parameters.values()):
+    parameters = _parameters(target)
+    if parameters is not None:
         for key in node:
             if key not in parameters and not key.startswith("_"):
                 raise UserError(f"unknown key '{prefix}{key}': {nearest(key, parameters)}")
@@ -79,6 +79,20 @@ def _arguments(prefix: str, node: dict[str, Any]) -> dict[str, Any]:
         except (NameError, TypeError):  # annotations that only a type checker can read
             continue
     return hints
+
+
+def _parameters(target: Any) -> set[str] | None:
+    """Names of what the target takes, through ``**common`` of its bases too; None where it takes anything."""
+    known: set[str] = set()
+    inits = [vars(owner).get("__init__") for owner in target.__mro__] if isinstance(target, type) else [target]
+    for init in inits:
+        if init is None:
+            continue
+        parameters = inspect.signature(init).parameters.values()
+        known |= {each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
+        if not any(each.kind == each.VAR_KEYWORD for each in parameters):
+            return known - {"self"}
+    return None
 
 
 def _check_value(name: str, value: Any, hint: Any) -> None:

@@ -36,19 +36,21 @@ class ImageFolderDataModule(ImageViewsDataModule):
     def __init__(
         self,
         image_backbone: Backbone,
-        path: str,
+        path: str | None,
         val_share: float,
         test_share: float,
         split_seed: int,
         **common: Any,
     ):
         super().__init__(image_backbone, **common)
+        if path is None:
+            raise UserError("datamodule=image_folder needs a folder of class folders: set datamodule.path=FOLDER")
         for key, share in (("val_share", val_share), ("test_share", test_share)):
             if not 0 < share < 1:
                 raise UserError(f"datamodule.{key} must be between 0 and 1, got {share}")
         if val_share + test_share >= 1:
             raise UserError(f"datamodule.val_share and test_share leave nothing to train: {val_share} + {test_share}")
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.shares = {"val": val_share, "test": test_share}
         self.split_seed = split_seed
         self.tree: Tree | None = None

@@ -24,7 +24,7 @@ class Squared(ProjectedAligner):
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
 def test_embeddings_are_the_centred_whitened_weighted_raw_features(pairs: Pairs, power: float) -> None:
-    aligner = Squared(rank=4, unit=False)
+    aligner = Squared(rank=4, unit=False, shared=False)
     aligner._build(pairs.dims)
     x, y = pairs.x.double(), pairs.y.double()
     raw_x, raw_y = aligner.raw_x(x), aligner.raw_y(y)
@@ -46,7 +46,7 @@ def test_embeddings_are_the_centred_whitened_weighted_raw_features(pairs: Pairs,
 
 
 def test_the_solution_is_its_state(pairs: Pairs) -> None:
-    aligner = Squared(rank=4, unit=False)
+    aligner = Squared(rank=4, unit=False, shared=False)
     aligner._build(pairs.dims)
     shapes = {name: tuple(value.shape) for name, value in aligner.state_dict().items() if not name.startswith("mean")}
     d_x, d_y = pairs.dims

@@ -177,6 +177,8 @@ def test_annotations_that_are_missing_or_broken(tmp_path: Path) -> None:
 class Pictures(ExtractedDataModule):
     """Splits of image files with texts, as they are given."""
 
+    modalities = ("image", "text")
+
     def __init__(self, folder: Path, raw: dict[str, RawPairs] | UserError, layout: Layout | None = None):
         super().__init__(MeanColour(), CharacterCounts(), **common(folder))
         self.given, self.whole = raw, layout
