@@ -1,20 +1,5 @@
-"""The one error that a user sees as a single line: what was wrong, what was got, what to do."""
+"""``ground.errors`` under its short name."""
 
-from collections.abc import Iterable
-from difflib import get_close_matches
+from ground.errors import UserError, nearest
 
-
-class UserError(Exception):
-    """A mistake in what the user gave. The command line prints its one line and ends with exit code 2."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The names closest to a mistyped one, as a phrase: ``did you mean 'rank' or 'seed'?``; else a few of them."""
-    known = sorted(known)
-    if not known:
-        return "there are none"
-    close = get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
-    shown = [name for name in known if "." not in name] or known
-    return "known are " + ", ".join(shown)
+__all__ = ["UserError", "nearest"]

@@ -19,14 +19,15 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from checkpoints import AtomicCheckpointIO, find_checkpoint
-from config_errors import refuse_additions, user_line
-from config_types import check
-from datamodules.transfer import check_transfer
-from errors import UserError
-from evaluation.pictures import confusion, draw
-from evaluation.report import finish, log_config, log_result, result_line, run_table, screen
-from run_directory import RunDirectory, journal
+from datamodules.base.transfer import check_transfer
+from ground.errors import UserError
+from ground.mistakes import refuse_additions, user_line
+from ground.values import check
+from report.pictures import confusion, draw
+from report.tables import result_line, run_table, screen
+from running.checkpoints import AtomicCheckpointIO, find_checkpoint
+from running.directory import RunDirectory, journal
+from running.loggers import finish, log_config, log_result
 
 failures: list[tuple[int, str]] = []
 """Exit code and line of what went wrong, told at the end: the other runs of a sweep go on."""

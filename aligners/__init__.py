@@ -1,0 +1,18 @@
+"""The methods, one file a family, on the rooms that they share."""
+
+from ground.former import install
+from ground.lazy import lazy
+
+install()
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "unicon": ("UniConSpectral",),
+        "unicon_batches": ("UniConBatches",),
+        "unicon_convex": ("UniConConvex",),
+        "gradient": ("SGDCLIP", "SGDSigLIP", "Triplet"),
+        "hybrid": ("Hybrid",),
+        "closed_form": ("CCA", "PLS"),
+    },
+)

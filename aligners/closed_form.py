@@ -1,14 +1,14 @@
 """Closed-form aligners, solved from one pass of moments."""
 
-from aligners import spectral
-from aligners.coordinates import Coordinates, Statistics, statistics
-from aligners.defaults import defaults_from
-from aligners.moments import Moments
-from aligners.projected import ProjectedAligner
-from aligners.rows import Rows
-from aligners.spectral import Factors
-from datamodules.pairs import PairBatch
-from distributed import add_over_processes
+from aligners.base.projected import ProjectedAligner
+from aligners.base.yaml_defaults import defaults_from
+from aligners.spectral import factors as spectral
+from aligners.spectral.coordinates import Coordinates, Statistics, statistics
+from aligners.spectral.factors import Factors
+from aligners.spectral.moments import Moments
+from aligners.spectral.rows import Rows
+from datamodules.pairs.pairs import PairBatch
+from ground.distributed import add_over_processes
 
 
 class MomentAligner(ProjectedAligner):

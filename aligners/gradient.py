@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from aligners import objectives
-from aligners.aligner import Aligner
-from aligners.defaults import defaults_from
-from aligners.objectives import Objective
+from aligners.base.aligner import Aligner
+from aligners.base.yaml_defaults import defaults_from
+from aligners.objectives.base import Objective
 from aligners.warm_start import check_warm_start, set_head, spectral_solution
-from datamodules.pairs import PairBatch
-from distributed import concatenate
-from errors import UserError, nearest
+from datamodules.pairs.pairs import PairBatch
+from ground.distributed import concatenate
+from ground.errors import UserError, nearest
 
 HEADS = ("linear", "mlp")
 TOTAL_STEPS = "total_steps"

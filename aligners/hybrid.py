@@ -5,16 +5,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aligners.coordinates import statistics
-from aligners.defaults import defaults_from
+from aligners.base.yaml_defaults import defaults_from
 from aligners.gradient import CLIPAligner
-from aligners.moments import Moments
-from aligners.rows import Rows
-from aligners.spectral import uniform_solution
+from aligners.spectral.coordinates import statistics
+from aligners.spectral.factors import uniform_solution
+from aligners.spectral.moments import Moments
+from aligners.spectral.rows import Rows
 from aligners.warm_start import set_head
-from datamodules.pairs import PairBatch
-from distributed import add_over_processes
-from errors import UserError
+from datamodules.pairs.pairs import PairBatch
+from ground.distributed import add_over_processes
+from ground.errors import UserError
 
 
 class Adapter(nn.Module):

@@ -6,16 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aligners.defaults import defaults_from
-from aligners.fitted_features import fitted_features
-from aligners.objectives import Objective
-from aligners.projected import ProjectedAligner
-from aligners.solution import Solution
-from aligners.spectral import Factors
-from aligners.spectral_data import SpectralData
-from aligners.spectral_fit import SpectralFit
-from aligners.spectral_settings import SpectralSettings
-from datamodules.pairs import PairBatch
+from aligners.base.projected import ProjectedAligner
+from aligners.base.yaml_defaults import defaults_from
+from aligners.objectives.base import Objective
+from aligners.spectral.factors import Factors
+from aligners.spectral.fitted_features import fitted_features
+from aligners.spectral.record import Solution
+from aligners.spectral.settings import SpectralSettings
+from aligners.spectral.spectral_data import SpectralData
+from aligners.spectral.spectral_fit import SpectralFit
+from datamodules.pairs.pairs import PairBatch
 
 
 @defaults_from("unicon")

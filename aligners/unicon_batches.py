@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from aligners import aggregation
+from aligners.base.yaml_defaults import defaults_from
 from aligners.closed_form import MomentAligner
-from aligners.coordinates import Coordinates, Statistics
-from aligners.defaults import defaults_from
-from aligners.spectral import Factors, truncated_svd
-from datamodules.pairs import PairBatch
-from distributed import add_over_processes, concatenate, rank_and_world
-from errors import UserError, nearest
+from aligners.spectral import aggregation
+from aligners.spectral.coordinates import Coordinates, Statistics
+from aligners.spectral.factors import Factors, truncated_svd
+from datamodules.pairs.pairs import PairBatch
+from ground.distributed import add_over_processes, concatenate, rank_and_world
+from ground.errors import UserError, nearest
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class UniConBatches(MomentAligner):
 
     The pass over the data collects the moments that give all batches one mean and one whitening; then the batches
     are read once more and solved, each joined over all processes. The batches are those of ``datamodule.batch_size``.
-    ``aligners.aggregation`` has the mathematics, ``configs/aligner/unicon_batches.yaml`` the arguments.
+    ``aligners.spectral.aggregation`` has the mathematics, ``configs/aligner/unicon_batches.yaml`` the arguments.
 
     ``accuracy`` and ``softmax`` weigh a batch by the retrieval accuracy of its solution on the validation split;
     where the datamodule has none, by the mean accuracy within each of the other batches, which reads the data once

@@ -5,16 +5,18 @@ import logging
 import torch
 from torch import Tensor
 
-from aligners import convex
-from aligners.coordinates import Projector
-from aligners.defaults import defaults_from
-from aligners.objectives import CLIP, InfoNCE, Objective, SigLIP
-from aligners.projected import ProjectedAligner
-from aligners.spectral import truncated_svd
-from aligners.whitening import spread, unwhitened, whitening
-from datamodules.pairs import PairBatch
-from distributed import gather_rows, rank_and_world
-from errors import UserError, nearest
+from aligners.base.projected import ProjectedAligner
+from aligners.base.yaml_defaults import defaults_from
+from aligners.objectives.base import Objective
+from aligners.objectives.pairwise import SigLIP
+from aligners.objectives.softmax import CLIP, InfoNCE
+from aligners.spectral import convex
+from aligners.spectral.coordinates import Projector
+from aligners.spectral.factors import truncated_svd
+from aligners.spectral.whitening import spread, unwhitened, whitening
+from datamodules.pairs.pairs import PairBatch
+from ground.distributed import gather_rows, rank_and_world
+from ground.errors import UserError, nearest
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +40,9 @@ class UniConConvex(ProjectedAligner):
     r"""The global minimiser of a contrastive objective of the logits :math:`\psi(x)^T Z \psi(y)`, certified.
 
     Features are prepared, centred, whitened if wished and scaled to mean square length 1:
-    :math:`\psi(x) = (x - \mu_x) W_x`. ``aligners.convex`` solves for Z (d_x, d_y), of any rank, and its certificate,
-    logged as ``fit/optimality_gap``, bounds how far the objective is above its minimum. The embeddings are its
-    best approximation of rank r, :math:`f(x) = \psi(x) U s^p` with :math:`Z \approx U \mathrm{diag}(s) V^T`.
+    :math:`\psi(x) = (x - \mu_x) W_x`. ``spectral.convex`` solves for Z (d_x, d_y), of any rank, and its
+    certificate, logged as ``fit/optimality_gap``, bounds how far the objective is above its minimum. The embeddings are
+    its best approximation of rank r, :math:`f(x) = \psi(x) U s^p` with :math:`Z \approx U \mathrm{diag}(s) V^T`.
 
     One pass gathers all training features in memory, in every process. The defaults and the meaning of each
     argument stand in ``configs/aligner/unicon_convex.yaml``.

@@ -9,12 +9,12 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 
-from aligners.aligner import Aligner
-from aligners.defaults import aligner_config
+from aligners.base.aligner import Aligner
+from aligners.base.yaml_defaults import aligner_config
 from aligners.unicon import UniConSpectral
-from datamodules.base import PairsDataModule
-from distributed import add_over_processes, rank_and_world
-from errors import UserError, nearest
+from datamodules.base.datamodule import PairsDataModule
+from ground.distributed import add_over_processes, rank_and_world
+from ground.errors import UserError, nearest
 
 WARM_STARTS = ("unicon",)
 

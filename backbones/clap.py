@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from backbones.audio import RESAMPLER, resampled, windows
 from backbones.backbone import Backbone
 from backbones.weights import hub_access, hub_folder, local_path
-from errors import UserError
+from ground.errors import UserError
 
 NEEDS = ("config.json", "model.safetensors")
 PATTERNS = ("*.json", "merges.txt", "*.safetensors")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from backbones.backbone import Backbone
 from backbones.images import square, to_rgb
 from backbones.weights import local_path, state_dict
-from errors import UserError
+from ground.errors import UserError
 
 
 class EfficientNetLite0(Backbone):

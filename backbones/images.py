@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from errors import UserError
+from ground.errors import UserError
 
 
 def to_rgb(image: Any) -> Image.Image:

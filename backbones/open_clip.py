@@ -15,7 +15,7 @@ import torch
 from backbones.backbone import Backbone
 from backbones.images import to_rgb
 from backbones.weights import hub_access, hub_folder, local_path, package_folder
-from errors import UserError, nearest
+from ground.errors import UserError, nearest
 
 FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 TOKENIZER = ("tokenizer*", "special_tokens_map.json", "config.json", "vocab*", "merges.txt", "*.model")

@@ -9,7 +9,7 @@ from torch import nn
 
 from backbones.backbone import Backbone
 from backbones.weights import hub_access, hub_folder, local_path
-from errors import UserError
+from ground.errors import UserError
 
 PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
 

@@ -10,7 +10,7 @@ from torch import nn
 from backbones.backbone import Backbone
 from backbones.images import to_rgb
 from backbones.weights import local_path, state_dict, url_file
-from errors import UserError, nearest
+from ground.errors import UserError, nearest
 
 DIMS = {"resnet18": 512, "resnet50": 2048}
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from backbones.audio import RESAMPLER, resampled, windows
 from backbones.backbone import Backbone
 from backbones.weights import local_path, state_dict, url_file
-from errors import UserError
+from ground.errors import UserError
 
 URL = "https://github.com/descriptinc/lyrebird-wav2clip/releases/download/v0.1.0-alpha/Wav2CLIP.pt"
 RATE, WINDOW, HOP = 16_000, 512, 353  # Hz, samples, samples

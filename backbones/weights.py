@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from errors import UserError
+from ground.errors import UserError
 
 
 def package_folder(package: str) -> Path:

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.latent import LatentFactors, caption_pairs
-from datamodules.features import SPLITS
-from datamodules.pairs import Pairs
+from datamodules.pairs.pairs import Pairs
+from datamodules.pairs.splits import SPLITS
 
 FOLDER = Path("cache/benchmarks")
 

@@ -1,6 +1,6 @@
-"""A gate for changes that should change no result: small runs of everything, and their metrics compared to the last digit.
+"""A gate for changes that should change no result: small runs of everything, compared to the last digit.
 
-``python -m benchmarks.gate record FOLDER`` runs a fixed list of small runs of ``train.py`` and keeps the ``metrics.json``
+``python -m benchmarks.gate record FOLDER`` runs a fixed list of small runs of ``train.py`` and keeps ``metrics.json``
 of each, without times and memory. Done before and after a change, ``python -m benchmarks.gate compare BEFORE AFTER``
 prints every difference and exits with 1 where there is one. ``--root`` runs the code of another checkout, so that the
 gate itself may be newer than what it measures.
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import ROOT, Parser, command
-from errors import UserError
+from ground.errors import UserError
 
 EPOCHS = "trainer.max_epochs=3"
 """Epochs of a gradient aligner; of a solved one the first solution and two passes."""
@@ -35,7 +35,6 @@ def runs(root: Path, data: Path) -> dict[str, list[str]]:
     for name in ("synthetic_nonlinear", "synthetic_triplet"):
         listed[f"experiment_{name}"] = [f"experiment={name}", EPOCHS]
     listed["batch_negatives"] = ["aligner=unicon", "aligner.negatives=batch", "aligner.memory_mb=0", EPOCHS]
-    listed["siglip"] = ["aligner=unicon", "aligner.objective=siglip", "+aligner.objective_options.bias=-10", EPOCHS]
     listed["bandwidths"] = ["aligner=unicon", "aligner.kernel=rbf", "aligner.bandwidth=[0.5,1]", EPOCHS]
     listed["warm_start"] = ["aligner=sgd_clip", "aligner.warm_start=unicon", EPOCHS]
     if (data / FEATURES).is_file():
@@ -62,7 +61,9 @@ def record(root: Path, data: Path, folder: Path, jobs: int) -> None:
     shutil.rmtree(work, ignore_errors=True)
     listed = runs(root, data)
     with ThreadPoolExecutor(jobs) as pool:
-        for name, output in zip(listed, pool.map(lambda each: _run(root, work / each[0], each[1]), listed.items())):
+        for name, output in zip(
+            listed, pool.map(lambda each: _run(root, work / each[0], each[1]), listed.items()), strict=True
+        ):
             if output is not None:
                 raise UserError(f"the run {name} failed:\n{output}")
             print(f"{name} ran", flush=True)

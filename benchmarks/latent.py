@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.pairs import Pairs
-from errors import UserError
+from datamodules.pairs.pairs import Pairs
+from ground.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from datamodules.pairs import Pairs
+from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import CUTOFFS, ranks
 
 BLOCK = 1024

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from benchmarks.features_file import read_splits
 from benchmarks.record import child_environment
-from datamodules.pairs import Pairs
-from errors import UserError
+from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
+from ground.errors import UserError
 
 Array = NDArray[Any]
 Projections = tuple[Array, Array]

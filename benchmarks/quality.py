@@ -16,10 +16,10 @@ from benchmarks.paired import credits, paired_difference
 from benchmarks.record import Parser, Record, command, positive, spread, table, told
 from benchmarks.runs import composed, run
 from benchmarks.tuning import axes_of, climb
-from config_errors import CONFIGS, user_line
-from datamodules.extraction import progress_bar
-from errors import UserError, nearest
-from evaluation.report import sweep_table
+from ground.errors import UserError, nearest
+from ground.mistakes import CONFIGS, user_line
+from ground.progress import progress_bar
+from report.tables import sweep_table
 
 ALIGNERS = sorted(path.stem for path in (CONFIGS / "aligner").glob("*.yaml"))
 OURS = "unicon"

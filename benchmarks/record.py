@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 import torch
 from rich.table import Table
 
-from config_errors import user_line
-from errors import UserError
-from evaluation.report import screen
-from run_directory import keep_former, to_json
+from ground.errors import UserError
+from ground.files import keep_former, to_json
+from ground.mistakes import user_line
+from report.tables import screen
 
 PACKAGES = ("torch", "lightning", "numpy", "scipy", "scikit-learn", "cca-zoo")
 FOLDER = Path("outputs/benchmarks")

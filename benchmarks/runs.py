@@ -13,10 +13,10 @@ from lightning import LightningModule, Trainer
 from omegaconf import DictConfig
 from torch import Tensor
 
-from config_errors import CONFIGS
-from config_types import check
-from datamodules.base import PairsDataModule
-from datamodules.pairs import Pairs
+from datamodules.base.datamodule import PairsDataModule
+from datamodules.pairs.pairs import Pairs
+from ground.mistakes import CONFIGS
+from ground.values import check
 
 QUIET = ("trainer.enable_progress_bar=false", "run_dir=outputs/benchmarks")
 

@@ -22,9 +22,9 @@ from benchmarks.features_file import FOLDER
 from benchmarks.latent import LatentFactors
 from benchmarks.record import Parser, Record, command, positive, spread, table, told
 from benchmarks.scale_fit import SHARD, in_process
-from datamodules.extraction import progress_bar
-from datamodules.shards import write_shard
-from errors import UserError
+from datamodules.cache.shards import write_shard
+from ground.errors import UserError
+from ground.progress import progress_bar
 
 MODEL = LatentFactors(
     d_x=768, d_y=768, shared=256, private=512, decay=1.0, nuisance=2.0, caption_noise=6.0, white=4.0, seed=0

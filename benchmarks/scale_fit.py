@@ -15,12 +15,12 @@ from hydra.utils import instantiate
 
 from benchmarks.record import child_environment
 from benchmarks.runs import Clock, composed
-from datamodules.base import PairsDataModule
-from datamodules.mapped_rows import MappedRows
-from datamodules.pairs import Pairs, SelectedRows
-from datamodules.shards import map_rows
-from errors import UserError
+from datamodules.base.datamodule import PairsDataModule
+from datamodules.cache.mapped_rows import MappedRows
+from datamodules.cache.shards import map_rows
+from datamodules.pairs.pairs import Pairs, SelectedRows
 from evaluation.retrieval import evaluate_retrieval
+from ground.errors import UserError
 
 SHARD = 10_000
 BATCH = 1024

@@ -21,10 +21,10 @@ from benchmarks.latent import LatentFactors, caption_pairs
 from benchmarks.peers import PEERS, in_process, missing
 from benchmarks.record import Parser, Record, command, positive, spread, table, told
 from benchmarks.runs import Outcome, composed, now, run
-from datamodules.base import PairsDataModule
-from datamodules.extraction import progress_bar
-from datamodules.pairs import Pairs
-from errors import UserError
+from datamodules.base.datamodule import PairsDataModule
+from datamodules.pairs.pairs import Pairs
+from ground.errors import UserError
+from ground.progress import progress_bar
 
 MODEL = LatentFactors(
     d_x=2048, d_y=768, shared=256, private=512, decay=1.0, nuisance=2.0, caption_noise=6.0, white=4.0, seed=0

@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from backbones.backbone import Backbone
-from datamodules.extracted import Layout
-from datamodules.image_arrays import ImageArrays
-from datamodules.image_views import ImageViewsDataModule
-from datamodules.labelled_images import LabelledImages
-from datamodules.shift.shifts import GENERATED
-from datamodules.stratified import drawn
-from errors import UserError
+from datamodules.base.extracted import Layout
+from datamodules.base.image_views import ImageViewsDataModule
+from datamodules.images.labelled_images import LabelledImages
+from datamodules.images.shifts import GENERATED
+from datamodules.items.image_arrays import ImageArrays
+from datamodules.pairs.stratified import drawn
+from ground.errors import UserError
 
 OBTAIN = (
     "unpack cifar-10-python.tar.gz (www.cs.toronto.edu/~kriz/cifar.html) in data_dir, or set datamodule.download=true"
@@ -26,7 +26,7 @@ class CIFAR10DataModule(ImageViewsDataModule):
     """CIFAR-10 (Krizhevsky, 2009) aligned with its own views: 45,000 / 5,000 / 10,000 images of 32 x 32, 10 classes.
 
     Val is drawn from the official training images, of each class alike. Corrupted test images are read from the files
-    of CIFAR-10-C where ``path/CIFAR-10-C`` has them, and else generated: see ``datamodules.shift.corruptions``.
+    of CIFAR-10-C where ``path/CIFAR-10-C`` has them, and else generated: see ``datamodules.images.shift.corruptions``.
 
     Args:
         image_backbone: as in ``ImageViewsDataModule``.

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from backbones.backbone import Backbone
-from datamodules.clipart_data.captions import normalise_title
-from datamodules.extracted import ExtractedDataModule
-from datamodules.features import SPLITS
-from datamodules.items import ImageFiles, Texts
-from datamodules.raw_pairs import RawPairs, captioned
+from datamodules.base.extracted import ExtractedDataModule
+from datamodules.clipart_data.titles import normalise_title
+from datamodules.items.items import ImageFiles, Texts
+from datamodules.items.raw_pairs import RawPairs, captioned
+from datamodules.pairs.splits import SPLITS
 
 DATA = Path(__file__).parent / "clipart_data"
 

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 
 from backbones.backbone import Backbone
-from datamodules.audio import AudioFiles
-from datamodules.captions import CAPTIONS, captions_per_item, chosen, mean_of_captions
-from datamodules.extracted import ExtractedDataModule, Layout
-from datamodules.features import SPLITS, drawn_split
+from datamodules.base.extracted import ExtractedDataModule, Layout
 from datamodules.formats.clotho_files import CLIPS, commands, on_disk, read_captions
-from datamodules.items import Texts
-from datamodules.missing import names_in
-from datamodules.pairs import Pairs
-from datamodules.raw_pairs import RawPairs, captioned
-from errors import UserError, nearest
+from datamodules.items.audio import AudioFiles
+from datamodules.items.captions import CAPTIONS, captions_per_item, chosen, mean_of_captions
+from datamodules.items.items import Texts
+from datamodules.items.missing import names_in
+from datamodules.items.raw_pairs import RawPairs, captioned
+from datamodules.pairs.pairs import Pairs
+from datamodules.pairs.splits import SPLITS, drawn_split
+from ground.errors import UserError, nearest
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class ClothoDataModule(ExtractedDataModule):
         audio_backbone, text_backbone: frozen encoders of clips and captions.
         split: ``official``, or ``drawn``: the clips that are there, of all folders, are split at random.
         val_share, test_share, split_seed: of what is drawn.
-        captions, caption_seed: which captions are y, as in ``datamodules.captions``.
+        captions, caption_seed: which captions are y, as in ``datamodules.items.captions``.
         common: as in ``ExtractedDataModule``.
 
     Raises:

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from backbones.backbone import Backbone
-from datamodules.captioned import CaptionedDataModule
-from datamodules.extracted import Layout
+from datamodules.base.captioned import CaptionedDataModule
+from datamodules.base.extracted import Layout
 from datamodules.formats.captioned_images import CaptionedImage, cleaned
 from datamodules.formats.karpathy import URL, read_karpathy
-from errors import UserError, nearest
+from ground.errors import UserError, nearest
 
 ANNOTATIONS = ("auto", "json", "token")
 

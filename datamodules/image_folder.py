@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from backbones.backbone import Backbone
-from datamodules.features import SPLITS
+from datamodules.base.image_views import ImageViewsDataModule
 from datamodules.formats.class_folders import Tree, scanned
-from datamodules.image_views import ImageViewsDataModule
-from datamodules.items import ImageFiles
-from datamodules.labelled_images import LabelledImages
-from datamodules.stratified import drawn
-from errors import UserError
+from datamodules.images.labelled_images import LabelledImages
+from datamodules.items.items import ImageFiles
+from datamodules.pairs.splits import SPLITS
+from datamodules.pairs.stratified import drawn
+from ground.errors import UserError
 
 
 class ImageFolderDataModule(ImageViewsDataModule):

@@ -6,13 +6,13 @@ from typing import Any
 from torch import Tensor
 
 from backbones.backbone import Backbone
-from datamodules.captioned import CaptionedDataModule
-from datamodules.extracted import Layout
+from datamodules.base.captioned import CaptionedDataModule
+from datamodules.base.extracted import Layout
 from datamodules.formats.captioned_images import CaptionedImage, NumberedImages, NumberedTexts
 from datamodules.formats.coco_captions import read_coco_captions
 from datamodules.formats.karpathy import URL, read_karpathy
-from datamodules.raw_pairs import RawPairs
-from errors import UserError
+from datamodules.items.raw_pairs import RawPairs
+from ground.errors import UserError
 
 # Images and captions. Captions of Karpathy's splits: the card of the dataset justram/COCO2014-Captions; of 2017: the
 # card of gokuls/coco_dataset; of 2014: as counted by many projects. Each pair of 2014 and 2017, and Karpathy's three,

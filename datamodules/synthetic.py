@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from datamodules.base import PairsDataModule
-from datamodules.features import SPLITS
-from datamodules.pairs import Pairs, subset
-from errors import UserError, nearest
+from datamodules.base.datamodule import PairsDataModule
+from datamodules.pairs.pairs import Pairs, subset
+from datamodules.pairs.splits import SPLITS
+from ground.errors import UserError, nearest
 
 NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda values: values, "tanh": torch.tanh}
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from backbones.backbone import Backbone
-from datamodules.audio import AudioFiles
-from datamodules.extracted import ExtractedDataModule
+from datamodules.base.extracted import ExtractedDataModule
 from datamodules.formats.own_pairs import MODALITIES, by_split, numbered_labels, two_modalities, whole_split
 from datamodules.formats.table_file import Column, Table, read_header, read_table
 from datamodules.formats.table_pairs import (
@@ -24,9 +23,10 @@ from datamodules.formats.table_pairs import (
     renamed,
     used_columns,
 )
-from datamodules.items import ImageFiles, Items, Texts
-from datamodules.raw_pairs import RawPairs
-from errors import UserError
+from datamodules.items.audio import AudioFiles
+from datamodules.items.items import ImageFiles, Items, Texts
+from datamodules.items.raw_pairs import RawPairs
+from ground.errors import UserError
 
 logger = logging.getLogger(__name__)
 

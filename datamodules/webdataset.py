@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from backbones.backbone import Backbone
-from datamodules.extracted import ExtractedDataModule
+from datamodules.base.extracted import ExtractedDataModule
 from datamodules.formats.own_pairs import by_split, numbered_labels, split_number, two_modalities, whole_split
 from datamodules.formats.tar_index import TarIndex
 from datamodules.formats.tar_samples import first_sample, shards, split_of
-from datamodules.items import Items, Texts
-from datamodules.raw_pairs import RawPairs
-from datamodules.tar_members import AudioMembers, ImageMembers, Spans
-from errors import UserError
+from datamodules.items.items import Items, Texts
+from datamodules.items.raw_pairs import RawPairs
+from datamodules.items.tar_members import AudioMembers, ImageMembers, Spans
+from ground.errors import UserError
 
 MEMBERS: dict[str, Callable[[Spans, str], Items]] = {"image": ImageMembers, "audio": AudioMembers}
 

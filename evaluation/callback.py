@@ -9,15 +9,15 @@ import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor
 
-from datamodules.base import PairsDataModule
-from datamodules.pairs import Labelled, Pairs
-from distributed import gather_rows
-from errors import UserError
+from datamodules.base.datamodule import PairsDataModule
+from datamodules.pairs.pairs import Labelled, Pairs
 from evaluation.extended import extended_retrieval
 from evaluation.geometry import evaluate_geometry
 from evaluation.linear_probe import ProbeResult
 from evaluation.probes import Probes, ProbeSettings, as_it_is
 from evaluation.retrieval import class_accuracy, cosines, evaluate_retrieval, unit_rows
+from ground.distributed import gather_rows
+from ground.errors import UserError
 
 
 class Evaluation(lightning.Callback):

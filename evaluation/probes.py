@@ -6,7 +6,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from datamodules.pairs import FeatureRows, Labelled
+from datamodules.pairs.pairs import FeatureRows, Labelled
 from evaluation.linear_probe import FittedProbe, ProbeResult, fit_linear_probe, knn_probe
 
 Encode = Callable[[Tensor], Tensor]

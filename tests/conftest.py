@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from datamodules.features import pairs_of_tensors
-from datamodules.pairs import Pairs
+from datamodules.pairs.arrays import pairs_of_tensors
+from datamodules.pairs.pairs import Pairs
 from tests.cli import small
 
 CLIPART_FEATURES = Path(__file__).parents[2] / "shared" / "data" / "clipart" / "features.safetensors"

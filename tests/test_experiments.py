@@ -14,8 +14,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 import train
-from config_errors import CONFIGS
-from config_types import check
+from ground.mistakes import CONFIGS
+from ground.values import check
 from tests.backbones import conftest as at_hand
 from tests.cli import call
 from tests.datamodules import clotho_layout, image_layouts, layouts

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from config_errors import CONFIGS
+from ground.mistakes import CONFIGS
 from tests.cli import call
 
 SWEEPS = sorted(

@@ -1,0 +1,1 @@
+"""The layouts that datasets have on disk, read into raw pairs."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from errors import UserError
+from ground.errors import UserError
 
 KINDS = {str: "text", int: "an integer", list: "a list"}
 

@@ -11,8 +11,8 @@ from typing import NamedTuple, Self, TypeVar
 import torch
 from torch import Tensor
 
-from datamodules.items import ImageFiles, Texts
-from datamodules.raw_pairs import RawPairs, captioned
+from datamodules.items.items import ImageFiles, Texts
+from datamodules.items.raw_pairs import RawPairs, captioned
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import UserError
+from ground.errors import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
 
-from errors import UserError
+from ground.errors import UserError
 
 HEADER = ["file_name", *(f"caption_{i}" for i in range(1, 6))]
 CLIPS = {1: {"development": 2893, "evaluation": 1045}, 2: {"development": 3839, "validation": 1045, "evaluation": 1045}}

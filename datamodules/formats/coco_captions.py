@@ -4,7 +4,7 @@ from pathlib import Path
 
 from datamodules.formats.annotation_json import field, read_json
 from datamodules.formats.captioned_images import CaptionedImage, cleaned
-from errors import UserError
+from ground.errors import UserError
 
 WHAT = "a captions file of http://images.cocodataset.org/annotations"
 KEYS = ("images", "annotations", "id", "file_name", "image_id", "caption")

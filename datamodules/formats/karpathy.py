@@ -5,7 +5,7 @@ from typing import Any
 
 from datamodules.formats.annotation_json import field, read_json
 from datamodules.formats.captioned_images import CaptionedImage, cleaned
-from errors import UserError
+from ground.errors import UserError
 
 URL = "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip"
 WHAT = f"a split file of {URL}"

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.features import SPLITS, drawn_split
-from datamodules.items import Items
-from datamodules.raw_pairs import RawPairs
-from errors import UserError, nearest
+from datamodules.items.items import Items
+from datamodules.items.raw_pairs import RawPairs
+from datamodules.pairs.splits import SPLITS, drawn_split
+from ground.errors import UserError, nearest
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.formats.own_pairs import plain
-from errors import UserError
+from ground.errors import UserError
 
 logger = logging.getLogger(__name__)
 

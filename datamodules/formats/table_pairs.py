@@ -7,10 +7,10 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from datamodules.features import SPLITS
 from datamodules.formats.own_pairs import split_number
 from datamodules.formats.table_file import Column, Table
-from errors import UserError
+from datamodules.pairs.splits import SPLITS
+from ground.errors import UserError
 
 OPTIONAL = ("group", "split", "label")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from datamodules.formats.tar_samples import Sample, samples
-from datamodules.tar_members import Spans
-from errors import UserError
+from datamodules.items.tar_members import Spans
+from ground.errors import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from datamodules.formats.own_pairs import MODALITIES, SPELLED, plain
-from datamodules.tar_members import listed
-from errors import UserError
+from datamodules.items.tar_members import listed
+from ground.errors import UserError
 
 logger = logging.getLogger(__name__)
 

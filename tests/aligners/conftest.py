@@ -5,7 +5,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from aligners.aligner import Aligner
+from aligners.base.aligner import Aligner
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "aligner"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))

@@ -8,10 +8,10 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from aligners.aligner import Aligner
-from datamodules.pairs import Pairs
-from errors import UserError
+from aligners.base.aligner import Aligner
+from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
+from ground.errors import UserError
 from tests.aligners.conftest import CONFIGS, make
 from tests.conftest import random_features
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from aligners.aligner import Aligner
+from aligners.base.aligner import Aligner
 from aligners.gradient import GradientAligner
-from aligners.objectives import UniCon
-from aligners.objectives_base import minus_gradient
-from datamodules.pairs import Pairs
+from aligners.objectives.base import minus_gradient
+from aligners.objectives.softmax import UniCon
+from datamodules.pairs.pairs import Pairs
 from tests.aligners.conftest import make
 
 

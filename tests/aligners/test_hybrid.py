@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from aligners.aligner import Aligner
+from aligners.base.aligner import Aligner
 from aligners.closed_form import CCA
 from aligners.hybrid import Adapter, Hybrid
-from datamodules.pairs import Pairs
-from errors import UserError
+from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
+from ground.errors import UserError
 from tests.aligners.two_processes import fit, fit_by_two
 
 RANK = 6

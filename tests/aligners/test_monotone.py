@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from aligners.unicon import UniConSpectral
-from tests.aligners.test_contrast import OBJECTIVES
+from tests.aligners.objectives.test_sweep import OBJECTIVES
 from tests.aligners.test_unicon import FIXED
 from tests.conftest import CLIPART_FEATURES
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from aligners.aligner import Aligner
+from aligners.base.aligner import Aligner
 from aligners.gradient import SGDCLIP
 from aligners.unicon import UniConSpectral
 from tests.conftest import random_features

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from aligners.aligner import Aligner
+from aligners.base.aligner import Aligner
 from aligners.closed_form import CCA
 from aligners.unicon import UniConSpectral
-from datamodules.base import PairsDataModule
-from datamodules.features import pairs_of_tensors
-from errors import UserError
+from datamodules.base.datamodule import PairsDataModule
+from datamodules.pairs.arrays import pairs_of_tensors
+from ground.errors import UserError
 from tests.aligners.conftest import NAMES, make
 from tests.conftest import random_features
 

@@ -8,14 +8,14 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from aligners.closed_form import CCA, PLS
-from aligners.kernels import KERNELS
-from aligners.objectives import CLIP
+from aligners.features.kernels import KERNELS
+from aligners.objectives.softmax import CLIP
 from aligners.unicon import UniConSpectral
-from datamodules.pairs import Pairs
-from errors import UserError
+from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
+from ground.errors import UserError
 from tests.aligners.exact_kernel import exact_kernel_similarity
-from tests.aligners.test_contrast import OBJECTIVES
+from tests.aligners.objectives.test_sweep import OBJECTIVES
 from tests.conftest import random_features
 
 FIXED: dict[str, Any] = {"lam": 1.0, "tau": 0.1, "weight_power": 1.0, "passes": 4}

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from aligners import aggregation
+from aligners.spectral import aggregation
 from aligners.unicon_batches import AGGREGATES, UniConBatches
-from datamodules.base import GroupBatches
-from datamodules.pairs import Pairs
-from errors import UserError
+from datamodules.pairs.batches import GroupBatches
+from datamodules.pairs.pairs import Pairs
+from ground.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 RANK = 6
@@ -141,9 +141,9 @@ FIT = """
 import sys
 import lightning
 import torch
-from aligners.strategies import AlignerDDP
+from aligners.base.ddp import AlignerDDP
 from aligners.unicon_batches import UniConBatches
-from datamodules.base import PairsDataModule
+from datamodules.base.datamodule import PairsDataModule
 from datamodules.features import pairs_of_tensors
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from aligners.closed_form import CCA, PLS
-from aligners.objectives import CLIP, InfoNCE, SigLIP
+from aligners.objectives.pairwise import SigLIP
+from aligners.objectives.softmax import CLIP, InfoNCE
 from aligners.unicon_convex import UniConConvex
-from datamodules.pairs import Pairs
-from errors import UserError
+from datamodules.pairs.pairs import Pairs
+from ground.errors import UserError
 from tests.cli import call, process
 from tests.conftest import random_features
 

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 import aligners.gradient
-from aligners.aligner import Aligner
+from aligners.base.aligner import Aligner
 from aligners.gradient import SGDCLIP
-from aligners.objectives import CLIP
+from aligners.objectives.softmax import CLIP
 from aligners.unicon import UniConSpectral
 from aligners.warm_start import first_settings, set_head
-from datamodules.base import PairsDataModule
+from datamodules.base.datamodule import PairsDataModule
 from datamodules.features import FeaturesDataModule
-from datamodules.pairs import Pairs
-from errors import UserError
+from datamodules.pairs.pairs import Pairs
+from ground.errors import UserError
 from tests.aligners.conftest import CONFIGS, make
 from tests.aligners.two_processes import fit, fit_by_two
 from tests.conftest import CLIPART_FEATURES

@@ -10,9 +10,9 @@ import lightning
 import torch
 from torch import Tensor
 
-from aligners.strategies import AlignerDDP
-from datamodules.base import PairsDataModule
-from datamodules.pairs import Pairs
+from aligners.base.ddp import AlignerDDP
+from datamodules.base.datamodule import PairsDataModule
+from datamodules.pairs.pairs import Pairs
 from tests.aligners.conftest import make
 
 PROCESSES = multiprocessing.get_context("forkserver")

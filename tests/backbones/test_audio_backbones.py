@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from backbones.audio import Clip, resampled, windows
 from backbones.backbone import Backbone
-from errors import UserError
+from ground.errors import UserError
 from tests.backbones.sounds import chord, noise
 
 MAKE = Callable[..., Backbone]

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from backbones.audio import Clip
 from backbones.backbone import Backbone
-from errors import UserError
+from ground.errors import UserError
 from tests.backbones.sounds import chord, noise
 
 MAKE = Callable[..., Backbone]

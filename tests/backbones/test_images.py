@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from backbones.images import square, to_rgb
-from errors import UserError
+from ground.errors import UserError
 
 
 def colour(image: Image.Image) -> tuple[int, ...]:

@@ -104,7 +104,7 @@ def test_the_rate_of_the_file_does_not_matter(build: MAKE, rate: int) -> None:
 
 @pytest.mark.skipif(not CLOTHO.is_dir(), reason="the Clotho clips are not here")
 def test_real_clips_tell_which_recording_they_are_from(build: MAKE) -> None:
-    from datamodules.audio import AudioFiles
+    from datamodules.items.audio import AudioFiles
 
     clips = AudioFiles(sorted(CLOTHO.glob("*.wav"))[:5], "clotho")
     halves = []

@@ -13,7 +13,7 @@ import torch
 
 from backbones.backbone import Backbone
 from backbones.weights import hub_access, local_path, state_dict
-from errors import UserError
+from ground.errors import UserError
 
 MAKE = Callable[..., Backbone]
 

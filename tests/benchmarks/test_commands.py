@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import peers, quality, scale, scale_fit, speed
 from benchmarks.features_file import features_file, read_splits
-from errors import UserError
+from ground.errors import UserError
 
 
 def record_of(name: str) -> dict[str, Any]:

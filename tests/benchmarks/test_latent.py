@@ -12,7 +12,7 @@ from benchmarks.features_file import Shape, features_file, read_splits
 from benchmarks.latent import LatentFactors, caption_pairs
 from benchmarks.peers import measure
 from datamodules.features import read_tensors
-from errors import UserError
+from ground.errors import UserError
 
 MODEL = LatentFactors(
     d_x=30, d_y=20, shared=4, private=6, decay=1.0, nuisance=2.0, caption_noise=0.5, white=0.3, seed=1

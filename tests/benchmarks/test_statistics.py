@@ -14,9 +14,9 @@ from benchmarks.record import Parser, Record, command, spread, table, told
 from benchmarks.scale import growth
 from benchmarks.speed import reached, summarised
 from benchmarks.tuning import CLOSED_FORM, GRADIENT, axes_of, climb
-from datamodules.pairs import Pairs
-from errors import UserError
+from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
+from ground.errors import UserError
 
 
 def test_a_spread_is_median_and_ends() -> None:

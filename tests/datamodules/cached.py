@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from datamodules.feature_cache import CachedFeatures, FeatureCache
-from datamodules.items import Texts, Unreadable
+from datamodules.cache.feature_cache import CachedFeatures, FeatureCache
+from datamodules.items.items import Texts, Unreadable
 
 
 class Fake:

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from backbones.backbone import Backbone
-from datamodules.feature_cache import FeatureCache
+from datamodules.cache.feature_cache import FeatureCache
 
 
 class Fake(Backbone):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from datamodules.base import PairsDataModule
+from datamodules.base.datamodule import PairsDataModule
 from tests.datamodules.fakes import CharacterCounts
 
 ODD = (

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from datamodules.audio import Clip
+from datamodules.items.audio import Clip
 from tests.datamodules.fakes import CharacterCounts, Fake, MeanColour, common
 
 

@@ -13,8 +13,8 @@ from torchvision.datasets import CIFAR10
 
 from datamodules import cifar10
 from datamodules.cifar10 import CIFAR10DataModule
-from datamodules.features import SPLITS
-from errors import UserError
+from datamodules.pairs.splits import SPLITS
+from ground.errors import UserError
 from tests.datamodules.fakes import MeanColour, common
 from tests.datamodules.image_layouts import CLASSES, cifar_pickles, cifar_pixels, colour
 

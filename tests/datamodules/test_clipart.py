@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_module
 from PIL import Image
 
 from datamodules.clipart import ClipartDataModule
-from datamodules.features import SPLITS
-from errors import UserError
+from datamodules.pairs.splits import SPLITS
+from ground.errors import UserError
 from tests.datamodules.fakes import CharacterCounts, MeanColour, common
 
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules.clotho import ClothoDataModule
-from datamodules.features import SPLITS
 from datamodules.formats.clotho_files import commands, on_disk, read_captions
-from errors import UserError
+from datamodules.pairs.splits import SPLITS
+from ground.errors import UserError
 from tests.datamodules.cached import warned
 from tests.datamodules.clotho_layout import SIZES, Sound, clotho, read_rows, write_captions, write_clotho
 from tests.datamodules.fakes import common

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from datamodules import checked_rows
-from datamodules.checked_rows import check_rows
-from datamodules.features import SPLITS, FeaturesDataModule, drawn_split, pairs_of_tensors
-from errors import UserError
+from datamodules.features import FeaturesDataModule
+from datamodules.pairs import checked_rows
+from datamodules.pairs.arrays import pairs_of_tensors
+from datamodules.pairs.checked_rows import check_rows
+from datamodules.pairs.splits import SPLITS, drawn_split
+from ground.errors import UserError
 from tests.conftest import CLIPART_FEATURES, random_features
 
 

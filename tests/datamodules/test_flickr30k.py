@@ -9,9 +9,9 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from datamodules.features import SPLITS
 from datamodules.flickr30k import Flickr30KDataModule, read_token
-from errors import UserError
+from datamodules.pairs.splits import SPLITS
+from ground.errors import UserError
 from tests.datamodules.fakes import CharacterCounts, MeanColour, common
 from tests.datamodules.layouts import Made, assert_reads, flickr30k
 

@@ -13,12 +13,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from PIL import Image
 
-from config_types import check
-from datamodules import image_views
-from datamodules.features import SPLITS
+from datamodules.base import image_views
 from datamodules.formats.class_folders import scanned
 from datamodules.image_folder import ImageFolderDataModule
-from errors import UserError
+from datamodules.pairs.splits import SPLITS
+from ground.errors import UserError
+from ground.values import check
 from tests.datamodules.fakes import MeanColour, common
 from tests.datamodules.image_layouts import CLASSES, class_folders, colour, noisy
 

@@ -12,10 +12,10 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from datamodules.features import SPLITS
 from datamodules.formats.coco_captions import read_coco_captions
 from datamodules.mscoco import MSCOCODataModule
-from errors import UserError
+from datamodules.pairs.splits import SPLITS
+from ground.errors import UserError
 from tests.datamodules.fakes import CharacterCounts, MeanColour, common
 from tests.datamodules.layouts import Made, assert_reads, coco, coco_captions, write_json
 

@@ -10,9 +10,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from datamodules.features import SPLITS
+from datamodules.pairs.splits import SPLITS
 from datamodules.synthetic import SyntheticDataModule
-from errors import UserError
+from ground.errors import UserError
 
 CONFIG = Path(__file__).parents[2] / "configs" / "datamodule" / "synthetic.yaml"
 

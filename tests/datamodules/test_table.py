@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from datamodules.features import SPLITS
 from datamodules.formats.table_file import read_header, read_table
+from datamodules.pairs.splits import SPLITS
 from datamodules.table import TableDataModule
-from errors import UserError
+from ground.errors import UserError
 from tests.datamodules.own_files import arguments, media
 
 Rows = list[dict[str, Any]]

@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from datamodules.audio import AudioFiles
-from datamodules.features import SPLITS
 from datamodules.formats.tar_samples import expanded, shards
-from datamodules.items import ImageFiles, Unreadable
-from datamodules.tar_members import AudioMembers, ImageMembers, Spans, listed
+from datamodules.items.audio import AudioFiles
+from datamodules.items.items import ImageFiles, Unreadable
+from datamodules.items.tar_members import AudioMembers, ImageMembers, Spans, listed
+from datamodules.pairs.splits import SPLITS
 from datamodules.webdataset import WebDatasetDataModule
-from errors import UserError
+from ground.errors import UserError
 from tests.datamodules.own_files import arguments, picture, sound
 
 Members = dict[str, bytes | str | dict[str, Any]]

@@ -10,20 +10,20 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from aligners.aligner import Aligner
+from aligners.base.aligner import Aligner
 from aligners.closed_form import CCA
 from aligners.gradient import SGDCLIP
 from aligners.unicon import UniConSpectral
-from config_errors import CONFIGS
-from datamodules.base import PairsDataModule
-from datamodules.features import pairs_of_tensors
-from datamodules.pairs import Labelled
+from datamodules.base.datamodule import PairsDataModule
+from datamodules.pairs.arrays import pairs_of_tensors
+from datamodules.pairs.pairs import Labelled
 from datamodules.synthetic import SyntheticDataModule
-from errors import UserError
 from evaluation.callback import Evaluation
 from evaluation.linear_probe import linear_probe
-from evaluation.report import directions
 from evaluation.retrieval import evaluate_retrieval
+from ground.errors import UserError
+from ground.mistakes import CONFIGS
+from report.tables import directions
 from tests.conftest import random_features
 
 

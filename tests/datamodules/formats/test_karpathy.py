@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from datamodules.formats.karpathy import read_karpathy
-from errors import UserError
+from ground.errors import UserError
 from tests.datamodules.layouts import coco, flickr30k, karpathy_record, write_json
 
 

@@ -1,0 +1,257 @@
+"""Aligner: the LightningModule that every method is."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from aligners.objectives.base import Objective
+from datamodules.base.datamodule import PairsDataModule
+from datamodules.pairs.pairs import PairBatch, Pairs
+from ground.distributed import add_over_processes
+from ground.errors import UserError
+
+
+class Aligner(lightning.LightningModule):
+    """Two encoders on frozen features into one space of ``rank`` dimensions, scored by cosine.
+
+    ``encode_x`` takes (n, d_x) to (n, r), ``encode_y`` (n, d_y) to (n, r). Features are centred with the
+    training mean of their modality and, if ``unit``, scaled to length 1 after it: shifting all features by a
+    constant changes nothing. With ``shared`` both sides have one encoder and one mean; None leaves it to the data,
+    whose two sides may be views of one modality. A method builds its parameters in ``build``, and maps prepared
+    features in ``embed_x`` and ``embed_y``.
+    """
+
+    mean_x: Tensor
+    mean_y: Tensor
+
+    def __init__(self, rank: int, unit: bool, shared: bool | None):
+        super().__init__()
+        if not isinstance(rank, int) or rank < 1:
+            raise UserError(f"aligner.rank must be a whole number of at least 1, got {rank}")
+        self.rank = rank
+        self.unit = unit
+        self.shared = shared
+        self.dims: tuple[int, int] | None = None
+
+    @abstractmethod
+    def build(self, d_x: int, d_y: int) -> None:
+        """Register what depends on the features' dimensions."""
+
+    @abstractmethod
+    def embed_x(self, x: Tensor) -> Tensor:
+        """Prepared features (n, d_x), float32 or float64 as they came, to embeddings (n, r)."""
+
+    @abstractmethod
+    def embed_y(self, y: Tensor) -> Tensor:
+        """Prepared features (n, d_y), float32 or float64 as they came, to embeddings (n, r)."""
+
+    @torch.no_grad()
+    def encode_x(self, x: Any) -> Tensor:
+        """Features (n, d_x), array or tensor, to embeddings (n, r) float32, in the embeddings' own scale."""
+        return self.embed_x(self.prepare_x(torch.as_tensor(x))).float()
+
+    @torch.no_grad()
+    def encode_y(self, y: Any) -> Tensor:
+        """Features (n, d_y), array or tensor, to embeddings (n, r) float32, in the embeddings' own scale."""
+        return self.embed_y(self.prepare_y(torch.as_tensor(y))).float()
+
+    def prepare_x(self, x: Tensor) -> Tensor:
+        return self._prepare(x, self.mean_x)
+
+    def prepare_y(self, y: Tensor) -> Tensor:
+        return self._prepare(y, self.mean_y)
+
+    def _prepare(self, rows: Tensor, mean: Tensor) -> Tensor:
+        if rows.dtype != torch.float64:
+            rows = rows.float()
+        # the mean in two parts: rows far from 0 lose no digits, whatever constant they carry
+        high = mean.to(rows.dtype)
+        centred = (rows - high).sub_((mean - high).to(rows.dtype))
+        return normalize(centred) if self.unit else centred
+
+    def setup(self, stage: str) -> None:
+        if self.dims is None:
+            datamodule: PairsDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+            if self.shared is None:
+                self.shared = datamodule.one_modality
+            self._build(datamodule.dims)
+
+    def _build(self, dims: tuple[int, int]) -> None:
+        if self.shared and dims[0] != dims[1]:
+            raise UserError(
+                f"aligner.shared=true needs features of one dimension on both sides, got {dims[0]} and {dims[1]}"
+            )
+        self.dims = dims
+        for name, d in zip(("mean_x", "mean_y"), dims, strict=True):
+            self.register_buffer(name, torch.zeros(d, dtype=torch.float64))
+        self.build(*dims)
+
+    def on_train_start(self) -> None:
+        """The training means, from one stream over the batches of all processes."""
+        if len(torch.unique(self.train_pairs.group)) < 2:
+            raise UserError("all training items are of one group: there is nothing to tell apart")
+        # of the differences from one row, which is the same in every process: no digits are lost far from 0
+        zero = torch.zeros(1, dtype=torch.int64)
+        origins = [rows[zero][0].to(self.device) for rows in (self.train_pairs.x, self.train_pairs.y)]
+        sums = [torch.zeros_like(self.mean_x), torch.zeros_like(self.mean_y)]
+        counts = torch.zeros(2, dtype=torch.float64, device=self.device)
+        for batch in self.stream():
+            for side, rows in enumerate((batch.x, batch.y)):
+                sums[side] += (rows - origins[side]).sum(0)
+                counts[side] += len(rows)
+        add_over_processes(*sums, counts)
+        for mean, total, count, origin in zip((self.mean_x, self.mean_y), sums, counts, origins, strict=True):
+            mean.copy_(origin.double() + total / count)
+        if self.shared:
+            n_x, n_y = counts.tolist()
+            pooled = (n_x * self.mean_x + n_y * self.mean_y) / (n_x + n_y)
+            self.mean_x.copy_(pooled)
+            self.mean_y.copy_(pooled)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether settings are left to a validation split, which ``fit`` then holds out."""
+        return False
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """What the fit found out and ``metrics.json`` should hold, under ``fit/``."""
+        return {}
+
+    @property
+    def passes_record(self) -> list[dict[str, float]]:
+        """What each pass of the fit reports, ``objective`` among it; empty where epochs are logged alone."""
+        return []
+
+    @property
+    def fitted_objective(self) -> Objective | None:
+        """The contrastive objective of the fit at its final settings; None where there is none."""
+        return None
+
+    @property
+    def train_pairs(self) -> Pairs:
+        """The training split, which every process can read."""
+        return self.trainer.train_dataloader.dataset  # type: ignore[union-attr, no-any-return]
+
+    def stream(self) -> Iterator[PairBatch]:
+        """This process's training batches once more, on this module's device."""
+        for batch in self.trainer.train_dataloader:  # type: ignore[union-attr]
+            yield PairBatch(*(part.to(self.device) for part in batch))
+
+    def validation_step(self, batch: PairBatch, batch_idx: int) -> dict[str, Tensor]:
+        """Embeddings with their indices; the evaluation callback gathers and judges them."""
+        return {
+            "x": self.encode_x(batch.x),
+            "y": self.encode_y(batch.y),
+            "x_index": batch.x_index,
+            "y_index": batch.y_index,
+        }
+
+    test_step = validation_step
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["dims"] = self.dims
+        checkpoint["shared"] = self.shared
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        made_with = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
+        for key, value in self.hparams.items():
+            if made_with.get(key) != value:
+                raise UserError(
+                    f"the checkpoint was made with aligner.{key}={made_with.get(key)}, this run has {value}"
+                )
+        if self.dims is None and checkpoint["dims"] is not None:
+            self.shared = checkpoint["shared"]
+            self._build(tuple(checkpoint["dims"]))
+        # some have the data's number of items in their shape; products are rounded by the layout in memory
+        for name, buffer in self.named_buffers():
+            stored = checkpoint["state_dict"].get(name)
+            if stored is not None and (stored.shape, stored.stride()) != (buffer.shape, buffer.stride()):
+                owner, _, leaf = name.rpartition(".")
+                setattr(self.get_submodule(owner), leaf, torch.empty_like(stored))
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        x_of_y: Any = None,
+        group: Any = None,
+        batch_size: int | None = None,
+        max_epochs: int | None = None,
+        seed: int | None = None,
+    ) -> Self:
+        """Fit on two arrays, like an estimator: ``UniConSpectral(rank=128).fit(x, y).encode_x(x)``.
+
+        Args:
+            x: features (n_x, d_x), array or tensor.
+            y: features (n_y, d_y).
+            x_of_y: the row of ``x`` that each y belongs to, (n_y,); row i with row i if not given.
+            group: (n_x,) groups of x whose y are all positives of each other; each its own if not given.
+            batch_size, max_epochs, seed: as in ``configs/datamodule/features.yaml``,
+                ``configs/trainer/default.yaml`` and ``configs/train.yaml``, whose values hold if not given.
+
+        Raises:
+            UserError: features that do not fit each other, or hold NaN, infinity or all-zero rows.
+        """
+        from aligners.base.arrays import fit_arrays  # the estimator builds a Trainer for this class
+
+        fit_arrays(self, x, y, x_of_y, group, batch_size, max_epochs, seed)
+        return self
+
+
+class NoOptimizer(torch.optim.Optimizer):
+    """Steps nothing. Its step advances Lightning's ``global_step`` for modules without gradients, which
+    checkpoints and loggers count by.
+    """
+
+    def __init__(self) -> None:
+        super().__init__([torch.zeros(1)], {})
+
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        if closure is not None:
+            closure()
+
+
+class GradientFreeAligner(Aligner):
+    """An aligner that is solved: batches are added up, and after the last one of an epoch it solves.
+
+    A pass over the data is an epoch. ``collect`` adds up a batch of prepared features, ``solve`` runs in the
+    last batch's hook, so that the validation of that epoch sees the new solution. Every pass has the same batches.
+    """
+
+    def __init__(self, rank: int, unit: bool, shared: bool | None):
+        super().__init__(rank, unit, shared)
+        self.automatic_optimization = False
+
+    @abstractmethod
+    def collect(self, batch: PairBatch) -> None:
+        """Add a batch of this process."""
+
+    @abstractmethod
+    def solve(self) -> bool:
+        """Solve with what all processes collected in this pass. True when nothing is left to do."""
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        self.trainer.datamodule.reshuffles = False  # type: ignore[attr-defined]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        return NoOptimizer()
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> None:
+        with torch.no_grad():
+            self.collect(batch)
+        optimizer = self.optimizers()
+        optimizer.step()  # type: ignore[union-attr]
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.trainer.is_last_batch:
+            with torch.no_grad():
+                self.trainer.should_stop = self.solve()

@@ -1,0 +1,92 @@
+"""Which rows of a sample become the landmarks of a Nystrom map.
+
+Every rule takes a sample (k, d) of training rows in random order and gives the indices of m of them, fewer where
+the sample has fewer. Random numbers come from a generator on the CPU, so that every process chooses the same.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Generator, Tensor
+
+from aligners.features.kernels import KERNELS
+
+SELECTIONS = ("uniform", "kmeans++", "leverage")
+
+OVERSAMPLING = 4
+"""The rules that look at the data choose m landmarks out of so many times m rows."""
+
+CANDIDATES = 64
+"""Rows that k-means++ draws and measures at once."""
+
+Gram = Callable[[Tensor, Tensor], Tensor]
+
+
+def sample_size(selection: str, landmarks: int) -> int:
+    """The rows that ``selection`` wants to choose from."""
+    return landmarks if selection == "uniform" else OVERSAMPLING * landmarks
+
+
+def select(selection: str, sample: Tensor, landmarks: int, kernel: str, bandwidth: float, draws: Generator) -> Tensor:
+    """Indices (m,) into ``sample`` (k, d) by a rule of ``SELECTIONS``."""
+    if selection == "uniform" or len(sample) <= landmarks:
+        return torch.arange(min(landmarks, len(sample)), device=sample.device)
+    k = KERNELS[kernel]
+    rule = {"kmeans++": kmeans_plus_plus, "leverage": leverage}[selection]
+    return rule(sample, landmarks, partial(k, bandwidth=bandwidth), k.diagonal(sample, bandwidth), draws)
+
+
+def kmeans_plus_plus(sample: Tensor, landmarks: int, gram: Gram, diagonal: Tensor, draws: Generator) -> Tensor:
+    r"""k-means++ seeding (Arthur and Vassilvitskii 2007) in the kernel's feature space, O(k m d).
+
+    Each landmark is drawn in proportion to its squared distance from the nearest one chosen before,
+    :math:`D^2 = \min_z k(x, x) + k(z, z) - 2 k(x, z)`. Candidates are drawn many at a time by the distances at hand and
+    measured in one matrix product; each is then kept with the probability by which its distance has fallen
+    since, which is exactly the sequential draw. Ends early where all rows left equal a landmark.
+    """
+    chosen = [0]  # the sample is in random order
+    squared = (diagonal + diagonal[0] - 2 * gram(sample, sample[:1])[:, 0]).clamp_min_(0)
+    squared[0] = 0
+    negligible = 1e-7 * float(diagonal.sum())  # the rounding of an arc-cosine between equal rows
+    while len(chosen) < landmarks and float(squared.sum()) > negligible:
+        candidates = torch.multinomial(squared.cpu(), CANDIDATES, replacement=True, generator=draws)
+        keep = torch.rand(CANDIDATES, generator=draws, dtype=torch.float64)
+        at = candidates.to(sample.device)
+        between = (diagonal[:, None] + diagonal[at] - 2 * gram(sample, sample[at])).clamp_min_(0)
+        between[at, torch.arange(CANDIDATES, device=sample.device)] = 0
+        drawn_by = squared[at].cpu()
+        now = between[at].cpu()  # between the candidates themselves
+        left = drawn_by.clone()
+        kept: list[int] = []
+        for i in range(CANDIDATES):
+            if keep[i] * drawn_by[i] < left[i]:
+                kept.append(i)
+                left = torch.minimum(left, now[:, i])
+                if len(chosen) + len(kept) == landmarks:
+                    break
+        squared = torch.minimum(squared, between[:, torch.tensor(kept, device=sample.device)].amin(1))
+        chosen += candidates[kept].tolist()
+    return torch.tensor(chosen, device=sample.device)
+
+
+def leverage(sample: Tensor, landmarks: int, gram: Gram, diagonal: Tensor, draws: Generator) -> Tensor:
+    r"""Approximate ridge leverage scores (Alaoui and Mahoney 2015; Musco and Musco 2017), O(k m (d + m)).
+
+    .. math:: \ell_i = \min(1, \tfrac{1}{\gamma} (k_{ii} - k_{is} (K_{ss} + \tfrac{s}{k} \gamma I)^{-1} k_{si}))
+
+    with a uniform pilot of s = m rows. The ridge is the kernel's trace beyond its q largest eigenvalues, divided
+    by :math:`q = \lceil m / (4 \log(m + 1)) \rceil`, as in Musco and Musco's released code but for the 1, which is
+    for m = 1. Rows are drawn in proportion to their score without repeats.
+    """
+    pilot = sample[:landmarks]
+    values, vectors = torch.linalg.eigh(gram(pilot, pilot))
+    values = values.clamp_min(0)
+    q = math.ceil(landmarks / (4 * math.log(landmarks + 1)))
+    ridge = torch.maximum(values[:-q].sum() / q, 1e-12 * values[-1])  # (s / k) gamma
+    coordinates = gram(sample, pilot) @ vectors
+    residuals = diagonal - coordinates.square() @ (values + ridge).reciprocal()
+    gamma = ridge * len(sample) / len(pilot)
+    scores = (residuals / gamma).clamp(1e-12, 1)  # above 0: rounding may not leave fewer rows to draw than m
+    return torch.multinomial(scores.cpu(), landmarks, generator=draws).to(sample.device)

@@ -1,0 +1,130 @@
+r"""Feature maps of the spectral aligner: fitted once on training features, shared by all batches.
+
+A map is :math:`\phi(x) = L^{-1} \mathrm{raw}(x)`. The solver works on raw rows in the metric :math:`L L^T`, so that a
+row costs its raw features and no more.
+
+Every map has ``dim``, the width m of phi; ``sample_size``, the training rows that ``fit(sample, generator)`` wants
+to see; ``raw`` and ``forward`` (n, d) to (n, m), in the rows' dtype; and ``metric_factor``, L (m, m) float64 or None
+for the identity.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from aligners.features.kernels import KERNELS, MEDIAN_ROWS, NEEDS_BANDWIDTH, fitted_bandwidth
+from aligners.features.landmarks import sample_size, select
+from ground.errors import UserError
+
+
+class Nystrom(nn.Module):
+    r"""Nystrom features of a kernel on m landmarks (Williams and Seeger 2001), (n, d) to (n, m).
+
+    .. math:: \phi(x) = L^{-1} k_m(x), \qquad L L^T = K_{mm} + \epsilon \frac{\mathrm{tr} K_{mm}}{m} I
+
+    so that :math:`\langle \phi(x), \phi(x') \rangle = k_m(x)^T (K_{mm} + \ldots)^{-1} k_m(x')`: the inverse root
+    :math:`(K_{mm} + \ldots)^{-1/2}` up to a rotation, which no later step sees. With all samples as landmarks
+    and a vanishing ridge it is the exact kernel.
+
+    ``kernel`` is a name of ``KERNELS``, ``d`` the rows' dimension, ``landmarks`` the m to choose by the rule
+    ``selection`` of ``aligners.features.landmarks`` (fewer where there are fewer rows), ``ridge`` epsilon, relative to
+    the kernel's mean diagonal, ``bandwidth`` a multiple of the rows' median distance.
+    """
+
+    landmarks: Tensor
+    fitted_bandwidth: Tensor
+
+    def __init__(self, kernel: str, d: int, landmarks: int, selection: str, ridge: float, bandwidth: float):
+        super().__init__()
+        self.kernel = kernel
+        self.number = landmarks
+        self.selection = selection
+        self.ridge = ridge
+        self.bandwidth = bandwidth
+        rows = sample_size(selection, landmarks)
+        self.sample_size = max(rows, MEDIAN_ROWS) if kernel in NEEDS_BANDWIDTH else rows
+        self.register_buffer("landmarks", torch.zeros(0, d, dtype=torch.float64))
+        self.register_buffer("fitted_bandwidth", torch.ones((), dtype=torch.float64))
+        self._made: dict[tuple[str, torch.dtype, torch.device], Any] = {}
+        self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
+
+    @property
+    def dim(self) -> int:
+        """m."""
+        return len(self.landmarks)
+
+    def fit(self, sample: Tensor, generator: Generator) -> None:
+        """Choose landmarks from ``sample`` (k, d), in random order, and factor their kernel matrix.
+
+        Raises:
+            UserError: rows that are all equal or all zero, or landmarks whose kernel matrix is singular.
+        """
+        sample = sample.double()
+        bandwidth = fitted_bandwidth(self.kernel, sample, self.bandwidth)
+        if not KERNELS[self.kernel].diagonal(sample, bandwidth).any():
+            raise UserError("kernel features need rows that are not zero, got the same row for every training item")
+        sample = sample[_first_of_equals(sample)]  # a row twice would make the kernel matrix singular
+        chosen = select(self.selection, sample, self.number, self.kernel, bandwidth, generator)
+        self.landmarks = sample[chosen]
+        self.fitted_bandwidth = torch.tensor(bandwidth, dtype=torch.float64, device=sample.device)
+        self._made.clear()
+        self._factor(torch.float64)
+
+    @property
+    def metric_factor(self) -> Tensor:
+        """L (m, m) float64."""
+        factor: Tensor = self._factor(torch.float64)
+        return factor
+
+    def raw(self, x: Tensor) -> Tensor:
+        """k_m(x), (n, d) to (n, m)."""
+        landmarks, lengths, bandwidth = self._derived("landmarks", x.dtype, self._landmarks)
+        return KERNELS[self.kernel](x, landmarks, bandwidth, lengths)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # in float32 the features are as good as their inner products, which err by 1e-6; solving with the
+        # triangle takes 0.7 of the time of a product with its inverse
+        return torch.linalg.solve_triangular(self._factor(x.dtype).T, self.raw(x), upper=True, left=False)
+
+    def _factor(self, dtype: torch.dtype) -> Tensor:
+        if dtype != torch.float64:
+            return self._derived("factor", dtype, lambda dtype: self._factor(torch.float64).to(dtype))
+        return self._derived("factor", dtype, self._cholesky)
+
+    def _landmarks(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, float]:
+        return self.landmarks.to(dtype), self.landmarks.norm(dim=1).to(dtype), float(self.fitted_bandwidth)
+
+    def _cholesky(self, dtype: torch.dtype) -> Tensor:
+        gram = self.raw(self.landmarks)
+        mean = gram.diagonal().mean()
+        gram.diagonal().add_(self.ridge * mean)
+        factor, failed = torch.linalg.cholesky_ex(gram)
+        if failed or not factor.diagonal().min() ** 2 > 1e-14 * mean:  # below it a pivot is rounding
+            raise UserError(
+                f"the kernel matrix of {self.dim} landmarks is singular at landmark_ridge={self.ridge}: "
+                "take a larger aligner.landmark_ridge"
+            )
+        return factor
+
+    def _derived(self, name: str, dtype: torch.dtype, make: Callable[[torch.dtype], Any]) -> Any:
+        """What follows from the buffers, made once for each dtype and device."""
+        key = (name, dtype, self.landmarks.device)
+        if key not in self._made:
+            self._made[key] = make(dtype)
+        return self._made[key]
+
+
+def _first_of_equals(rows: Tensor) -> Tensor:
+    """The places (k,) of the rows that equal none before them, in order."""
+    _, inverse = torch.unique(rows, dim=0, return_inverse=True)
+    places = torch.arange(len(rows), device=rows.device)
+    first = torch.full_like(places, len(rows)).scatter_reduce_(0, inverse, places, "amin")
+    return first[first < len(rows)].sort().values
+
+
+def _forget(module: nn.Module, incompatible_keys: object) -> None:
+    """Loaded buffers: what was derived from the old ones no longer holds."""
+    assert isinstance(module, Nystrom)
+    module._made.clear()

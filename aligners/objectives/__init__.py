@@ -1,0 +1,27 @@
+"""The contrastive objectives, as pure functions of the similarities and the positives.
+
+Called with ``similarity`` (n_x, n_y) and ``positives`` (n_x, n_y) bool, rectangular and many-to-many, an
+objective is a scalar loss; ``weights`` is the contrastive similarity weight matrix S = -dL/ds (n_x, n_y) of
+UniCon (Sui, Wang, Do, ICLR 2026, Eq. 3-6). ``aligners.objectives.base`` says what an objective is.
+"""
+
+from aligners.objectives.base import FromLoss, FromRows, Objective
+from aligners.objectives.general import GeneralContrastive
+from aligners.objectives.names import OBJECTIVES, named_objective
+from aligners.objectives.pairwise import SigLIP, Triplet
+from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
+
+__all__ = [
+    "CLIP",
+    "DCL",
+    "OBJECTIVES",
+    "FromLoss",
+    "FromRows",
+    "GeneralContrastive",
+    "InfoNCE",
+    "Objective",
+    "SigLIP",
+    "Triplet",
+    "UniCon",
+    "named_objective",
+]

@@ -1,0 +1,173 @@
+"""A contrastive objective over all pairs of some items, by blocks of the similarity matrix."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from aligners.objectives.base import Objective
+from aligners.objectives.softmax import CLIP, InfoNCE
+from ground.distributed import add_over_processes
+
+SMALLEST_TAU = 0.025
+"""exp(-2 / tau) is a normal float32 number above it; below it similarities are taken in float64."""
+TILE_ROWS = 1024
+
+
+class Contrasted(NamedTuple):
+    """The objective at some embeddings, and what its weights need to be found again."""
+
+    value: float
+    rows: Tensor | None = None
+    """(n_x,) sums of ``exp((s - 1) / tau)`` over each row, for a softmax objective."""
+    columns: Tensor | None = None
+    """(n_y,) the same over each column."""
+
+
+class Contrast:
+    """The objective over all pairs of n_x and n_y items with given groups: its value, and S B and S^T A.
+
+    Memory is a block of ``block_size`` similarities and some (n, r) matrices. Blocks are dealt over ``shares``
+    processes, of which this is number ``share``; results are added over them, and are the same in all.
+
+    InfoNCE and CLIP take square tiles and two streams, as their weights are a rank-one scaling of
+    ``exp(s / tau)``: first its row and column sums, then its products. Any other objective takes whole rows,
+    and whole columns if it is symmetric.
+    """
+
+    def __init__(
+        self, objective: Objective, x_group: Tensor, y_group: Tensor, block_size: int, share: int = 0, shares: int = 1
+    ):
+        self.objective = objective
+        self.block_size = block_size
+        self.share, self.shares = share, shares
+        groups, ids = torch.unique(torch.cat([x_group, y_group]), return_inverse=True)
+        self.x_id, self.y_id = ids[: len(x_group)], ids[len(x_group) :]
+        self.n_groups = len(groups)
+        self.p = torch.bincount(self.x_id, minlength=self.n_groups)
+        self.q = torch.bincount(self.y_id, minlength=self.n_groups)
+        self.by_softmax = type(objective) in (InfoNCE, CLIP)
+        self.tau: float = getattr(objective, "tau", 1.0)  # an objective without a temperature has no large exponents
+
+    def value(self, x: Tensor, y: Tensor) -> Contrasted:
+        """The objective at embeddings (n_x, r), (n_y, r)."""
+        x, y = self._unit(x, y)
+        return self._softmax_value(x, y) if self.by_softmax else self._rowwise_value(x, y)
+
+    def pull(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor, at: Contrasted) -> tuple[Tensor, Tensor]:
+        """``S B`` (n_x, r) and ``S^T A`` (n_y, r), S at the embeddings' cosines, of which ``at`` is the value."""
+        x, y = self._unit(x, y)
+        pulled = self._softmax_pull(x, y, A, B, at) if self.by_softmax else self._rowwise_pull(x, y, A, B)
+        add_over_processes(*pulled)
+        return pulled
+
+    def _unit(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        if self.tau < SMALLEST_TAU:
+            x, y = x.double(), y.double()
+        return normalize(x), normalize(y)
+
+    # softmax objectives
+
+    def _tiles(self) -> list[tuple[slice, slice]]:
+        mine = _share(len(self.x_id), self.share, self.shares)
+        width = max(1, self.block_size // TILE_ROWS)
+        return [
+            (slice(i, min(i + TILE_ROWS, mine.stop)), slice(j, min(j + width, len(self.y_id))))
+            for i in range(mine.start, mine.stop, TILE_ROWS)
+            for j in range(0, len(self.y_id), width)
+        ]
+
+    def _exponentials(self, scaled_x: Tensor, y: Tensor, i: slice, j: slice) -> Tensor:
+        # one shift for all: rows and columns share each exponential
+        shift = scaled_x.new_full((), -1 / self.tau)
+        return torch.addmm(shift, scaled_x[i], y[j].T).exp_()
+
+    def _softmax_value(self, x: Tensor, y: Tensor) -> Contrasted:
+        tau, symmetric = self.tau, self.objective.symmetric
+        rows, columns = (x.new_zeros(len(side), dtype=torch.float64) for side in (x, y))
+        scaled = x / tau
+        for i, j in self._tiles():
+            E = self._exponentials(scaled, y, i, j)
+            rows[i] += E.sum(1)
+            if symmetric:
+                columns[j] += E.sum(0)
+        add_over_processes(rows, columns)
+        of_x, of_y = self._group_sums(x, self.x_id).double(), self._group_sums(y, self.y_id).double()
+        products = (of_x * of_y).sum(1)  # the sum of all similarities of a group's positives
+        value = 1 + tau * rows.log().mean() - (products / self.q).sum() / len(x)
+        if symmetric:
+            value = (value + 1 + tau * columns.log().mean() - (products / self.p).sum() / len(y)) / 2
+        return Contrasted(float(value), rows, columns)
+
+    def _softmax_pull(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor, at: Contrasted) -> tuple[Tensor, Tensor]:
+        assert at.rows is not None
+        assert at.columns is not None
+        sides = 2 if self.objective.symmetric else 1
+        alpha = (1 / (sides * len(x) * at.rows)).to(x)
+        beta = (1 / (sides * len(y) * at.columns)).to(x) if self.objective.symmetric else torch.zeros_like(y[:, 0])
+        SB, StA = torch.zeros_like(A, dtype=x.dtype), torch.zeros_like(B, dtype=x.dtype)
+        scaled, A_, B_ = x / self.tau, A.to(x), B.to(x)
+        for i, j in self._tiles():
+            W = self._exponentials(scaled, y, i, j).mul_(alpha[i, None] + beta[j])
+            SB[i].addmm_(W, B_[j], alpha=-1)
+            StA[j].addmm_(W.T, A_[i], alpha=-1)
+        SB, StA = SB.to(A), StA.to(B)
+        # the positives, whose weight is one number for each group; by one process
+        if self.share == 0:
+            weight = 1 / (sides * len(x) * self.q.double())
+            if self.objective.symmetric:
+                weight += 1 / (sides * len(y) * self.p.double())
+            weight = weight.to(A)[:, None]
+            SB += (self._group_sums(B, self.y_id) * weight)[self.x_id]
+            StA += (self._group_sums(A, self.x_id) * weight)[self.y_id]
+        return SB, StA
+
+    def _group_sums(self, rows: Tensor, ids: Tensor) -> Tensor:
+        return rows.new_zeros(self.n_groups, rows.shape[1]).index_add_(0, ids, rows)
+
+    # any other objective
+
+    def _sweeps(self) -> list[tuple[bool, slice]]:
+        sweeps = []
+        for transposed, n, other in ((False, len(self.x_id), len(self.y_id)), (True, len(self.y_id), len(self.x_id))):
+            if transposed and not self.objective.symmetric:
+                continue
+            mine = _share(n, self.share, self.shares)
+            step = max(1, self.block_size // other)
+            sweeps += [(transposed, slice(i, min(i + step, mine.stop))) for i in range(mine.start, mine.stop, step)]
+        return sweeps
+
+    def _block(self, x: Tensor, y: Tensor, transposed: bool, rows: slice) -> tuple[Tensor, Tensor, float]:
+        """Similarities and positives of a block of rows (or columns), and the block's factor in the mean."""
+        ids, others = (self.y_id, self.x_id) if transposed else (self.x_id, self.y_id)
+        if transposed:
+            x, y = y, x
+        factor = 1 / (len(ids) * (2 if self.objective.symmetric else 1))
+        return x[rows] @ y.T, ids[rows, None] == others, factor
+
+    def _rowwise_value(self, x: Tensor, y: Tensor) -> Contrasted:
+        total = x.new_zeros((), dtype=torch.float64)
+        for transposed, rows in self._sweeps():
+            similarity, positives, factor = self._block(x, y, transposed, rows)
+            total += factor * self.objective.rows(similarity, positives).sum(dtype=torch.float64)
+        add_over_processes(total)
+        return Contrasted(float(total))
+
+    def _rowwise_pull(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+        SB, StA = torch.zeros_like(A), torch.zeros_like(B)
+        for transposed, rows in self._sweeps():
+            similarity, positives, factor = self._block(x, y, transposed, rows)
+            weights = self.objective.row_weights(similarity, positives).mul_(factor).to(A)
+            if transposed:
+                StA[rows] += weights @ A
+                SB.addmm_(weights.T, B[rows])
+            else:
+                SB[rows] += weights @ B
+                StA.addmm_(weights.T, A[rows])
+        return SB, StA
+
+
+def _share(n: int, share: int, shares: int) -> slice:
+    """The rows of this process: n rows in ``shares`` even parts."""
+    return slice(n * share // shares, n * (share + 1) // shares)

@@ -1,0 +1,55 @@
+r"""The mathematics of the spectral solver, without Lightning.
+
+Modality features :math:`\Phi_x` (n_x, m_x), :math:`\Phi_y` (n_y, m_y) are centred and whitened,
+:math:`\Psi = (\Phi - \mu) W`. The solver looks for a rank-r :math:`Z = U \mathrm{diag}(s) V^T` (m_x, m_y) whose
+embeddings :math:`\Psi_x U s^p`, :math:`\Psi_y V s^p` minimise a contrastive objective of their cosines.
+
+Start: :math:`C_0 = \Psi_x^T S_0 \Psi_y` at the uniform weights :math:`S_0`, from one stream of moments. Without
+whitening its truncated SVD is PLS-SVD, with it regularised CCA.
+
+Pass: :math:`Z \leftarrow P_r((1 - \eta) Z + \eta T(C)/|T(C)|)` with :math:`C = \Psi_x^T S \Psi_y` at the current
+similarities and T its projection on the tangent space of the rank-r matrices at Z. T(C) needs only
+:math:`C V = \Psi_x^T (S B)` and :math:`C^T U = \Psi_y^T (S^T A)` with the projections :math:`A = \Psi_x U` (n_x, r),
+:math:`B = \Psi_y V` (n_y, r), so a pass streams the features, holds O((n_x + n_y) r) numbers, and never the
+(n_x, n_y) weights nor the (m_x, m_y) matrix C.
+
+What has the size of the data is in the features' own dtype, what has the size of their dimensions in float64.
+"""
+
+from aligners.spectral.coordinates import Coordinates, Projector, Statistics, statistics
+from aligners.spectral.factors import (
+    POSITIVE_PART,
+    SVD,
+    Factors,
+    positive_part,
+    randomised_positive_part,
+    randomised_svd,
+    truncated_svd,
+    uniform_solution,
+)
+from aligners.spectral.moments import Moments
+from aligners.spectral.rows import Rows
+from aligners.spectral.step import Step, rotated, tangent_step
+from aligners.spectral.whitening import Whitening, whitening
+
+__all__ = [
+    "POSITIVE_PART",
+    "SVD",
+    "Coordinates",
+    "Factors",
+    "Moments",
+    "Projector",
+    "Rows",
+    "Statistics",
+    "Step",
+    "Whitening",
+    "positive_part",
+    "randomised_positive_part",
+    "randomised_svd",
+    "rotated",
+    "statistics",
+    "tangent_step",
+    "truncated_svd",
+    "uniform_solution",
+    "whitening",
+]

@@ -1,0 +1,144 @@
+"""Truncated factorisations of a cross-covariance: ``Z = U diag(s) V^T``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from aligners.spectral.whitening import Whitening
+from ground.errors import UserError
+
+
+@dataclass(frozen=True)
+class Factors:
+    """``Z = U diag(s) V^T``: U (m_x, r) and V (m_y, r) orthonormal, s (r,) falling."""
+
+    U: Tensor
+    s: Tensor
+    V: Tensor
+    gap: float
+    """s_r / s_{r+1} of the matrix that was truncated: how well the r directions are told from the rest."""
+
+
+def truncated_svd(matrix: Tensor, rank: int) -> Factors:
+    """The best approximation of ``matrix`` (m_x, m_y) of rank r, signs fixed.
+
+    By the eigenvectors of the smaller Gram matrix, which costs a third of an SVD. A direction whose singular
+    value is below 1e-7 of the largest is lost in the Gram matrix's rounding.
+
+    Raises:
+        UserError: fewer than r such directions.
+    """
+    m_x, m_y = matrix.shape
+    tall = m_x >= m_y
+    small = matrix if tall else matrix.T
+    values, vectors = torch.linalg.eigh(small.T @ small)
+    s = values.flip(0).clamp_min(0).sqrt()
+    _check_rank(s, rank)
+    right = vectors.flip(1)[:, :rank]
+    left = small @ right / s[:rank]
+    U, V = (left, right) if tall else (right, left)
+    return _signed(U, s[:rank], V, singular_gap(s, rank))
+
+
+def randomised_svd(matrix: Tensor, rank: int) -> Factors:
+    """``truncated_svd`` in a random block Krylov space (Musco and Musco 2015), where it is the faster of the two.
+
+    The range of ``[A G, (A A^T) A G, ..., (A A^T)^q A G]``, all powers kept: power iterations, which keep the last
+    alone, need many more for singular values that hardly fall. Costs (4q + 2) w m_x m_y multiplications with the
+    block's width w.
+
+    Raises:
+        UserError: fewer than r directions.
+    """
+    Q = _krylov_basis(matrix, rank)
+    if Q is None:
+        return truncated_svd(matrix, rank)
+    inside = truncated_svd(Q.T @ matrix, rank)
+    return _signed(Q @ inside.U, inside.s, inside.V, inside.gap)
+
+
+def _krylov_basis(matrix: Tensor, rank: int) -> Tensor | None:
+    """(m_x, k) orthonormal, the range that ``randomised_svd`` works in; None where it is over half the matrix."""
+    width = max(16, -(-rank // 2))
+    if 2 * width * (KRYLOV_STEPS + 1) >= min(matrix.shape):
+        return None
+    generator = torch.Generator().manual_seed(0)  # a fixed start: the same solution for every seed
+    start = torch.randn(matrix.shape[1], width, dtype=matrix.dtype, generator=generator).to(matrix.device)
+    blocks = [torch.linalg.qr(matrix @ start).Q]
+    for _ in range(KRYLOV_STEPS):
+        block = matrix @ (matrix.T @ blocks[-1])
+        for _ in range(2):  # once more: the first projection leaves rounding behind
+            for former in blocks:
+                block -= former @ (former.T @ block)
+        blocks.append(torch.linalg.qr(block).Q)
+    return torch.cat(blocks, 1)
+
+
+def positive_part(matrix: Tensor, rank: int) -> Factors:
+    """The best positive semidefinite approximation of rank r of a symmetric matrix (m, m): U = V.
+
+    Raises:
+        UserError: fewer than r positive eigenvalues.
+    """
+    values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
+    s = values.flip(0).clamp_min(0)
+    _check_rank(s, rank)
+    U = vectors.flip(1)[:, :rank]
+    return _signed(U, s[:rank], U, singular_gap(s, rank))
+
+
+def randomised_positive_part(matrix: Tensor, rank: int) -> Factors:
+    """``positive_part`` in the block Krylov space of ``randomised_svd``, where it is the faster of the two.
+
+    Raises:
+        UserError: fewer than r positive eigenvalues.
+    """
+    symmetric = (matrix + matrix.T) / 2
+    Q = _krylov_basis(symmetric, rank)
+    if Q is None:
+        return positive_part(symmetric, rank)
+    inside = positive_part(Q.T @ symmetric @ Q, rank)
+    U = Q @ inside.U
+    return _signed(U, inside.s, U, inside.gap)
+
+
+SVD = {"exact": truncated_svd, "randomised": randomised_svd}
+POSITIVE_PART = {"exact": positive_part, "randomised": randomised_positive_part}
+KRYLOV_STEPS = 8
+
+
+def _check_rank(s: Tensor, rank: int) -> None:
+    found = int((s > 1e-7 * s[0]).sum())
+    if found < rank:
+        raise UserError(
+            f"rank {rank} is above what the data allows: its cross-covariance has rank {found}; "
+            f"set aligner.rank={found} or less"
+        )
+
+
+def singular_gap(s: Tensor, rank: int) -> float:
+    following = float(s[rank]) if len(s) > rank else 0.0
+    return float(s[rank - 1]) / following if following else float("inf")
+
+
+def uniform_solution(
+    cross: Tensor, W_x: Whitening, W_y: Whitening, rank: int, svd: Callable[[Tensor, int], Factors] = truncated_svd
+) -> Factors:
+    """``P_r(C_0 / |C_0|)`` of the cross-covariance (m_x, m_y): the solution for the uniform weights.
+
+    PLS or CCA by the whitening.
+
+    Raises:
+        UserError: a rank above the data's.
+    """
+    C = W_x.T @ (W_y.T @ cross.T).T
+    factors = svd(C, rank)
+    return replace(factors, s=factors.s / C.norm())
+
+
+def _signed(U: Tensor, s: Tensor, V: Tensor, gap: float) -> Factors:
+    """Signs such that the largest entry of each column of U is positive: the same on every machine."""
+    sign = torch.sign(U.gather(0, U.abs().argmax(0, keepdim=True)))
+    return Factors(U * sign, s, V * sign, gap)

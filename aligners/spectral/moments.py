@@ -1,0 +1,164 @@
+r"""First and second moments of both modalities, streamed: float32 block products, float64 sums.
+
+A block's products are taken in the rows' own dtype, where most of the time goes, and added up in float64, so
+that the error does not grow with the number of rows.
+"""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from aligners.spectral.rows import Rows
+
+BLOCK_ROWS = 8192
+"""Rows of a block: enough for its product to cost more than adding it up, (m, m) numbers in float64."""
+STRIPS = 4
+"""Column strips of a Gram matrix, of which only those on and right of the diagonal are multiplied."""
+
+
+class Moments:
+    """First and second moments of both modalities, additive over batches and over processes.
+
+    Holds the sums (m_x,), (m_y,), the squares ``Phi_x^T Phi_x`` and ``Phi_y^T Phi_y``, and the cross moment
+    ``Phi_x^T P Phi_y`` (m_x, m_y) of the positives, each positive weighted by
+    ``1 / (2 n_x |P(i)|) + 1 / (2 n_y |P(j)|)``: minus the constant part, the contrastive weights S of CLIP
+    at equal similarities. ``n_x`` and ``n_y`` set the weight of a row against that of a column; fewer items
+    may be added (a sample). The squares, most of the work, are taken of about ``square_rows`` rows of each
+    modality, or of all: which ones follows from their index alone.
+    """
+
+    def __init__(
+        self, m_x: int, m_y: int, n_x: int, n_y: int, device: torch.device | str, square_rows: int | None = None
+    ):
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.float64, device=device)
+
+        self.n_x, self.n_y = n_x, n_y
+        self.share_x, self.share_y = (1.0 if square_rows is None else square_rows / n for n in (n_x, n_y))
+        self.count_x, self.count_y, self.weight = zeros(1), zeros(1), zeros(1)
+        self.sum_x, self.sum_y = zeros(m_x), zeros(m_y)
+        self.upper_x, self.upper_y = zeros(m_x, m_x), zeros(m_y, m_y)
+        self.cross = zeros(m_x, m_y)
+        self.weighted_x, self.weighted_y = zeros(m_x), zeros(m_y)
+        self._waiting: list[tuple[Tensor, ...]] = []
+        self._rows = 0
+
+    def add(self, rows: Rows) -> None:
+        """Add a batch that holds whole groups."""
+        phi_x, phi_y = rows.x, rows.y
+        self._waiting.append(tuple(rows))
+        self._rows += max(len(phi_x), len(phi_y))
+        if self._rows >= BLOCK_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        phi_x, phi_y, x_group, y_group, x_index, y_index = (
+            parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*self._waiting, strict=True)
+        )
+        self._waiting, self._rows = [], 0
+        squared_x, squared_y = _thinned(phi_x, x_index, self.share_x), _thinned(phi_y, y_index, self.share_y)
+        for upper, total, count, rows in (
+            (self.upper_x, self.sum_x, self.count_x, squared_x),
+            (self.upper_y, self.sum_y, self.count_y, squared_y),
+        ):
+            _add_gram(upper, rows)
+            total += rows.sum(0)
+            count += len(rows)
+        groups, inverse = torch.unique(torch.cat([x_group, y_group]), return_inverse=True)
+        of_x, of_y = inverse[: len(x_group)], inverse[len(x_group) :]
+        p, q = torch.bincount(of_x, minlength=len(groups)), torch.bincount(of_y, minlength=len(groups))
+        weights = 0.5 / (self.n_x * q.double()) + 0.5 / (self.n_y * p.double())
+        # the weights of a group's positives are equal: one product of group sums does for all pairs
+        sums_x, sums_y = _group_sums(phi_x, of_x, p), _group_sums(phi_y, of_y, q)
+        self.cross += (sums_x * weights.to(sums_x)[:, None]).T @ sums_y
+        self.weighted_x += (weights * q).to(sums_x) @ sums_x
+        self.weighted_y += (weights * p).to(sums_y) @ sums_y
+        self.weight += (weights * p * q).sum()
+
+    def tensors(self) -> list[Tensor]:
+        """All sums, to be added over processes in place."""
+        self._flush()
+        return [
+            self.count_x, self.count_y, self.weight, self.sum_x, self.sum_y, self.upper_x, self.upper_y,
+            self.cross, self.weighted_x, self.weighted_y,
+        ]  # fmt: skip
+
+    def copy(self) -> "Moments":
+        """The same sums, to be added over processes while these go on."""
+        self._flush()
+        return copy.deepcopy(self)
+
+    def pooled(self) -> "Moments":
+        """Both modalities as one: the moments of (x, y) together with (y, x), for one shared encoder."""
+        one = Moments(0, 0, self.n_x + self.n_y, self.n_x + self.n_y, self.sum_x.device)
+        one.count_x = one.count_y = self.count_x + self.count_y
+        one.weight = self.weight
+        one.sum_x = one.sum_y = self.sum_x + self.sum_y
+        one.upper_x = one.upper_y = self.upper_x + self.upper_y
+        one.cross = (self.cross + self.cross.T) / 2
+        one.weighted_x = one.weighted_y = (self.weighted_x + self.weighted_y) / 2
+        return one
+
+    @property
+    def mean_square_x(self) -> float:
+        return float(self.upper_x.diagonal().mean() / self.count_x)
+
+    @property
+    def mean_square_y(self) -> float:
+        return float(self.upper_y.diagonal().mean() / self.count_y)
+
+    @property
+    def mean_x(self) -> Tensor:
+        return self.sum_x / self.count_x
+
+    @property
+    def mean_y(self) -> Tensor:
+        return self.sum_y / self.count_y
+
+    @property
+    def covariance_x(self) -> Tensor:
+        return _symmetric(self.upper_x) / self.count_x - torch.outer(self.mean_x, self.mean_x)
+
+    @property
+    def covariance_y(self) -> Tensor:
+        return _symmetric(self.upper_y) / self.count_y - torch.outer(self.mean_y, self.mean_y)
+
+    @property
+    def cross_covariance(self) -> Tensor:
+        """``(Phi_x - mean)^T P (Phi_y - mean)`` (m_x, m_y); the weights of all positives sum to 1."""
+        return (
+            self.cross / self.weight
+            - torch.outer(self.weighted_x / self.weight, self.mean_y)
+            - torch.outer(self.mean_x, self.weighted_y / self.weight)
+            + torch.outer(self.mean_x, self.mean_y)
+        )
+
+
+def _add_gram(upper: Tensor, rows: Tensor) -> None:
+    """Add ``rows^T rows`` to ``upper`` (m, m), on and right of the strips of the diagonal alone."""
+    m = rows.shape[1]
+    width = -(-m // STRIPS)
+    for start in range(0, m, width):
+        end = min(start + width, m)
+        upper[start:end, start:] += rows[:, start:end].T @ rows[:, start:]
+
+
+def _thinned(rows: Tensor, index: Tensor, share: float) -> Tensor:
+    """About this share of the rows, by multiples of the golden ratio: even over any run of indices."""
+    if share >= 1:
+        return rows
+    return rows[(index.double() * ((5**0.5 - 1) / 2)) % 1 < share]
+
+
+def _symmetric(upper: Tensor) -> Tensor:
+    return upper.triu() + upper.triu(1).T
+
+
+def _group_sums(rows: Tensor, group: Tensor, sizes: Tensor) -> Tensor:
+    """Sums (G, m) of the rows of each group."""
+    if len(rows) == len(sizes):  # one row a group
+        return rows[torch.argsort(group)]
+    return rows.new_zeros(len(sizes), rows.shape[1]).index_add_(0, group, rows)

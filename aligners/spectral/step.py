@@ -1,0 +1,117 @@
+"""A pass's step: the tangent direction, and how far along it, halved until the objective does not rise."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from aligners.objectives.sweep import Contrasted
+from aligners.spectral.factors import Factors, singular_gap
+
+
+@dataclass(frozen=True)
+class Step:
+    """The plane in which a pass moves: new directions beside U and V, and the tangent in these bases.
+
+    ``Q_x`` (m_x, q_x) and ``Q_y`` (m_y, q_y) are orthonormal and orthogonal to U and V; ``tangent``
+    (r + q_x, r + q_y) is T(C) / |T(C)| in the bases [U, Q_x] and [V, Q_y]. ``shared``: both sides are one.
+    """
+
+    Q_x: Tensor
+    Q_y: Tensor
+    tangent: Tensor
+    shared: bool
+
+    def take(self, s: Tensor, eta: float) -> tuple[Tensor, Tensor, Tensor, float]:
+        """Truncated SVD of ``(1 - eta) Z + eta T(C)/|T(C)|`` in these bases.
+
+        u (r + q_x, r), s (r,), v (r + q_y, r), and the gap.
+        """
+        rank = len(s)
+        core = eta * self.tangent  # a new tensor
+        core[:rank, :rank] += (1 - eta) * torch.diag(s)
+        if self.shared:
+            values, vectors = torch.linalg.eigh((core + core.T) / 2)
+            values, u = values.flip(0).clamp_min(0), vectors.flip(1)
+            return u[:, :rank], values[:rank], u[:, :rank], singular_gap(values, rank)
+        u, values, vt = torch.linalg.svd(core)
+        return u[:, :rank], values[:rank], vt[:rank].T, singular_gap(values, rank)
+
+
+def tangent_step(factors: Factors, CV: Tensor, CtU: Tensor, shared: bool = False) -> Step:
+    """The projection of C on the tangent space at Z, from ``C V`` (m_x, r) and ``C^T U`` (m_y, r).
+
+    With ``shared``, U = V and C stands for its symmetric part.
+    """
+    if shared:
+        CV = CtU = (CV + CtU) / 2
+    core = factors.U.T @ CV
+    scale = CV.norm()
+    Q_x, R_x = _directions_beside(factors.U, CV, scale)
+    Q_y, R_y = (Q_x, R_x) if shared else _directions_beside(factors.V, CtU, scale)
+    rank, q_x, q_y = len(core), Q_x.shape[1], Q_y.shape[1]
+    tangent = core.new_zeros(rank + q_x, rank + q_y)
+    tangent[:rank, :rank] = core
+    tangent[rank:, :rank] = R_x
+    tangent[:rank, rank:] = R_y.T
+    return Step(Q_x, Q_y, tangent / tangent.norm(), shared)
+
+
+def _directions_beside(basis: Tensor, target: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Q (m, q) orthonormal, orthogonal to ``basis``, and R (q, r): the part of ``target`` outside it is Q R.
+
+    Directions below 1e-10 of ``scale`` are rounding, and there are none where the basis spans everything.
+    """
+    residual = target - basis @ (basis.T @ target)
+    residual -= basis @ (basis.T @ residual)  # once more: the first projection leaves rounding behind
+    left, s, right = torch.linalg.svd(residual, full_matrices=False)
+    kept = s > 1e-10 * scale
+    return left[:, kept], s[kept, None] * right[kept]
+
+
+def rotated(factors: Factors, step: Step, u: Tensor, s: Tensor, v: Tensor, gap: float) -> Factors:
+    """The factors of the matrix that ``Step.take`` found."""
+    return Factors(torch.cat([factors.U, step.Q_x], 1) @ u, s, torch.cat([factors.V, step.Q_y], 1) @ v, gap)
+
+
+class Damping(NamedTuple):
+    """How far a pass moves.
+
+    ``eta`` is the length of the first trial; it is halved at most ``max_halvings`` times until the objective
+    does not rise, unless there is no ``safeguard``. A pass that lowers it by less than the share ``tolerance``
+    is the last.
+    """
+
+    eta: float
+    safeguard: bool
+    max_halvings: int
+    tolerance: float
+
+
+class Taken(NamedTuple):
+    """The step that was taken, in the bases of its plane."""
+
+    u: Tensor
+    s: Tensor
+    v: Tensor
+    gap: float
+    eta: float
+    at: Contrasted
+    last: bool
+
+
+def line_search(
+    step: Step, s: Tensor, value: float, damping: Damping, contrasted: Callable[[Tensor, Tensor, Tensor], Contrasted]
+) -> Taken | None:
+    """The first trial step that does not raise the objective above ``value``; None when each of them does."""
+    eta = damping.eta
+    for _ in range(damping.max_halvings + 1):
+        u, new_s, v, gap = step.take(s, eta)
+        at = contrasted(u, new_s, v)
+        if at.value <= value or not damping.safeguard:
+            last = damping.safeguard and value - at.value <= damping.tolerance * abs(at.value)
+            return Taken(u, new_s, v, gap, eta, at, last)
+        eta /= 2
+    return None

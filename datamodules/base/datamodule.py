@@ -1,0 +1,101 @@
+"""The datamodule that every dataset is, and how it cuts a split into batches."""
+
+import lightning
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from datamodules.pairs.batches import GroupBatches, ShareInOrder
+from datamodules.pairs.pairs import Labelled, PairBatch, Pairs
+from ground.errors import UserError
+
+
+class PairsDataModule(lightning.LightningDataModule):
+    """Yields PairBatches of the training split, and the whole val and test splits for evaluation.
+
+    A dataset sets ``splits`` (train, and where it has them val and test) in ``setup`` and names its two
+    modalities; ``protocol`` says what a retrieval number on it means, and goes into ``metrics.json``.
+
+    Args:
+        batch_size: x items in a training batch, over all processes.
+        eval_batch_size: x items encoded at once for evaluation.
+        seed: of the order of the batches, in [0, 2^32).
+
+    Attributes:
+        reshuffles: a new order of the training rows in every epoch; an aligner that is solved wants one order.
+        shifted: test sets of x under a shift of distribution, by name, for the probe.
+
+    Raises:
+        UserError: a size below 1, or a seed out of its range.
+    """
+
+    x_name = "x"
+    y_name = "y"
+    one_modality = False  # both sides are views of one modality: aligners then have one encoder
+    label_names: list[str] | None = None
+
+    def __init__(self, batch_size: int, eval_batch_size: int, seed: int):
+        super().__init__()
+        for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+            if not (isinstance(size, int) and size >= 1):
+                raise UserError(f"datamodule.{name} must be a whole number of at least 1, got {size}")
+        if not (isinstance(seed, int) and 0 <= seed < 2**32):
+            raise UserError(f"seed must be a whole number from 0 to {2**32 - 1}, got {seed}")
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.seed = seed
+        self.reshuffles = True
+        self.splits: dict[str, Pairs] = {}
+        self.shifted: dict[str, Labelled] = {}
+        self.feature_seconds = 0.0
+        self.extracted_items = 0
+
+    @property
+    def probe_train(self) -> Labelled | None:
+        """What probes of x are fitted on; None without labels."""
+        train = self.splits.get("train")
+        return None if train is None or train.label is None else Labelled(train.x, train.label)
+
+    @property
+    def coco_ids(self) -> tuple[Tensor, Tensor] | None:
+        """COCO's numbers of the images (n_x,) and captions (n_y,) of the test split, where it is of COCO."""
+        return None
+
+    @property
+    def dims(self) -> tuple[int, int]:
+        """(d_x, d_y)."""
+        return self.splits["train"].dims
+
+    @property
+    def protocol(self) -> dict[str, str | int | float]:
+        return {}
+
+    def prepare_data(self) -> None:
+        """Find mistakes in the data before processes are started and anything is computed."""
+        self.setup("fit")
+
+    def describe_x(self, split: str, index: int) -> str | object:
+        """What a person sees of item ``index`` of x: a PIL image or a text."""
+        return f"{self.x_name} {index}"
+
+    def describe_y(self, split: str, index: int) -> str:
+        """What a person sees of item ``index`` of y."""
+        return f"{self.y_name} {index}"
+
+    def train_dataloader(self) -> DataLoader[PairBatch]:
+        pairs = self.splits["train"]
+        return _loader(pairs, GroupBatches(pairs.group, self.batch_size, self.seed, self.reshuffles))
+
+    def val_dataloader(self) -> DataLoader[PairBatch]:
+        return self._eval_loader("val")
+
+    def test_dataloader(self) -> DataLoader[PairBatch]:
+        return self._eval_loader("test")
+
+    def _eval_loader(self, split: str) -> DataLoader[PairBatch]:
+        pairs = self.splits[split]
+        return _loader(pairs, ShareInOrder(pairs.n_x, self.eval_batch_size))
+
+
+def _loader(pairs: Pairs, sampler: Sampler[Tensor]) -> DataLoader[PairBatch]:
+    # the sampler yields whole batches of rows, so one read of the (memory-mapped) rows makes a batch
+    return DataLoader(pairs, batch_size=None, sampler=sampler)  # type: ignore[arg-type]

@@ -1,0 +1,173 @@
+"""The datamodule of raw items on disk: read, checked for missing files, put through frozen backbones."""
+
+import logging
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from backbones.backbone import Backbone
+from datamodules.base.datamodule import PairsDataModule
+from datamodules.base.extracted_pairs import ExtractedPairs, extract_pairs
+from datamodules.cache.feature_cache import FeatureCache
+from datamodules.items.missing import present
+from datamodules.items.raw_pairs import RawPairs
+from datamodules.pairs.pairs import Pairs, subset
+from ground.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the whole of an official dataset looks like on disk, for ``datamodules.doctor``."""
+
+    obtain: str
+    """How it is got: the commands of a lawful download, or what to put where."""
+    folders: list[Path] = field(default_factory=list)
+    """Folders whose files should all be named by the annotations."""
+    golden: list[dict[str, tuple[int, int]]] = field(default_factory=list)
+    """Numbers of x and of y of each split that ``read`` names, of the whole data: one for each edition of it."""
+
+
+class ExtractedDataModule(PairsDataModule):
+    """Pairs of raw items through two frozen backbones and the feature cache.
+
+    A dataset writes ``read``. ``prepare_data`` reads and finds missing files, ``setup`` extracts: within the
+    Trainer, each process some of the cache's shards.
+
+    Args:
+        x_backbone, y_backbone: frozen encoders; their modalities name x and y.
+        cache_dir, precision, shard_size, max_unreadable_share: as in ``FeatureCache``.
+        strict: a missing file is an error; else it is counted and left out.
+        train_items: as many x of the training split, drawn with ``seed``; None takes all.
+
+    Attributes:
+        raw: of each split, the raw items that are there, and after ``setup`` those that can be read.
+        missing: of each split, how many files of x and of y are missing.
+
+    Raises:
+        UserError: a backbone of another modality than the data's, annotations that cannot be used, missing files
+            where ``strict``, or none that is there.
+    """
+
+    modalities: tuple[str, str]
+    """What x and y are: image, text, audio."""
+
+    def __init__(
+        self,
+        x_backbone: Backbone,
+        y_backbone: Backbone,
+        *,
+        cache_dir: str,
+        precision: str,
+        shard_size: int,
+        max_unreadable_share: float,
+        strict: bool,
+        train_items: int | None,
+        batch_size: int,
+        eval_batch_size: int,
+        seed: int,
+    ):
+        super().__init__(batch_size, eval_batch_size, seed)
+        for modality, backbone in zip(self.modalities, (x_backbone, y_backbone), strict=True):
+            if backbone.modality != modality:
+                raise UserError(
+                    f"datamodule.{modality}_backbone is {type(backbone).__name__}, which encodes {backbone.modality}"
+                )
+        self.x_backbone, self.y_backbone = x_backbone, y_backbone
+        self.x_name, self.y_name = self._names()
+        self.cache = FeatureCache(cache_dir, precision, shard_size, max_unreadable_share)
+        self.strict = strict
+        self.train_items = train_items
+        self.raw: dict[str, RawPairs] = {}
+        self.missing: dict[str, tuple[int, int]] = {}
+        self.notes: dict[str, int] = {}
+
+    def _names(self) -> tuple[str, str]:
+        """Names of x and y in the metrics."""
+        return self.x_backbone.modality, self.y_backbone.modality
+
+    @abstractmethod
+    def read(self) -> dict[str, RawPairs]:
+        """All items of every split that the annotations name, files that are missing among them; opens none."""
+
+    def divided(self, raw: dict[str, RawPairs]) -> dict[str, RawPairs]:
+        """The splits train, val and test, of what is there of all that ``read`` names."""
+        return raw
+
+    def finished(self, pairs: Pairs) -> Pairs:
+        """What becomes of the extracted pairs of a split."""
+        return pairs
+
+    @property
+    def layout(self) -> Layout | None:
+        """What the whole data looks like, where that is known."""
+        return None
+
+    @property
+    def protocol(self) -> dict[str, str | int | float]:
+        facts: dict[str, str | int | float] = {}
+        for name, backbone in ((self.x_name, self.x_backbone), (self.y_name, self.y_backbone)):
+            facts[f"{name}_backbone"] = f"{type(backbone).__name__} {backbone.fingerprint[:12]}"
+        for split, counts in self.missing.items():
+            for name, n in zip((self.x_name, self.y_name), counts, strict=True):
+                if n:
+                    facts[f"{split}_{name}_missing"] = n
+        return facts | {f"note/{note}": n for note, n in self.notes.items()}
+
+    def prepare_data(self) -> None:
+        if self.raw:
+            return
+        raw = self.read()
+        found = {split: present(pairs, split, (self.x_name, self.y_name), self.strict) for split, pairs in raw.items()}
+        self.missing = {split: missing for split, (_, missing) in found.items() if any(missing)}
+        divided = self.divided({split: pairs for split, (pairs, _) in found.items()})
+        for split, pairs in divided.items():
+            if pairs.n_x == 0 or pairs.n_y == 0:
+                obtain = f"; {self.layout.obtain}" if self.layout else ""
+                raise UserError(f"the {split} split has no pair whose files are there{obtain}")
+        self.raw = divided | {"train": self._fewer(divided["train"])}
+
+    def _fewer(self, pairs: RawPairs) -> RawPairs:
+        """As many x of the training split as are asked for, with their y."""
+        if self.train_items is None or self.train_items >= pairs.n_x:
+            return pairs
+        order = torch.randperm(pairs.n_x, generator=torch.Generator().manual_seed(self.seed))
+        return pairs.take_x(order[: self.train_items].sort().values)
+
+    def setup(self, stage: str | None = None) -> None:
+        self.prepare_data()  # in every process: it reads annotations alone
+        # a test needs no more than its split, but where probes are fitted
+        needed = ["test"] if stage == "test" and self.raw["test"].label is None else list(self.raw)
+        extracted = {
+            split: extract_pairs(self.raw[split], self.x_backbone, self.y_backbone, self.cache)
+            for split in needed
+            if split not in self.splits
+        }
+        usable = {split: self._with_y(split, each) for split, each in extracted.items()}
+        self.raw |= {split: raw for split, (_, raw) in usable.items()}
+        self.feature_seconds += sum(each.seconds for each in extracted.values())
+        self.extracted_items += sum(each.extracted_items for each in extracted.values())
+        for each in extracted.values():
+            for note, n in each.notes.items():
+                self.notes[note] = self.notes.get(note, 0) + n
+        self.splits |= {split: self.finished(pairs) for split, (pairs, _) in usable.items()}
+
+    def _with_y(self, split: str, extracted: ExtractedPairs) -> tuple[Pairs, RawPairs]:
+        """Without the x whose group has no y: they are nobody's positive."""
+        pairs, raw = extracted.pairs, extracted.raw
+        kept = torch.isin(pairs.group, pairs.y_group).nonzero()[:, 0]
+        if len(kept) == pairs.n_x:
+            return pairs, raw
+        left_out = f"{pairs.n_x - len(kept):,} of {pairs.n_x:,} {self.x_name} items"
+        logger.warning("%s: %s have no %s that can be read and are left out", split, left_out, self.y_name)
+        return subset(pairs, kept), raw.take_x(kept)
+
+    def describe_x(self, split: str, index: int) -> object:
+        return self.raw[split].x.show(index)
+
+    def describe_y(self, split: str, index: int) -> str:
+        shown = self.raw[split].y.show(index)
+        return shown if isinstance(shown, str) else f"{self.y_name} {index}"

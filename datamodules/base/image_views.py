@@ -1,0 +1,203 @@
+"""The datamodule of images with classes, aligned with themselves: views of an image are its pairs."""
+
+from abc import abstractmethod
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from backbones.backbone import Backbone
+from datamodules.base.extracted import ExtractedDataModule
+from datamodules.images.augmentations import EXTREME, SimCLR
+from datamodules.images.labelled_images import LabelledImages
+from datamodules.images.shifts import GENERATED, chosen, corrupted, extreme
+from datamodules.images.views import Views
+from datamodules.items.items import Items
+from datamodules.items.raw_pairs import RawPairs
+from datamodules.pairs.balanced import BalancedBatches
+from datamodules.pairs.batches import GroupBatches
+from datamodules.pairs.pairs import Labelled, PairBatch
+from ground.errors import UserError
+
+
+class ImageViewsDataModule(ExtractedDataModule):
+    """Pairs of views of images, through one frozen backbone.
+
+    Of V views of a training image, 0, 2, 4, ... are x and 1, 3, 5, ... are y. In val and test the image itself is x
+    and one view of it is y. The label is the class; probes are fitted on the training images themselves.
+
+    A dataset writes ``images``, which also sets ``label_names``.
+
+    Args:
+        image_backbone: the frozen encoder of both sides.
+        views: V, even.
+        view_seed: of the views and of the shifts, in [0, 2^32).
+        at: views are made at the ``native`` size of an image and the backbone resizes them; or at its size, to which
+            the image is resized first.
+        positives: a view's positives are the views of its image (``self``) or of its class (``class``), in every split.
+        batches: of training images at random, or ``balanced``: with equal numbers of each class.
+        corruptions: those of CIFAR-10-C that shift the test images, or 'all'.
+        severities: of the corruptions, 1 to 5.
+        extreme: augmentations of GCA that shift the test images, or 'all'.
+        common: as in ``ExtractedDataModule``.
+
+    Raises:
+        UserError: an argument out of its range.
+    """
+
+    modalities = ("image", "image")
+    one_modality = True
+
+    def __init__(
+        self,
+        image_backbone: Backbone,
+        *,
+        views: int,
+        view_seed: int,
+        at: Literal["native", "backbone"],
+        positives: Literal["self", "class"],
+        batches: Literal["random", "balanced"],
+        corruptions: list[str] | str,
+        severities: list[int],
+        extreme: list[str] | str,
+        **common: Any,
+    ):
+        super().__init__(image_backbone, image_backbone, **common)
+        if views < 2 or views % 2:
+            raise UserError(f"datamodule.views must be even and at least 2, got {views}")
+        for severity in severities:
+            if not 1 <= severity <= 5:
+                raise UserError(f"datamodule.severities are from 1 to 5, got {severity}")
+        if not 0 <= view_seed < 2**32:
+            raise UserError(f"datamodule.view_seed must be from 0 to {2**32 - 1}, got {view_seed}")
+        self.views, self.view_seed, self.at = views, view_seed, at
+        self.positives, self.batches = positives, batches
+        self.corruptions = chosen("corruptions", corruptions, self.known_corruptions)
+        self.severities = list(severities)
+        self.extreme = chosen("extreme", extreme, list(EXTREME))
+        self._probe_train: Labelled | None = None
+
+    @abstractmethod
+    def images(self) -> dict[str, LabelledImages]:
+        """The images of train, val and test; opens no image file."""
+
+    @property
+    def known_corruptions(self) -> list[str]:
+        """What 'all' corruptions are."""
+        return GENERATED
+
+    def corrupted(self, test: LabelledImages, name: str, severity: int) -> LabelledImages:
+        """The test images under a corruption."""
+        return corrupted(test, name, severity, self.view_seed)
+
+    def _names(self) -> tuple[str, str]:
+        return "view_a", "view_b"
+
+    @property
+    def probe_train(self) -> Labelled | None:
+        """The training images as they are, not their views."""
+        return self._probe_train
+
+    @property
+    def protocol(self) -> dict[str, str | int | float]:
+        facts: dict[str, str | int | float] = {
+            "views": self.views,
+            "views_at": self.at,
+            "view_seed": self.view_seed,
+            "positives": self.positives,
+            "batches": self.batches,
+        }
+        return facts | super().protocol
+
+    def describe_y(self, split: str, index: int) -> str:
+        raw = self.raw[split]
+        assert raw.label is not None
+        assert self.label_names is not None
+        image = int(raw.x_of_y[index])
+        return f"{self.label_names[int(raw.label[image])]}, a view of {image}"
+
+    def _augment(self) -> SimCLR:
+        if self.at == "native":
+            return SimCLR(None)
+        size = getattr(self.x_backbone, "size", None)
+        if size is None:
+            backbone = type(self.x_backbone).__name__
+            raise UserError(f"{backbone} does not tell its size: set datamodule.at=native instead of at=backbone")
+        return SimCLR(size)
+
+    def read(self) -> dict[str, RawPairs]:
+        augment = self._augment()
+        raw = {}
+        for split, each in self.images().items():
+            n, name = len(each.items), each.items.name
+            if split == "train":
+                image = torch.arange(n).repeat_interleave(self.views // 2)
+                number = torch.arange(0, self.views, 2).repeat(n)
+                x: Items = Views(each.items, augment, self.view_seed, f"{name}, view_a", image, number)
+                y = Views(each.items, augment, self.view_seed, f"{name}, view_b", image, number + 1)
+            else:
+                image, x = torch.arange(n), each.items
+                y = Views(each.items, augment, self.view_seed, f"{name}, view_b")
+            label = each.label[image]
+            group = label if self.positives == "class" else image
+            raw[split] = RawPairs(x, y, torch.arange(len(image)), group, label)
+        return raw
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.splits:
+            return
+        super().setup(stage)
+        try:
+            self._probe_train = self._labelled(self._training_images())
+            self.shifted = {name: self._labelled(each) for name, each in self._shifts().items()}
+        except BaseException:
+            self.splits = {}  # so that a setup that failed can be repeated
+            raise
+
+    def _training_images(self) -> LabelledImages:
+        """Those of which there are views."""
+        train = self.raw["train"]
+        assert isinstance(train.x, Views)
+        assert train.label is not None
+        image, first = _firsts(train.x.image)
+        items = train.x.items
+        return LabelledImages(items if len(image) == len(items) else items.take(image), train.label[first])
+
+    def _shifts(self) -> dict[str, LabelledImages]:
+        raw = self.raw["test"]
+        assert raw.label is not None
+        test = LabelledImages(raw.x, raw.label)
+        shifts = {
+            f"{name}_{severity}": self.corrupted(test, name, severity)
+            for name in self.corruptions
+            for severity in self.severities
+        }
+        return shifts | {f"extreme_{name}": extreme(test, name, self.view_seed) for name in self.extreme}
+
+    def _labelled(self, images: LabelledImages) -> Labelled:
+        features = self.cache.features(images.items, self.x_backbone)
+        self.feature_seconds += features.seconds
+        self.extracted_items += features.extracted_items
+        return Labelled(features, images.label[features.kept])
+
+    def train_dataloader(self) -> DataLoader[PairBatch]:
+        pairs = self.splits["train"]
+        views = self.raw["train"].x
+        assert isinstance(views, Views)
+        assert pairs.label is not None
+        # cut by image: the groups of class positives are the classes
+        common = (self.batch_size, self.seed, self.reshuffles)
+        sampler: Sampler[Tensor] = (
+            BalancedBatches(views.image, pairs.label, *common)
+            if self.batches == "balanced"
+            else GroupBatches(views.image, *common)
+        )
+        return DataLoader(pairs, batch_size=None, sampler=sampler)  # type: ignore[arg-type]
+
+
+def _firsts(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The sorted distinct ``values`` (n,), and the first place of each."""
+    distinct, inverse = torch.unique(values, return_inverse=True)
+    places = torch.full((len(distinct),), len(values))
+    return distinct, places.scatter_reduce(0, inverse, torch.arange(len(values)), "amin")

@@ -1,0 +1,5 @@
+"""Images with classes, their random views, and their corruptions."""
+
+from ground.lazy import lazy
+
+__getattr__ = lazy(__name__, {"labelled_images": ("LabelledImages",), "views": ("Transform", "Views")})

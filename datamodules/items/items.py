@@ -1,0 +1,182 @@
+"""Sources of raw items for the backbones: image files and texts, each with a hash of its content."""
+
+import hashlib
+import io
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from errno import EMFILE, ENFILE, ENOMEM
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from PIL import Image, ImageFile, ImageOps
+from torch import Tensor
+
+from ground.errors import UserError
+
+# Out of handles or memory says nothing about the file: such an error must stop the run, not skip the item.
+_EXHAUSTED = (EMFILE, ENFILE, ENOMEM)
+
+
+class Unreadable(Exception):  # noqa: N818 - it is the state of an item, handled where it is met
+    """An item that cannot be read. The message is one line that names the item and says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(" ".join(reason.split()))
+
+
+class Items(Protocol):
+    """n raw items in a fixed order; each split of a dataset is a source of its own."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it: ``clipart images train``."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the content of all items in their order: other content or another order, another hash."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int) -> Any:
+        """Item ``i``; raises ``Unreadable`` where it cannot be read."""
+
+    def take(self, index: Tensor) -> "Items":
+        """The items ``index`` (k,), in this order, under the same name."""
+
+    def show(self, i: int) -> "Image.Image | str":
+        """What a person sees of item ``i``: a picture, or a text."""
+
+
+class Files:
+    """The bytes of the files ``paths`` (n,), each kept to what it was when the fingerprint was taken."""
+
+    kind: str
+    """What the files hold; part of the fingerprint."""
+
+    def __init__(self, paths: Sequence[str | PathLike[str]], name: str) -> None:
+        self.paths = [Path(path) for path in paths]
+        self.name = name
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the sha256 of each file's bytes; a file that cannot be read counts as such."""
+        return hashlib.sha256(f"{self.kind}\0".encode() + b"".join(self._digests)).hexdigest()
+
+    @cached_property
+    def _digests(self) -> list[bytes]:
+        def chunk(start: int, size: int = 256) -> list[bytes]:
+            return [_digest(_read(path)[0]) for path in self.paths[start : start + size]]
+
+        with ThreadPoolExecutor() as pool:  # reading and hashing both release the GIL
+            return [digest for part in pool.map(chunk, range(0, len(self), 256)) for digest in part]
+
+    def content(self, i: int) -> bytes:
+        """The bytes of file ``i``.
+
+        Raises:
+            Unreadable: the file is missing or cannot be read.
+            UserError: the file changed since the fingerprint was taken.
+        """
+        path = self.paths[i]
+        data, problem = _read(path)
+        if "_digests" in self.__dict__ and _digest(data) != self._digests[i]:
+            # features of the new bytes would be kept under the hash of the old ones
+            raise UserError(f"{self.name}: {path} changed while it was in use; start again when it is complete")
+        if data is None:
+            raise Unreadable(f"{path}: {problem}")
+        return data
+
+    def take(self, index: Tensor) -> Self:
+        return type(self)([self.paths[i] for i in index.tolist()], self.name)
+
+
+class ImageFiles(Files):
+    """The images of ``paths`` (n,), fully decoded and upright (EXIF orientation applied).
+
+    An image keeps its own colour mode and is an ``ImageFile`` whose ``filename`` is its path.
+    """
+
+    kind = "image files"
+
+    def __getitem__(self, i: int) -> ImageFile.ImageFile:
+        """Image ``i``.
+
+        Raises:
+            Unreadable: the file is missing, is no image, is cut short or is a decompression bomb.
+            UserError: the file changed since the fingerprint was taken.
+        """
+        return decode_image(self.content(i), str(self.paths[i]))
+
+    def show(self, i: int) -> Image.Image:
+        with Image.open(self.paths[i]) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+
+
+class Texts:
+    """The strings ``strings`` (n,)."""
+
+    def __init__(self, strings: Sequence[str], name: str) -> None:
+        self.strings = list(strings)
+        self.name = name
+
+    def __len__(self) -> int:
+        return len(self.strings)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the length and the UTF-8 bytes of each string."""
+        whole = hashlib.sha256(b"texts\0")
+        for string in self.strings:
+            data = string.encode("utf-8", "surrogatepass")
+            whole.update(len(data).to_bytes(8, "little") + data)
+        return whole.hexdigest()
+
+    def __getitem__(self, i: int) -> str:
+        return self.strings[i]
+
+    def take(self, index: Tensor) -> "Texts":
+        return Texts([self.strings[i] for i in index.tolist()], self.name)
+
+    def show(self, i: int) -> str:
+        return self.strings[i]
+
+
+def _read(path: Path) -> tuple[bytes | None, str]:
+    """The bytes of a file, or None and why not."""
+    try:
+        return path.read_bytes(), ""
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+            raise
+        return None, getattr(error, "strerror", None) or str(error)
+
+
+def _digest(data: bytes | None) -> bytes:
+    return bytes(32) if data is None else hashlib.sha256(data).digest()
+
+
+def decode_image(data: bytes, name: str) -> ImageFile.ImageFile:
+    """The image of the bytes of a file, fully decoded and upright; ``name`` becomes its ``filename``.
+
+    Raises:
+        Unreadable: no image, an image that is cut short, or a decompression bomb.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, which do not concern the pixels
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                image.load()
+                ImageOps.exif_transpose(image, in_place=True)
+                image.filename = name
+                return image
+    except MemoryError:
+        raise
+    except Exception as error:  # broken files raise anything: OSError, SyntaxError, struct.error, zlib.error
+        raise Unreadable(f"{name}: cannot be decoded ({str(error) or type(error).__name__})") from error

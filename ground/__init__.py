@@ -1,0 +1,1 @@
+"""What everything stands on: errors in one line, processes, values and their ranges, files, progress bars."""

@@ -1,0 +1,29 @@
+"""What is written to disk: never over something else, and numbers as JSON knows them."""
+
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+
+def keep_former(path: Path) -> None:
+    """Move what stands at ``path`` to the first free ``path.1``, ``path.2``, ..."""
+    number = 1
+    while (former := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    path.rename(former)
+    logging.getLogger(__name__).warning("%s was there already: it is now %s", path, former)
+
+
+def to_json(value: Any) -> str:
+    """JSON of metrics, where a number that is not finite is null."""
+
+    def finite(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: finite(each) for key, each in sorted(node.items())}
+        if isinstance(node, list):
+            return [finite(each) for each in node]
+        return None if isinstance(node, float) and not math.isfinite(node) else node
+
+    return json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n"

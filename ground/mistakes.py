@@ -1,0 +1,97 @@
+"""A mistake in the command line or in a YAML, told in one line with the nearest names."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import (
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ground.errors import UserError, nearest
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def user_line(error: BaseException, overrides: list[str]) -> str | None:
+    """The line that tells a user's mistake, or None where the error is ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, InstantiationException):
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            return str(cause)
+        if not isinstance(cause, TypeError | ValueError | ImportError | MisconfigurationException):
+            return None
+        key = re.search(r"full_key: (\S+)", str(error))
+        return f"{key[1] if key else str(error).split(':')[0]}: {_one_line(cause)}"
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return explain(error, overrides)
+    if isinstance(error, MisconfigurationException):
+        return _one_line(error)
+    if type(error).__module__.startswith("wandb.errors"):
+        return f"Weights & Biases: {_one_line(error)}; WANDB_MODE=offline goes without the service"
+    return None
+
+
+def explain(error: BaseException, overrides: list[str]) -> str:
+    """One line for what Hydra or OmegaConf raised at the user's ``overrides``."""
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return f"unknown {group} '{name}': {nearest(name, error.options)}"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read '{error.override}': write key=value, with quotes around a value that holds ',' or '='"
+    text = _one_line(error)
+    key = re.search(r"Could not override '([^']+)'", text)
+    if key and key[1] not in (known := _known_keys(overrides)):
+        return f"unknown key '{key[1]}': {nearest(key[1], known)}"
+    return text
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def refuse_additions(overrides: list[str], config: DictConfig) -> None:
+    """Refuse keys that are added with ``+`` where nothing would read them.
+
+    Raises:
+        UserError: naming the key and the nearest known ones.
+    """
+    for override in overrides:
+        key = override.lstrip("+").split("=")[0]
+        if not override.startswith("+") or key.split("@")[0] in _groups():
+            continue
+        owner = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else None
+        known = _known_keys(overrides)
+        if key not in known and not (isinstance(owner, DictConfig) and "_target_" in owner):
+            raise UserError(f"unknown key '{key}': {nearest(key, known)}")
+
+
+def _known_keys(overrides: list[str]) -> list[str]:
+    """All keys of the config that the user's choices of group files compose."""
+    chosen = [o.split(",")[0] for o in overrides if o.split("=")[0].split("@")[0] in _groups()]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return list(_leaves(compose("train", overrides=chosen)))
+
+
+def _groups() -> list[str]:
+    return [entry.name for entry in CONFIGS.iterdir() if entry.is_dir()]
+
+
+def _leaves(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in config:
+        name = f"{prefix}{key!s}"
+        yield name
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            yield from _leaves(node, f"{name}.")

@@ -1,0 +1,1 @@
+"""One function each a figure, from arrays alone."""

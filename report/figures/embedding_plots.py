@@ -1,0 +1,86 @@
+"""The shared space as a map of the plane."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+from report.figures.fitted_text import fit_text
+from report.figures.plot_style import GREY, INK, PALETTE, new_figure
+
+PERPLEXITY = 30.0
+"""scikit-learn's own; less where there are few points."""
+NAMED_CLASSES = 12
+"""So many classes at most have their name on the map."""
+
+
+def t_sne(x: ArrayLike, y: ArrayLike, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """One t-SNE map (van der Maaten and Hinton 2008) of x (n, r) and y (m, r) at length 1: (n, 2) and (m, 2).
+
+    Raises:
+        ValueError: fewer than three points in all.
+    """
+    rows = np.concatenate([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)])
+    if len(rows) < 3:
+        raise ValueError(f"a map needs three points at least, got {len(rows)}")
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(float).tiny)
+    perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
+    start = "pca" if min(rows.shape) >= 2 and np.ptp(rows, axis=0).any() else "random"
+    with threadpool_limits(limits=1):  # see evaluation.linear_probe
+        points = TSNE(perplexity=perplexity, init=start, random_state=seed).fit_transform(rows)
+    return points[: len(np.asarray(x))], points[len(np.asarray(x)) :]
+
+
+def embedding_map(
+    x: ArrayLike,
+    y: ArrayLike,
+    x_class: ArrayLike | None,
+    y_class: ArrayLike | None,
+    class_names: Sequence[str],
+    names: tuple[str, str],
+    title: str,
+) -> Figure:
+    """Points of both modalities in the plane: the colour is the class, the marker the modality.
+
+    After Figure 2's subject. Up to ``NAMED_CLASSES`` classes have their name in the middle of their points.
+
+    Args:
+        x, y: (n, 2) and (m, 2), from ``t_sne``.
+        x_class, y_class: (n,) and (m,) int in [0, C); None where there are no classes.
+        class_names: C names.
+        names: of the modalities.
+
+    Raises:
+        ValueError: points that are not of the plane, or do not have one class each.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    figure = new_figure(7.2, 6.0)
+    axes = figure.subplots()
+    handles = []
+    everything = []
+    for points, of_points, marker, name in ((x, x_class, "o", names[0]), (y, y_class, "^", names[1])):
+        classes = np.zeros(len(points), dtype=int) if of_points is None else np.asarray(of_points, dtype=int)
+        if points.shape != (len(classes), 2):
+            raise ValueError(f"points of shape {points.shape} do not fit {len(classes)} classes in the plane")
+        colours = [PALETTE[c % len(PALETTE)] for c in classes]
+        axes.scatter(points[:, 0], points[:, 1], c=colours, marker=marker, s=22, alpha=0.7, linewidths=0)
+        handles.append(Line2D([], [], linestyle="", marker=marker, color=GREY, label=fit_text(name, 120, 1, 10)[0]))
+        everything.append((points, classes))
+    points, classes = (np.concatenate(parts) for parts in zip(*everything, strict=True))
+    present: list[int] = [] if x_class is None and y_class is None else np.unique(classes).tolist()
+    for c in present if len(present) <= NAMED_CLASSES else []:
+        column, row = np.median(points[classes == c], axis=0)
+        box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": PALETTE[c % len(PALETTE)], "alpha": 0.8}
+        label = fit_text(class_names[c], 110, 1, 9)[0]
+        axes.text(column, row, label, fontsize=9, color=INK, ha="center", va="center", bbox=box, parse_math=False)
+    legend = axes.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=12, parse_math=False)
+    axes.spines[:].set_color("#DDDDDD")
+    return figure

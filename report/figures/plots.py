@@ -1,0 +1,82 @@
+"""Curves of a run: metrics over its passes, the spectrum of its solution."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from report.figures.plot_style import BLUE, GREEN, ORANGE, bare, new_figure
+
+History = Sequence[Mapping[str, float]]
+"""Metrics after each pass or epoch, with its number under ``pass``."""
+
+
+def recall_over_passes(history: History, step: str = "pass") -> Figure:
+    """Recall in percent against passes or epochs, one panel a direction.
+
+    ``history`` holds one mapping a step, with its number under ``step`` and recalls under keys that end with
+    ``image_to_text/R@1`` and the like; other keys, and steps without recalls, are left out.
+
+    Raises:
+        ValueError: when there is no recall in it.
+    """
+    keys = list(dict.fromkeys(key for row in history for key in row if "_to_" in key and "/R@" in key))
+    ways = list(dict.fromkeys(key.rpartition("/")[0] for key in keys))
+    if not ways:
+        raise ValueError("the history holds no recall: keys like 'image_to_text/R@1' are needed")
+    figure = new_figure(4.6 * len(ways) + 0.6, 3.8)
+    panels = figure.subplots(1, len(ways), sharey=True, squeeze=False)[0]
+    for axes, way in zip(panels, ways, strict=True):
+        of_way = [key for key in keys if key.startswith(way + "/")]
+        for key, colour, marker in zip(of_way, cycle((BLUE, ORANGE, GREEN)), cycle("os^"), strict=False):
+            points = [(row[step], row[key]) for row in history if key in row]
+            label = key.rpartition("/")[2]
+            axes.plot(
+                *zip(*points, strict=True),
+                color=colour,
+                marker=marker,
+                markersize=5,
+                linewidth=1.8,
+                label=label,
+            )
+        axes.set_title(way.rpartition("/")[2].replace("_", " "), fontsize=11)
+        axes.set_xlabel(step)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        bare(axes)
+    panels[0].set_ylim(0, 100)
+    panels[0].set_ylabel("recall (%)")
+    panels[-1].legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
+    figure.suptitle("Retrieval recall", fontsize=13)
+    return figure
+
+
+def objective_over_passes(values: ArrayLike) -> Figure:
+    """The objective (k,) at the start, pass 0, and after each pass."""
+    values = np.asarray(values, dtype=float)
+    figure = new_figure(6.4, 3.8)
+    axes = figure.subplots()
+    axes.plot(np.arange(len(values)), values, color=BLUE, linewidth=1.8, marker="o", markersize=3.5)
+    axes.set(xlabel="pass", ylabel="objective", title="Objective")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def singular_values(values: ArrayLike) -> Figure:
+    """Singular values (r,) against their index from 1; a log axis where they span over two decades."""
+    values = np.asarray(values, dtype=float)
+    index = np.arange(1, len(values) + 1)
+    figure = new_figure(6.4, 3.8)
+    axes = figure.subplots()
+    axes.plot(index, values, color=BLUE, linewidth=1.8, marker="o", markersize=3.5)
+    if len(values) and values.min() > 0 and values.max() > 100 * values.min():
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=min(0.0, values.min(initial=0.0)))
+        axes.fill_between(index, values, color=BLUE, alpha=0.12, linewidth=0)
+    axes.set(xlabel="index", ylabel="singular value", title="Singular values")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    bare(axes)
+    return figure

@@ -1,0 +1,56 @@
+"""What encodes by one projection of raw features."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from aligners.base.projected import ProjectedAligner
+from aligners.spectral.coordinates import statistics
+from aligners.spectral.factors import uniform_solution
+from aligners.spectral.moments import Moments
+from aligners.spectral.rows import Rows
+from datamodules.pairs.pairs import Pairs
+
+
+class Squared(ProjectedAligner):
+    """Has x and its squares as raw features of x, of y itself."""
+
+    def build(self, d_x: int, d_y: int) -> None:
+        self.register_solution(2 * d_x + 3, d_y)  # more than there will be
+
+    def raw_x(self, x: Tensor) -> Tensor:
+        return torch.cat([x, x.square()], 1)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_embeddings_are_the_centred_whitened_weighted_raw_features(pairs: Pairs, power: float) -> None:
+    aligner = Squared(rank=4, unit=False, shared=False)
+    aligner._build(pairs.dims)
+    x, y = pairs.x.double(), pairs.y.double()
+    raw_x, raw_y = aligner.raw_x(x), aligner.raw_y(y)
+    moments = Moments(raw_x.shape[1], raw_y.shape[1], pairs.n_x, pairs.n_y, "cpu")
+    moments.add(Rows(raw_x, raw_y, pairs.group, pairs.y_group, torch.arange(pairs.n_x), torch.arange(pairs.n_y)))
+    moments.tensors()
+    found = statistics(moments)
+    frame = found.coordinates(0.3)
+    factors = uniform_solution(found.cross, frame.W_x, frame.W_y, 4)
+    aligner.take(frame.embedding(factors, power), factors.s)
+    for embedded, raw, W, D in (
+        (aligner.embed_x(x), raw_x, frame.W_x, factors.U),
+        (aligner.embed_y(y), raw_y, frame.W_y, factors.V),
+    ):
+        expected = (raw - raw.mean(0)) @ (W @ torch.eye(raw.shape[1], dtype=torch.float64)) @ D * factors.s**power
+        torch.testing.assert_close(embedded, expected, rtol=0, atol=1e-10)
+    assert torch.equal(aligner.singular_values, factors.s)
+    assert aligner.embed_x(x.float()).dtype == torch.float32
+
+
+def test_the_solution_is_its_state(pairs: Pairs) -> None:
+    aligner = Squared(rank=4, unit=False, shared=False)
+    aligner._build(pairs.dims)
+    shapes = {name: tuple(value.shape) for name, value in aligner.state_dict().items() if not name.startswith("mean")}
+    d_x, d_y = pairs.dims
+    assert shapes == {
+        "projection_x": (2 * d_x + 3, 4), "projection_y": (d_y, 4),
+        "offset_x": (4,), "offset_y": (4,), "singular_values": (4,),
+    }  # fmt: skip

@@ -1,0 +1,76 @@
+import pytest
+import torch
+from torch import Tensor
+
+from aligners.objectives.softmax import CLIP
+from aligners.spectral.choice import Candidates, Chosen, Problem, Trial, choose
+from aligners.spectral.coordinates import Statistics, statistics
+from aligners.spectral.factors import uniform_solution
+from aligners.spectral.moments import Moments
+from aligners.spectral.rows import Rows
+from aligners.spectral.step import Damping
+from tests.conftest import random_features
+
+
+def rows_of(x: Tensor, y: Tensor) -> Rows:
+    index = torch.arange(len(x))
+    return Rows(x, y, index, index, index, index)
+
+
+def problem_of(n: int, noise: float) -> Problem:
+    x, y, _ = random_features(n, 1, 14, 12, seed=0, noise=noise)
+    x, y = (side.double() - side.double().mean(0) for side in (x, y))
+    train, validation = rows_of(x[: n // 2], y[: n // 2]), rows_of(x[n // 2 :], y[n // 2 :])
+    moments = Moments(14, 12, n // 2, n // 2, "cpu")
+    moments.add(train)
+    moments.tensors()
+    found: Statistics = statistics(moments)
+
+    def start(lam: float):  # type: ignore[no-untyped-def]
+        frame = found.coordinates(lam)
+        return frame, uniform_solution(found.cross, frame.W_x, frame.W_y, 5)
+
+    return Problem(start, CLIP, lambda: train, validation, Damping(0.1, True, 10, 0.0), 10_000)
+
+
+def test_a_candidate_is_taken_where_it_is_clearly_better() -> None:
+    problem = problem_of(200, 1.0)
+    chosen, trials = choose(problem, Candidates([1e6, 0.1], [0.1], [1.0], [0]))
+    assert chosen == Chosen(0.1, 0.1, 1.0, 0)  # so large a ridge is no whitening
+    assert [trial.chosen.lam for trial in trials] == [1e6, 0.1]
+
+
+def test_the_default_stands_against_what_is_not_clearly_better() -> None:
+    problem = problem_of(200, 1.0)
+    _, trials = choose(problem, Candidates([0.1, 0.100001, 0.099999], [0.1], [1.0], [0]))
+    assert choose(problem, Candidates([0.1, 0.100001, 0.099999], [0.1], [1.0], [0]))[0].lam == 0.1
+    assert max(abs(trial.recall - trials[0].recall) for trial in trials) < 1
+
+
+def test_passes_are_tried_at_each_temperature() -> None:
+    chosen, trials = choose(problem_of(120, 1.0), Candidates([0.3], [0.1, 1.0], [1.0], [2, 0]))
+    tried = [trial.chosen for trial in trials]
+    assert tried == [Chosen(0.3, tau, 1.0, passes) for tau in (0.1, 1.0) for passes in (2, 0)]
+    assert chosen in tried
+    assert trials[1].recall == trials[3].recall  # without a pass the temperature is nothing
+
+
+def test_nothing_open_tries_nothing() -> None:
+    chosen, trials = choose(problem_of(60, 1.0), Candidates([0.3], [0.1], [1.0], [4]))
+    assert chosen == Chosen(0.3, 0.1, 1.0, 4)
+    assert trials == []
+
+
+def test_a_trial_beats_another_by_its_paired_standard_error() -> None:
+    same = torch.full((50,), 40.0, dtype=torch.float64)
+    mixed = same.clone()
+    mixed[:10] += 30.0  # ten of fifty queries gain
+    at = Chosen(1.0, 0.1, 1.0, 4)
+    base, better, noise = Trial(at, (same, same)), Trial(at, (mixed, mixed)), Trial(at, (same, same.clone()))
+    noise.hits[1][0] += 3.0
+    noise.hits[1][1] -= 2.0
+    assert better.recall == pytest.approx(46.0)
+    assert better.beats(base)
+    assert not base.beats(better)
+    assert not base.beats(base)
+    assert not noise.beats(base)  # a gain and a loss among fifty

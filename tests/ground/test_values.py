@@ -1,0 +1,73 @@
+"""Types of a config's values, from the annotations of the arguments that take them."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from ground.errors import UserError
+from ground.mistakes import CONFIGS
+from ground.values import _fits, check
+
+GROUPS = ("aligner", "datamodule", "trainer", "logger")
+CHOICES = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose("train", overrides=["name=n", "aligner_name=a", "run_dir=r", *overrides])
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_shipped_config_passes(choice: str) -> None:
+    check(composed(choice))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "aligner.lam=1", "aligner.tau=1e-2", "threads=2", "trainer.devices=auto", "trainer.devices=[0,1]",
+        "trainer.precision=16-mixed", "trainer.gradient_clip_val=1", "trainer.deterministic=warn",
+        "+trainer.fast_dev_run=true", "tags=[a,b]",
+    ],
+)  # fmt: skip
+def test_right_values_pass(override: str) -> None:
+    check(composed(override))
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("aligner.unit=1", "aligner.unit must be true or false, got 1"),
+        ("aligner.rank=8.5", "aligner.rank must be an integer, got 8.5"),
+        ("aligner.rank=true", "aligner.rank must be an integer, got True"),
+        ("aligner.kernel=7", "aligner.kernel must be text, got 7"),
+        ("aligner.tau=null", "aligner.tau must be a number or a list, each a number, got None"),
+        ("aligner.tau=[0.1,cold]", "aligner.tau must be a number or a list, each a number, got [0.1, 'cold']"),
+        ("threads=many", "threads must be an integer or null, got 'many'"),
+        ("tags=a", "tags must be a list, each text, got 'a'"),
+        ("seed=4294967296", "seed must be from 0 to 4294967295"),
+        ("logger.csv.save_dir=[a]", "logger.csv.save_dir must be text"),
+        ("+trainer.devces=1", "unknown key 'trainer.devces': did you mean 'devices'"),
+        ("+datamodule.pth=a", "unknown key 'datamodule.pth'"),
+    ],
+)
+def test_wrong_values_are_named(override: str, line: str) -> None:
+    with pytest.raises(UserError) as told:
+        check(composed(override))
+    assert line in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "fits"),
+    [
+        (1, int, True), (True, int, False), (1, float, True), ("1", float, False), (None, int | None, True),
+        ("a", Literal["a", "b"], True), ("c", Literal["a", "b"], False), ("a", Path, True), ([1], list[int], True),
+        ({}, dict[str, Any] | None, True), ("a", dict[str, Any], False), ("a", Any, True), ([1], str, False),
+        (3, object, True), ("a", str | Path, True), ({}, int, False),
+    ],
+)  # fmt: skip
+def test_plain_values_against_annotations(value: Any, hint: Any, fits: bool) -> None:
+    assert _fits(value, hint) == fits

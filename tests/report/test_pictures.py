@@ -1,0 +1,123 @@
+"""The figures that a run has, drawn from what its evaluation kept."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from aligners.closed_form import CCA
+from aligners.unicon import UniConSpectral
+from datamodules.pairs.pairs import Pairs
+from datamodules.synthetic import SyntheticDataModule
+from evaluation.callback import Evaluation
+from report.figures.contrast_weights import departure
+from report.pictures import PASSES_SHOWN, confusion, draw
+from tests.evaluation.test_callback import fitted, made, synthetic
+from tests.report.drawing import draw as drawn
+
+ALWAYS = {"recall_over_passes", "singular_values", "similarity_matrix", "retrieval_sheet", "confusion_matrix"}
+LINEAR: dict[str, Any] = {"rank": 4, "feature_map": "identity", "tau": 0.2, "lam": 1.0, "weight_power": 1.0}
+
+
+def run(**changed: Any) -> tuple[Evaluation, UniConSpectral, SyntheticDataModule]:
+    aligner, datamodule = UniConSpectral(**LINEAR, passes=8, tolerance=0.0), synthetic()
+    evaluation = made(sheet_items=2, **changed)
+    fitted(aligner, datamodule, evaluation=evaluation, max_epochs=20)
+    return evaluation, aligner, datamodule
+
+
+@pytest.fixture(scope="module")
+def asked() -> tuple[Evaluation, UniConSpectral, SyntheticDataModule]:
+    """A run that asks for all figures."""
+    return run(tsne_items=12, weights_items=9)
+
+
+def heat_maps(figure: Figure) -> list[np.ndarray]:
+    return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+
+
+def test_a_map_and_weights_are_drawn_only_when_asked_for(
+    asked: tuple[Evaluation, UniConSpectral, SyntheticDataModule],
+) -> None:
+    assert set(draw(*asked)) == ALWAYS | {"objective_over_passes", "embedding_map", "weights_over_passes"}
+    evaluation = fitted(CCA(rank=4), datamodule := synthetic(), evaluation=made(sheet_items=2))
+    assert set(draw(evaluation, CCA(rank=4), datamodule)) == ALWAYS - {"singular_values"}
+
+
+def test_an_aligner_without_an_objective_has_no_weights() -> None:
+    aligner, datamodule = CCA(rank=4), synthetic()
+    evaluation = fitted(aligner, datamodule, evaluation=made(sheet_items=2, weights_items=9))
+    assert evaluation.similarities
+    assert "weights_over_passes" not in draw(evaluation, aligner, datamodule)
+
+
+def test_the_map_has_both_modalities_and_the_classes(
+    asked: tuple[Evaluation, UniConSpectral, SyntheticDataModule],
+) -> None:
+    figure = draw(*asked)["embedding_map"]
+    texts = set(drawn(figure))
+    assert "t-SNE of 12 test xs and ys" in texts
+    assert [len(each.get_offsets()) for each in figure.axes[0].collections] == [12, 12]
+    label = asked[2].splits["test"].label
+    assert label is not None
+    assert {f"centre {c}" for c in label.unique().tolist()} <= texts
+
+
+def test_weights_are_those_of_the_objective_at_the_cosines_after_each_pass(
+    asked: tuple[Evaluation, UniConSpectral, SyntheticDataModule],
+) -> None:
+    evaluation, aligner, datamodule = asked
+    figure = draw(*asked)["weights_over_passes"]
+    titles = [text for text in drawn(figure) if "uniform" in text]
+    shown = heat_maps(figure)
+    n_passes = len(evaluation.similarities)
+    assert len(shown) == len(titles) == min(n_passes, PASSES_SHOWN)
+    assert titles[0].startswith("pass 0:")
+    assert titles[-1].startswith(f"pass {n_passes - 1}:")
+    label = datamodule.splits["val"].label
+    assert label is not None
+    order = torch.argsort(label[:9], stable=True)
+    positives = torch.eye(9, dtype=torch.bool)
+    objective = aligner.fitted_objective
+    assert objective is not None
+    similarity = evaluation.similarities[-1][1].double()[order][:, order]
+    weights = objective.weights(similarity, positives)
+    np.testing.assert_allclose(shown[-1], weights)
+    far = departure(weights, objective.weights(torch.zeros_like(similarity), positives), positives)
+    assert f"{far.matrix:.1f} % off uniform" in titles[-1]
+    assert f"negatives {far.negatives:.0f} %" in titles[-1]
+
+
+def test_confusion_of_the_probe_and_of_raw_features(
+    asked: tuple[Evaluation, UniConSpectral, SyntheticDataModule],
+) -> None:
+    evaluation, _, datamodule = asked
+    found = confusion(evaluation, datamodule)
+    assert found is not None
+    assert found["classes"] == ["centre 0", "centre 1", "centre 2"]
+    for key, metric in (
+        ("linear probe", "test/linear_probe/accuracy"),
+        ("raw features", "test/raw/linear_probe/accuracy"),
+    ):
+        counts = np.asarray(found["counts"][key])
+        assert counts.sum() == 20
+        assert 100 * counts.trace() / 20 == pytest.approx(evaluation.metrics[metric])
+    evaluation.raw_probe_result, kept = None, evaluation.raw_probe_result
+    assert list((confusion(evaluation, datamodule) or {})["counts"]) == ["linear probe"]
+    evaluation.raw_probe_result = kept
+    assert confusion(made(), datamodule) is None
+
+
+def test_without_labels_the_map_has_no_classes(asked: tuple[Evaluation, UniConSpectral, SyntheticDataModule]) -> None:
+    evaluation, aligner, datamodule = asked
+    splits = dict(datamodule.splits)
+    for name, pairs in splits.items():
+        datamodule.splits[name] = Pairs(pairs.x, pairs.y, pairs.x_of_y, pairs.group)
+    try:
+        figures = draw(evaluation, aligner, datamodule)
+    finally:
+        datamodule.splits = splits
+    assert not figures["embedding_map"].axes[0].texts
+    assert len(heat_maps(figures["weights_over_passes"])[0]) == 9

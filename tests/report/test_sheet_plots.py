@@ -1,0 +1,41 @@
+"""Sheets of items and their captions: marked right, and readable whatever the text."""
+
+from itertools import pairwise
+
+import pytest
+from PIL import Image
+
+from report.figures.plot_style import GREEN
+from report.figures.sheet_plots import retrieval_sheet
+from tests.report.drawing import HARD, draw
+
+
+def test_retrieval_sheet_marks_right_captions_by_sign_and_colour() -> None:
+    modes = ["RGB", "RGBA", "L", "P", "1", "CMYK", "LA"]
+    images = [Image.new(mode, (400, 30 + 90 * i)) for i, mode in enumerate(modes)] + [None] * 9
+    captions = [[HARD[(i + j) % len(HARD)] for j in range(3)] for i in range(16)]
+    right = [[j == i % 4 for j in range(3)] for i in range(16)]
+    figure = retrieval_sheet(images, captions, right, [f"item {i}" for i in range(16)], "Three best $ captions")
+    texts = draw(figure)
+    assert texts.count("✓") == sum(map(sum, right))
+    assert texts.count("✗") == 48 - sum(map(sum, right))
+    assert {"item 0", "item 15", "costs $5 or $6", "Three best $ captions"} <= set(texts)
+    marks = [text for axes in figure.axes for text in axes.texts if text.get_text() == "✓"]
+    assert {text.get_color() for text in marks} == {GREEN}
+
+
+def test_retrieval_sheet_keeps_its_texts_inside_and_apart() -> None:
+    captions = [[HARD[-1], HARD[-2], HARD[0]]] * 2
+    figure = retrieval_sheet([None, None], captions, [[True, False, False]] * 2, ["a", "b"], "Title")
+    draw(figure)
+    for axes in (figure.axes[1], figure.axes[3]):
+        boxes = [text.get_window_extent() for text in axes.texts if text.get_text() not in "✓✗"]
+        assert all(box.x1 <= axes.bbox.x1 + 1 <= figure.bbox.x1 for box in boxes)
+        assert all(upper.y0 > lower.y1 for upper, lower in pairwise(boxes))
+
+
+def test_a_sheet_of_few_items_and_of_unequal_lists() -> None:
+    draw(retrieval_sheet([None], [["one"]], [[True]], ["item 3"], "Title"))
+    draw(retrieval_sheet([], [], [], [], "Nothing"))
+    with pytest.raises(ValueError, match="one length"):
+        retrieval_sheet([None], [], [], [], "Title")

@@ -1,0 +1,1 @@
+"""Tools that made what the project ships; not part of the package."""

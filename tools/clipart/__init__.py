@@ -1,0 +1,1 @@
+"""How the bundled clip art was chosen and captioned."""
