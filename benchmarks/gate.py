@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ def runs(root: Path, data: Path) -> dict[str, list[str]]:
     return listed
 
 
-def record(root: Path, data: Path, folder: Path, jobs: int) -> None:
-    """Run everything in ``root``, and write ``NAME.json`` of each run to ``folder``.
+def record(root: Path, data: Path, folder: Path, jobs: int, only: str = "*") -> None:
+    """Run everything in ``root`` whose name fits ``only``, and write ``NAME.json`` of each run to ``folder``.
 
     Raises:
         UserError: a run that failed.
@@ -59,7 +60,7 @@ def record(root: Path, data: Path, folder: Path, jobs: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     work = folder / "runs"
     shutil.rmtree(work, ignore_errors=True)
-    listed = runs(root, data)
+    listed = {name: each for name, each in runs(root, data).items() if fnmatch(name, only)}
     with ThreadPoolExecutor(jobs) as pool:
         for name, output in zip(
             listed, pool.map(lambda each: _run(root, work / each[0], each[1]), listed.items()), strict=True
@@ -67,10 +68,11 @@ def record(root: Path, data: Path, folder: Path, jobs: int) -> None:
             if output is not None:
                 raise UserError(f"the run {name} failed:\n{output}")
             print(f"{name} ran", flush=True)
-    resumed = _resumed(root, work / "resumed")
-    if resumed is not None:
-        raise UserError(f"the resumed run failed:\n{resumed}")
-    for name in [*listed, "resumed"]:
+    if fnmatch("resumed", only):
+        if (output := _resumed(root, work / "resumed")) is not None:
+            raise UserError(f"the resumed run failed:\n{output}")
+        listed["resumed"] = []
+    for name in listed:
         kept = {
             str(path.relative_to(work / name)): _metrics(path) for path in sorted((work / name).rglob("metrics.json"))
         }
@@ -132,12 +134,13 @@ def main(arguments: Sequence[str]) -> None:
     recording.add_argument("--root", type=Path, default=ROOT, help="the checkout that is run")
     recording.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     recording.add_argument("--jobs", type=int, default=2, help="runs at once, of one thread each")
+    recording.add_argument("--only", default="*", help="a pattern of names, as sgd_*")
     comparing = verbs.add_parser("compare")
     comparing.add_argument("before", type=Path)
     comparing.add_argument("after", type=Path)
     given = parser.parse_args(arguments)
     if given.verb == "record":
-        record(given.root.resolve(), given.data.resolve(), given.folder.resolve(), given.jobs)
+        record(given.root.resolve(), given.data.resolve(), given.folder.resolve(), given.jobs, given.only)
         return
     for folder in (given.before, given.after):
         if not any(folder.glob("*.json")):
