@@ -1,23 +1,21 @@
 """Closed-form aligners, solved from one pass of moments."""
 
-from aligners.base.projected import ProjectedAligner
+from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
-from aligners.spectral import factors as spectral
 from aligners.spectral.coordinates import Coordinates, Statistics, statistics
-from aligners.spectral.factors import Factors
+from aligners.spectral.factors import Factors, positive_part, truncated_svd, uniform_solution
+from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments
-from aligners.spectral.rows import Rows
-from datamodules.pairs.pairs import PairBatch
-from ground.distributed import add_over_processes
+from aligners.spectral.passes import Pass, Solved
 
 
-class MomentAligner(ProjectedAligner):
+class MomentAligner(SolvedAligner):
     r"""The truncated SVD of the (whitened) cross-covariance of the positives.
 
     .. math:: f(x) = (x - \mu_x) W_x U s^p, \quad U s V^T = W_x^T \Sigma_{xy} W_y
 
     ``lam`` is the ridge of the whitening relative to the mean variance, None to whiten nothing; ``weight_power``
-    p weighs the directions by their singular values.
+    p weighs the directions by their singular values. A child with another solution overrides ``solution``.
 
     Raises:
         UserError: features that do not vary, or a rank above the data's.
@@ -28,27 +26,27 @@ class MomentAligner(ProjectedAligner):
         self.lam = lam
         self.weight_power = weight_power
 
-    def on_train_start(self) -> None:
-        super().on_train_start()
+    def first_pass(self) -> Pass:
         pairs = self.train_pairs
-        self.moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device)
+        block = self.stream.sampler.whole_runs
+        moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device, batches_in_block=block)
+        return MomentPass(
+            moments, self.mapped, lambda moments: self.solution(statistics(moments, shared=bool(self.shared)))
+        )
 
-    def collect(self, batch: PairBatch) -> None:
-        self.moments.add(Rows(self.prepare_x(batch.x), self.prepare_y(batch.y), *batch[2:]))
+    def solution(self, statistics: Statistics) -> Solved:
+        """The solution from the statistics of all training rows."""
+        coordinates = statistics.coordinates(self.lam)
+        return self.solved(coordinates, self.uniform(statistics, coordinates))
 
-    def solve(self) -> bool:
-        add_over_processes(*self.moments.tensors())
-        found = statistics(self.moments, shared=bool(self.shared))
-        del self.moments
-        frame = found.coordinates(self.lam)
-        factors = self.factors(found, frame)
-        self.take(frame.embedding(factors, self.weight_power), factors.s)
-        return True
+    def uniform(self, statistics: Statistics, coordinates: Coordinates) -> Factors:
+        """The factors for the uniform weights."""
+        factorise = positive_part if self.shared else truncated_svd
+        return uniform_solution(statistics.cross, coordinates.W_x, coordinates.W_y, self.rank, factorise)
 
-    def factors(self, found: Statistics, frame: Coordinates) -> Factors:
-        """The solution in the whitened coordinates ``frame``, from the moments of all processes."""
-        factorise = spectral.positive_part if self.shared else spectral.truncated_svd
-        return spectral.uniform_solution(found.cross, frame.W_x, frame.W_y, self.rank, factorise)
+    def solved(self, coordinates: Coordinates, factors: Factors, passed: dict[str, float] | None = None) -> Solved:
+        """Embeddings ``Psi U s^p`` of ``factors``, and what the pass reports."""
+        return Solved(coordinates.embedding(factors, self.weight_power), factors, passed or {})
 
 
 @defaults_from("cca")
@@ -56,6 +54,12 @@ class CCA(MomentAligner):
     """Regularised canonical correlation analysis (Hotelling 1936; Vinod 1976): both modalities whitened.
 
     ``lam`` is the ridge relative to the mean variance of the features.
+
+    Example:
+        >>> import torch
+        >>> x, y = torch.randn(50, 8), torch.randn(50, 6)
+        >>> CCA(rank=4).fit(x, y).encode_x(x).shape
+        torch.Size([50, 4])
     """
 
     def __init__(self, *, rank: int, unit: bool, shared: bool | None, lam: float, weight_power: float):
@@ -64,7 +68,14 @@ class CCA(MomentAligner):
 
 @defaults_from("pls")
 class PLS(MomentAligner):
-    """PLS-SVD (Tucker 1958): the directions of largest covariance, nothing whitened."""
+    """PLS-SVD (Tucker 1958): the directions of largest covariance, nothing whitened.
+
+    Example:
+        >>> import torch
+        >>> x, y = torch.randn(50, 8), torch.randn(50, 6)
+        >>> PLS(rank=4).fit(x, y).encode_y(y).shape
+        torch.Size([50, 4])
+    """
 
     def __init__(self, *, rank: int, unit: bool, shared: bool | None, weight_power: float):
         super().__init__(rank, unit, shared, None, weight_power)

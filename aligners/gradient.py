@@ -12,9 +12,9 @@ from torch.nn.functional import normalize
 
 from aligners import objectives
 from aligners.base.aligner import Aligner
+from aligners.base.warm_start import check_warm_start, set_head, spectral_solution
 from aligners.base.yaml_defaults import defaults_from
 from aligners.objectives.base import Objective
-from aligners.warm_start import check_warm_start, set_head, spectral_solution
 from datamodules.pairs.pairs import PairBatch
 from ground.distributed import concatenate
 from ground.errors import UserError, nearest
@@ -76,8 +76,11 @@ class GradientAligner(Aligner):
     def on_train_start(self) -> None:
         super().on_train_start()
         if self.warm_start is not None and self.current_epoch == 0:  # a resumed fit has its heads
-            parts = zip((self.head_x, self.head_y), (self.mean_x, self.mean_y), spectral_solution(self), strict=True)
-            for linear, mean, (projection, offset) in parts:
+            solved = spectral_solution(self)
+            for linear, mean, projection, offset in (
+                (self.head_x, self.mean_x, solved.P_x, solved.offset_x),
+                (self.head_y, self.mean_y, solved.P_y, solved.offset_y),
+            ):
                 assert isinstance(linear, nn.Linear)
                 set_head(linear, projection, offset, self._scale(len(mean)))
 

@@ -1,19 +1,21 @@
 """Hybrid: adapters trained by gradient, heads solved spectrally on what the adapters make of the features."""
 
+import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from aligners.base.warm_start import set_head
 from aligners.base.yaml_defaults import defaults_from
 from aligners.gradient import CLIPAligner
-from aligners.spectral.coordinates import statistics
+from aligners.spectral.coordinates import Statistics, statistics
 from aligners.spectral.factors import uniform_solution
-from aligners.spectral.moments import Moments
-from aligners.spectral.rows import Rows
-from aligners.warm_start import set_head
-from datamodules.pairs.pairs import PairBatch
-from ground.distributed import add_over_processes
+from aligners.spectral.moment_pass import MomentPass
+from aligners.spectral.moments import Moments, run_length
+from aligners.spectral.passes import Solved, run
+from datamodules.pairs import PairBatch
+from datamodules.pairs.stream import Stream
 from ground.errors import UserError
 
 
@@ -100,16 +102,22 @@ class Hybrid(CLIPAligner):
 
     @torch.no_grad()
     def solve_heads(self) -> None:
-        """Regularised CCA of the adapted training features of all processes, from one stream."""
-        pairs = self.train_pairs
-        moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device)
-        for batch in self.stream():
-            x, y = self.adapt_x(self.prepare_x(batch.x)), self.adapt_y(self.prepare_y(batch.y))
-            moments.add(Rows(x, y, *batch[2:]))
-        add_over_processes(*moments.tensors())
-        found = statistics(moments)
-        frame = found.coordinates(self.lam)
-        factors = uniform_solution(found.cross, frame.W_x, frame.W_y, self.rank)
-        solved = frame.embedding(factors, self.weight_power)
+        """Regularised CCA of the adapted training features of all processes, from one pass."""
+        pairs, stream = self.train_pairs, self.stream
+        sampler = copy.copy(stream.sampler)
+        sampler.whole_runs = run_length(pairs, len(stream))
+        moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device, batches_in_block=sampler.whole_runs)
+        first = MomentPass(moments, self.adapted, lambda moments: self.solution(statistics(moments)))
+        solved = run(first, Stream(pairs, sampler, self.device)).projector
         set_head(self.head_x, solved.P_x, solved.offset_x, scale=1.0)
         set_head(self.head_y, solved.P_y, solved.offset_y, scale=1.0)
+
+    def adapted(self, batch: PairBatch) -> PairBatch:
+        """A batch of features to the same batch of adapted ones."""
+        return batch._replace(x=self.adapt_x(self.prepare_x(batch.x)), y=self.adapt_y(self.prepare_y(batch.y)))
+
+    def solution(self, statistics: Statistics) -> Solved:
+        """The solution for the uniform weights."""
+        coordinates = statistics.coordinates(self.lam)
+        factors = uniform_solution(statistics.cross, coordinates.W_x, coordinates.W_y, self.rank)
+        return Solved(coordinates.embedding(factors, self.weight_power), factors)

@@ -6,20 +6,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aligners.base.projected import ProjectedAligner
+from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
 from aligners.objectives.base import Objective
 from aligners.spectral.factors import Factors
-from aligners.spectral.fitted_features import fitted_features
-from aligners.spectral.record import Solution
+from aligners.spectral.first_pass import FirstPass
+from aligners.spectral.passes import Pass, Solved
+from aligners.spectral.record import Record
 from aligners.spectral.settings import SpectralSettings
-from aligners.spectral.spectral_data import SpectralData
-from aligners.spectral.spectral_fit import SpectralFit
-from datamodules.pairs.pairs import PairBatch
+from aligners.spectral.training import Training, fitted
 
 
 @defaults_from("unicon")
-class UniConSpectral(ProjectedAligner):
+class UniConSpectral(SolvedAligner):
     """Spectral contrastive alignment (UniCon; Sui, Wang, Do, ICLR 2026), whitened, damped and safeguarded.
 
     The first pass over the data collects moments and solves for the uniform weights; each further pass takes
@@ -81,7 +80,7 @@ class UniConSpectral(ProjectedAligner):
             covariance_rows=covariance_rows, block_size=block_size, memory_mb=memory_mb,
             shared=bool(shared),
         )  # fmt: skip
-        self.solution = Solution()
+        self.solution = Record()
 
     def build(self, d_x: int, d_y: int) -> None:
         self.settings = replace(self.settings, shared=bool(self.shared))
@@ -113,66 +112,35 @@ class UniConSpectral(ProjectedAligner):
         tau = self.solution.chosen.get("tau")
         return None if tau is None else self.settings.objective_at(tau)
 
-    # the fit: epoch 0 collects moments, each later one is a pass
-
-    def on_train_start(self) -> None:
-        super().on_train_start()
-        if self.current_epoch == 0:
-            self.solution = Solution()
-            self.features = fitted_features(self._data, self.solution)
-        batches = int(self.trainer.num_training_batches)  # the same in every process
-        self.spectral_fit = SpectralFit(self._data, self.stream, batches, self.solution)
-        if self.current_epoch > 0:
-            self.spectral_fit.resume(Factors(self.U, self.singular_values, self.V, self.solution.passes[-1]["gap"]))
-            self._take()
-            self.spectral_fit.open()
+    # the fit: the first pass collects moments, each later one is a step
 
     @property
-    def _data(self) -> SpectralData:
+    def batches_in_run(self) -> int:
+        # negatives of a batch are the batch's, however many processes there are
+        return 1 if self.settings.negatives == "batch" else super().batches_in_run
+
+    def first_pass(self) -> Pass:
+        training, self.solution = fitted(self._training)
+        self.features = training.features
+        return FirstPass(training, self.solution, self.stream)
+
+    def resumed_pass(self) -> Pass:
+        first, stream = FirstPass(self._training, self.solution, self.stream), self.stream
+        for batch in stream():
+            first.add(batch)
+        return first.resume(Factors(self.U, self.singular_values, self.V, self.solution.passes[-1]["gap"]))
+
+    @property
+    def _training(self) -> Training:
         validation = self.trainer.datamodule.splits.get("val")  # type: ignore[attr-defined]
-        return SpectralData(
+        return Training(
             self.settings, self.features, self.train_pairs, validation, self.prepare_x, self.prepare_y, self.device
         )
 
-    def on_train_epoch_start(self) -> None:
-        self.spectral_fit.rows.rewind()
-
-    def collect(self, batch: PairBatch) -> None:
-        if self.current_epoch == 0:
-            self.spectral_fit.add(batch, self.trainer.fit_loop.batch_idx)
-        else:
-            self.spectral_fit.pull(batch)
-
-    def solve(self) -> bool:
-        moved = True
-        if self.current_epoch == 0:
-            self.spectral_fit.start()
-        else:
-            moved = self.spectral_fit.step()
-        self._take()
-        self._log_pass()
-        finished = not moved or self.current_epoch >= self.solution.chosen["passes"]
-        if not finished:
-            self.spectral_fit.open()
-        return finished
-
-    def _take(self) -> None:
-        """Take the factors as the solution that encodes."""
-        factors = self.spectral_fit.factors
-        self.U, self.V = factors.U, factors.V
-        self.take(self.spectral_fit.projector, factors.s)
-
-    def _log_pass(self) -> None:
-        descent = self.spectral_fit.descent
-        record = {"step": descent.length if descent else 0.0, "gap": self.spectral_fit.factors.gap}
-        if descent:  # without further passes nobody needs the objective, which costs a sweep over all pairs
-            record["objective"] = descent.value
-            self.log("objective", record["objective"], prog_bar=True, logger=False, rank_zero_only=True)
-        self.solution.passes.append(record)
-        self.log_dict({f"fit/{key}": value for key, value in record.items()}, rank_zero_only=True)
-
-    def on_train_end(self) -> None:
-        del self.spectral_fit  # it holds the training rows
+    def hold(self, solved: Solved) -> None:
+        super().hold(solved)
+        self.U, self.V = solved.factors.U, solved.factors.V
+        self.solution = solved.record
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
@@ -180,4 +148,4 @@ class UniConSpectral(ProjectedAligner):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        self.solution = Solution(**checkpoint["solution"])
+        self.solution = Record(**checkpoint["solution"])

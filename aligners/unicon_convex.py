@@ -1,11 +1,12 @@
 """UniConConvex: the exact convex problem as a training step without gradients."""
 
 import logging
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from aligners.base.projected import ProjectedAligner
+from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
 from aligners.objectives.base import Objective
 from aligners.objectives.pairwise import SigLIP
@@ -13,6 +14,7 @@ from aligners.objectives.softmax import CLIP, InfoNCE
 from aligners.spectral import convex
 from aligners.spectral.coordinates import Projector
 from aligners.spectral.factors import truncated_svd
+from aligners.spectral.passes import Pass, Solved
 from aligners.spectral.whitening import spread, unwhitened, whitening
 from datamodules.pairs.pairs import PairBatch
 from ground.distributed import gather_rows, rank_and_world
@@ -36,7 +38,7 @@ def convex_objective(name: str, tau: float, bias: float) -> Objective:
 
 
 @defaults_from("unicon_convex")
-class UniConConvex(ProjectedAligner):
+class UniConConvex(SolvedAligner):
     r"""The global minimiser of a contrastive objective of the logits :math:`\psi(x)^T Z \psi(y)`, certified.
 
     Features are prepared, centred, whitened if wished and scaled to mean square length 1:
@@ -50,6 +52,8 @@ class UniConConvex(ProjectedAligner):
     Raises:
         UserError: an argument out of range, features that do not vary, or a rank above the data's.
     """
+
+    solution: convex.ConvexSolution
 
     def __init__(
         self,
@@ -86,30 +90,49 @@ class UniConConvex(ProjectedAligner):
         self.weight_power = weight_power
         self.block_size = block_size
 
-    def on_train_start(self) -> None:
-        super().on_train_start()
-        self.batches: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    def first_pass(self) -> Pass:
+        return ConvexPass(self)
 
-    def collect(self, batch: PairBatch) -> None:
-        x, y = self.prepare_x(batch.x).double(), self.prepare_y(batch.y).double()
-        self.batches.append((batch.x_index, x, batch.y_index, y))
+    def hold(self, solved: Solved) -> None:
+        super().hold(solved)
+        assert isinstance(solved, ConvexSolved)
+        self.solution = solved.solution
 
-    def solve(self) -> bool:
-        pairs = self.train_pairs
-        x_index, x, y_index, y = (torch.cat(parts) for parts in zip(*self.batches, strict=True))
-        del self.batches
+
+@dataclass(frozen=True, kw_only=True)
+class ConvexSolved(Solved):
+    """Also the whole Z, of any rank, and how it was found."""
+
+    solution: convex.ConvexSolution
+
+
+class ConvexPass:
+    """All prepared training features, gathered in every process; then the solution and its certificate."""
+
+    reads = True
+
+    def __init__(self, aligner: UniConConvex):
+        self.aligner = aligner
+        self.batches: list[PairBatch] = []
+
+    def add(self, batch: PairBatch) -> None:
+        rows = self.aligner.mapped(batch)
+        self.batches.append(rows._replace(x=rows.x.double(), y=rows.y.double()))
+
+    def end(self) -> tuple[Solved, Pass | None]:
+        aligner, pairs = self.aligner, self.aligner.train_pairs
+        parts = PairBatch(*(torch.cat(part) for part in zip(*self.batches, strict=True)))
         # every process needs all rows: each sweeps its blocks of the logits against the whole other modality
-        A, W_x, mean_x = self._features(gather_rows(pairs.n_x, x_index, x))
-        B, W_y, mean_y = self._features(gather_rows(pairs.n_y, y_index, y))
-        groups = pairs.group.to(self.device), pairs.y_group.to(self.device)
-        problem = convex.ConvexProblem(self.objective, A, B, *groups, self.rho, self.block_size)
-        self.solution = convex.solve(problem, self.tolerance, self.max_iterations)
-        self._log_solution()
-        factors = truncated_svd(self.solution.Z, self.rank)
-        weights = factors.s**self.weight_power
+        A, W_x, mean_x = self._features(gather_rows(pairs.n_x, parts.x_index, parts.x))
+        B, W_y, mean_y = self._features(gather_rows(pairs.n_y, parts.y_index, parts.y))
+        groups = pairs.group.to(aligner.device), pairs.y_group.to(aligner.device)
+        problem = convex.ConvexProblem(aligner.objective, A, B, *groups, aligner.rho, aligner.block_size)
+        solution = convex.solve(problem, aligner.tolerance, aligner.max_iterations)
+        factors = truncated_svd(solution.Z, aligner.rank)
+        weights = factors.s**aligner.weight_power
         P_x, P_y = W_x @ factors.U * weights, W_y @ factors.V * weights
-        self.take(Projector(P_x, P_y, mean_x @ P_x, mean_y @ P_y), factors.s)
-        return True
+        projector = Projector(P_x, P_y, mean_x @ P_x, mean_y @ P_y)
+        return ConvexSolved(projector, factors, _told(solution), solution=solution), None
 
     def _features(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``(rows - mean) W`` (n, d) of mean square length 1, W (d, d), and the mean (d,) of the rows."""
@@ -117,24 +140,24 @@ class UniConConvex(ProjectedAligner):
         centred = rows - mean
         of = spread(centred.T @ centred / len(rows), mean, float(rows.square().mean()))
         identity = torch.eye(len(mean), dtype=rows.dtype, device=rows.device)
-        W = (whitening(of, self.lam) if self.whiten else unwhitened(of)) @ identity
+        W = (whitening(of, self.aligner.lam) if self.aligner.whiten else unwhitened(of)) @ identity
         features = centred @ W
         scale = features.square().sum(1).mean().rsqrt()
         return features * scale, W * scale, mean
 
-    def _log_solution(self) -> None:
-        solution = self.solution
-        line = "optimality gap <= %.1e at objective %.6g: %d iterations, %d evaluations"
-        facts = (solution.gap, solution.objective, len(solution.iterates) - 1, solution.evaluations)
-        if not solution.converged:
-            line += "; not converged: raise aligner.max_iterations, aligner.tolerance or aligner.rho"
-        if rank_and_world()[0] == 0:  # for all processes
-            logger.log(logging.INFO if solution.converged else logging.WARNING, line, *facts)
-        record = {
-            "objective": solution.objective,
-            "optimality_gap": solution.gap,
-            "iterations": float(len(solution.iterates) - 1),
-            "evaluations": float(solution.evaluations),
-            "converged": float(solution.converged),
-        }
-        self.log_dict({f"fit/{key}": value for key, value in record.items()}, rank_zero_only=True)
+
+def _told(solution: convex.ConvexSolution) -> dict[str, float]:
+    """What the pass reports; the certificate is a line in the log too."""
+    line = "optimality gap <= %.1e at objective %.6g: %d iterations, %d evaluations"
+    facts = (solution.gap, solution.objective, len(solution.iterates) - 1, solution.evaluations)
+    if not solution.converged:
+        line += "; not converged: raise aligner.max_iterations, aligner.tolerance or aligner.rho"
+    if rank_and_world()[0] == 0:  # for all processes
+        logger.log(logging.INFO if solution.converged else logging.WARNING, line, *facts)
+    return {
+        "objective": solution.objective,
+        "optimality_gap": solution.gap,
+        "iterations": float(len(solution.iterates) - 1),
+        "evaluations": float(solution.evaluations),
+        "converged": float(solution.converged),
+    }

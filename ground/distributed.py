@@ -61,6 +61,15 @@ def each_alone(work: Callable[[], None]) -> None:
     return None
 
 
+def gather_objects(mine: list[T]) -> list[T]:
+    """The lists of all processes, one after another; tensors in them keep their device."""
+    if not is_distributed():
+        return mine
+    lists: list[list[T]] = [[]] * dist.get_world_size()
+    dist.all_gather_object(lists, mine)
+    return [each for one in lists for each in one]
+
+
 def gather_rows(n: int, index: Tensor, rows: Tensor) -> Tensor:
     """The whole (n, r) from every process's ``rows`` (k, r) at ``index`` (k,), in the order of the index.
 

@@ -10,7 +10,6 @@ from types import ModuleType
 FORMER = {
     "aligners.aligner": "aligners.base.aligner",
     "aligners.defaults": "aligners.base.yaml_defaults",
-    "aligners.projected": "aligners.base.projected",
     "aligners.strategies": "aligners.base.ddp",
     "aligners.kernels": "aligners.features.kernels",
     "aligners.landmarks": "aligners.features.landmarks",

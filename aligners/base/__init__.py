@@ -1,7 +1,7 @@
 """What every method is built on."""
 
-from aligners.base.aligner import Aligner, GradientFreeAligner
-from aligners.base.projected import ProjectedAligner
+from aligners.base.aligner import Aligner
+from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
 
-__all__ = ["Aligner", "GradientFreeAligner", "ProjectedAligner", "defaults_from"]
+__all__ = ["Aligner", "SolvedAligner", "defaults_from"]

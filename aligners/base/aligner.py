@@ -1,18 +1,17 @@
 """Aligner: the LightningModule that every method is."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import lightning
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from aligners.objectives.base import Objective
 from datamodules.base.datamodule import PairsDataModule
-from datamodules.pairs.pairs import PairBatch, Pairs
+from datamodules.pairs import PairBatch, Pairs
+from datamodules.pairs.stream import Stream
 from ground.distributed import add_over_processes
 from ground.errors import UserError
 
@@ -139,10 +138,10 @@ class Aligner(lightning.LightningModule):
         """The training split, which every process can read."""
         return self.trainer.train_dataloader.dataset  # type: ignore[union-attr, no-any-return]
 
-    def stream(self) -> Iterator[PairBatch]:
-        """This process's training batches once more, on this module's device."""
-        for batch in self.trainer.train_dataloader:  # type: ignore[union-attr]
-            yield PairBatch(*(part.to(self.device) for part in batch))
+    @property
+    def stream(self) -> Stream:
+        """This process's training batches, on this module's device, as often as they are wanted."""
+        return Stream(self.train_pairs, self.trainer.train_dataloader.sampler, self.device)  # type: ignore[union-attr]
 
     def validation_step(self, batch: PairBatch, batch_idx: int) -> dict[str, Tensor]:
         """Embeddings with their indices; the evaluation callback gathers and judges them."""
@@ -204,54 +203,3 @@ class Aligner(lightning.LightningModule):
 
         fit_arrays(self, x, y, x_of_y, group, batch_size, max_epochs, seed)
         return self
-
-
-class NoOptimizer(torch.optim.Optimizer):
-    """Steps nothing. Its step advances Lightning's ``global_step`` for modules without gradients, which
-    checkpoints and loggers count by.
-    """
-
-    def __init__(self) -> None:
-        super().__init__([torch.zeros(1)], {})
-
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        if closure is not None:
-            closure()
-
-
-class GradientFreeAligner(Aligner):
-    """An aligner that is solved: batches are added up, and after the last one of an epoch it solves.
-
-    A pass over the data is an epoch. ``collect`` adds up a batch of prepared features, ``solve`` runs in the
-    last batch's hook, so that the validation of that epoch sees the new solution. Every pass has the same batches.
-    """
-
-    def __init__(self, rank: int, unit: bool, shared: bool | None):
-        super().__init__(rank, unit, shared)
-        self.automatic_optimization = False
-
-    @abstractmethod
-    def collect(self, batch: PairBatch) -> None:
-        """Add a batch of this process."""
-
-    @abstractmethod
-    def solve(self) -> bool:
-        """Solve with what all processes collected in this pass. True when nothing is left to do."""
-
-    def setup(self, stage: str) -> None:
-        super().setup(stage)
-        self.trainer.datamodule.reshuffles = False  # type: ignore[attr-defined]
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        return NoOptimizer()
-
-    def training_step(self, batch: PairBatch, batch_idx: int) -> None:
-        with torch.no_grad():
-            self.collect(batch)
-        optimizer = self.optimizers()
-        optimizer.step()  # type: ignore[union-attr]
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.trainer.is_last_batch:
-            with torch.no_grad():
-                self.trainer.should_stop = self.solve()

@@ -38,7 +38,7 @@ _ROUNDING = 1e-6  # singular values below this share of the largest are taken as
 _HALF = 0.5 + 1e-9  # above it is more than half, beyond rounding
 
 
-class Solution(NamedTuple):
+class BatchSolution(NamedTuple):
     """``Z = U diag(s) V^T``: U (m_x, k) and V (m_y, k) orthonormal, s (k,) falling; k = 0 where Z is zero."""
 
     U: Tensor
@@ -60,15 +60,15 @@ def batch_covariance(psi_x: Tensor, psi_y: Tensor, positives: Tensor) -> Tensor:
     return C if C.norm() > 1e-12 * largest else torch.zeros_like(C)
 
 
-def batch_solution(C: Tensor, rank: int) -> Solution:
+def batch_solution(C: Tensor, rank: int) -> BatchSolution:
     """``P_r(C / |C|)`` of C (m_x, m_y), with the rank of C where that is below r: small batches have little."""
     U, s, Vt = torch.linalg.svd(C, full_matrices=False)
     k = min(rank, int((s > _ROUNDING * s[0]).sum()))
-    return Solution(U[:, :k], s[:k] / C.norm(), Vt[:k].T)
+    return BatchSolution(U[:, :k], s[:k] / C.norm(), Vt[:k].T)
 
 
 def retrieval_accuracy(
-    solution: Solution, psi_x: Tensor, psi_y: Tensor, x_group: Tensor, y_group: Tensor, weight_power: float
+    solution: BatchSolution, psi_x: Tensor, psi_y: Tensor, x_group: Tensor, y_group: Tensor, weight_power: float
 ) -> float:
     """Mean of R@1 in both directions, in [0, 1], of embeddings ``psi U s^p`` of rows (n, m_x), (k, m_y).
 
@@ -93,7 +93,7 @@ def softmax_weights(accuracies: Tensor, temperature: float) -> Tensor:
     return torch.softmax(accuracies / temperature, 0)
 
 
-def weighted_mean(solutions: list[Solution], weights: Tensor) -> Tensor:
+def weighted_mean(solutions: list[BatchSolution], weights: Tensor) -> Tensor:
     """``sum_b w_b Z_b`` (m_x, m_y)."""
     Z = solutions[0].U.new_zeros(len(solutions[0].U), len(solutions[0].V))
     for (U, s, V), weight in zip(solutions, weights, strict=True):
@@ -122,7 +122,7 @@ def majority_directions(bases: list[Tensor], rank: int) -> tuple[Tensor, int]:
     return vectors.flip(1)[:, : found or rank], found
 
 
-def restricted(solutions: list[Solution], Q_x: Tensor, Q_y: Tensor) -> tuple[Tensor, int]:
+def restricted(solutions: list[BatchSolution], Q_x: Tensor, Q_y: Tensor) -> tuple[Tensor, int]:
     """``Q_x Q_x^T mean(Z_b) Q_y Q_y^T`` (m_x, m_y), and its rank: the mean solution in two subspaces."""
     core = Q_x.new_zeros(Q_x.shape[1], Q_y.shape[1])
     for U, s, V in solutions:

@@ -1,52 +1,25 @@
 """Choosing the solver's settings on validation, from the moments and a sample of training rows."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice, repeat
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from aligners.objectives.base import Objective
-from aligners.spectral.coordinates import Coordinates
-from aligners.spectral.descent import Descent
+from aligners.spectral.coordinates import Coordinates, Projector
 from aligners.spectral.factors import Factors
-from aligners.spectral.negatives import AllPairs, Setting
-from aligners.spectral.rows import Rows
-from aligners.spectral.step import Damping
+from aligners.spectral.negatives import AllPairs, Rule
+from aligners.spectral.passes import Pass, StepPass
+from aligners.spectral.record import Record
+from aligners.spectral.rows import KeptRows
+from aligners.spectral.settings import Candidates, Chosen
+from datamodules.pairs import PairBatch
 from evaluation.retrieval import ranks
 
-
-class Chosen(NamedTuple):
-    """One setting."""
-
-    lam: float
-    tau: float
-    weight_power: float
-    passes: int
-
-
-class Candidates(NamedTuple):
-    """What may be chosen, the default first: another is taken only where validation shows it to be better."""
-
-    lam: Sequence[float]
-    tau: Sequence[float]
-    weight_power: Sequence[float]
-    passes: Sequence[int]
-
-    @property
-    def first(self) -> Chosen:
-        """The defaults."""
-        return Chosen(self.lam[0], self.tau[0], self.weight_power[0], self.passes[0])
-
-    @property
-    def open_names(self) -> list[str]:
-        """What there is to choose."""
-        return [name for name, values in self._asdict().items() if len(values) > 1]
-
-    @property
-    def open(self) -> bool:
-        """Whether there is anything to choose."""
-        return bool(self.open_names)
+EVALUATION_BLOCK = 1024
+UNENDING = 10**9
+"""Passes left to a trial: it is read as far as is needed."""
 
 
 class Trial(NamedTuple):
@@ -68,99 +41,93 @@ class Trial(NamedTuple):
         return self.recall - other.recall > error
 
 
-class Problem(NamedTuple):
-    """What a choice is made from.
+class Trials(NamedTuple):
+    """What settings are tried on.
 
-    ``start`` gives the coordinates and the first solution at a ridge. ``rows`` reads the training rows (a sample
-    of whole groups where the split is large) that trial passes run on; ``validation`` are those of the
-    validation split.
+    ``start`` gives the coordinates and the first solution at a ridge, ``rule`` what a pass does at a setting. ``rows``
+    maps the training rows (a sample of whole groups where the split is large) that trial passes run on; ``validation``
+    are those of the validation split. Every process has both, and comes to the same choice.
     """
 
     start: Callable[[float], tuple[Coordinates, Factors]]
-    objective: Callable[[float], Objective]
-    rows: Callable[[], Rows]
-    validation: Rows
-    damping: Damping
-    block_size: int
+    rule: Callable[[Chosen], Rule]
+    rows: Callable[[], PairBatch]
+    validation: PairBatch
 
+    def first(self, at: Chosen) -> Trial:
+        """The solution for the uniform weights, tried."""
+        coordinates, factors = self.start(at.lam)
+        return Trial(at._replace(passes=0), self._hits(coordinates.embedding(factors, at.weight_power)))
 
-def first_solution(problem: Problem, at: Chosen) -> Trial:
-    """The solution for the uniform weights, tried."""
-    return Trial(at._replace(passes=0), _judge(problem, *problem.start(at.lam), at.weight_power))
+    def choose(self, candidates: Candidates) -> tuple[Chosen, list[Trial]]:
+        """The setting to use, and all trials.
 
+        One axis after the other: the ridge and the weight power by the first solution, where a ridge costs one
+        decomposition; then the temperature and the passes by trial passes. The default stands against candidates
+        that are not better by more than a standard error: a validation split of some hundred items cannot tell more.
+        """
+        trials: list[Trial] = []
+        settings = candidates.first
+        rows = self.rows() if max(candidates.passes) > 0 else None
 
-def choose(problem: Problem, candidates: Candidates) -> tuple[Chosen, list[Trial]]:
-    """The setting to take, and all trials.
+        def tried(start: tuple[Coordinates, Factors], at: Chosen, passes: Sequence[int]) -> list[Trial]:
+            after = list(islice(self._after_passes(rows, *start, at), max(passes) + 1))
+            found = [Trial(at._replace(passes=k), after[k]) for k in passes]
+            trials.extend(found)
+            return found
 
-    One axis after the other: the ridge and the weight power by the first solution, where a ridge costs one
-    decomposition; then the temperature and the passes by trial passes. The default stands against candidates
-    that are not better by more than a standard error: a validation split of some hundred items cannot tell more.
-    """
-    trials: list[Trial] = []
-    settings = candidates.first
-
-    rows = problem.rows() if max(candidates.passes) > 0 else None
-
-    def tried(start: tuple[Coordinates, Factors], at: Chosen, passes: Sequence[int]) -> list[Trial]:
-        after = dict(enumerate(_hits(problem, rows, *start, at, max(passes))))
-        found = [Trial(at._replace(passes=k), after[k]) for k in passes]
-        trials.extend(found)
-        return found
-
-    start = problem.start(settings.lam)
-    if len(candidates.lam) > 1 or len(candidates.weight_power) > 1:
-        best = None
-        for lam in candidates.lam:
-            solved = start if lam == settings.lam else problem.start(lam)
-            for power in candidates.weight_power:
-                for trial in tried(solved, settings._replace(lam=lam, weight_power=power), [0]):
+        start = self.start(settings.lam)
+        if len(candidates.lam) > 1 or len(candidates.weight_power) > 1:
+            best = None
+            for lam in candidates.lam:
+                solved = start if lam == settings.lam else self.start(lam)
+                for power in candidates.weight_power:
+                    for trial in tried(solved, settings._replace(lam=lam, weight_power=power), [0]):
+                        if best is None or trial.beats(best):
+                            best, start = trial, solved
+            assert best is not None
+            settings = best.chosen._replace(passes=settings.passes)
+        if max(candidates.passes) > 0 and (len(candidates.tau) > 1 or len(candidates.passes) > 1):
+            best = None
+            for tau in candidates.tau:
+                for trial in tried(start, settings._replace(tau=tau), candidates.passes):
                     if best is None or trial.beats(best):
-                        best, start = trial, solved
-        assert best is not None
-        settings = best.chosen._replace(passes=settings.passes)
-    if max(candidates.passes) > 0 and (len(candidates.tau) > 1 or len(candidates.passes) > 1):
-        best = None
-        for tau in candidates.tau:
-            for trial in tried(start, settings._replace(tau=tau), candidates.passes):
-                if best is None or trial.beats(best):
-                    best = trial
-        assert best is not None
-        settings = best.chosen
-    return settings, trials
+                        best = trial
+            assert best is not None
+            settings = best.chosen
+        return settings, trials
+
+    def _after_passes(
+        self, rows: PairBatch | None, coordinates: Coordinates, factors: Factors, at: Chosen
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Hits on validation at the start and after each pass, without end."""
+        hits = self._hits(coordinates.embedding(factors, at.weight_power))
+        yield hits
+        if rows is not None:
+            for projector in _trial_passes(rows, coordinates, factors, self.rule(at)):
+                hits = self._hits(projector)
+                yield hits
+        yield from repeat(hits)  # a fit that cannot go on stays where it is
+
+    def _hits(self, projector: Projector) -> tuple[Tensor, Tensor]:
+        rows = self.validation
+        x, y = (side.cpu() for side in projector(rows))
+        x_group, y_group = rows.x_group.cpu(), rows.y_group.cpu()
+        return (
+            _mean_hits(ranks(x, y, x_group, y_group, EVALUATION_BLOCK)),
+            _mean_hits(ranks(y, x, y_group, x_group, EVALUATION_BLOCK)),
+        )
 
 
-def _hits(
-    problem: Problem, rows: Rows | None, coordinates: Coordinates, factors: Factors, at: Chosen, passes: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Hits on validation at the start and after each pass."""
-    yield _judge(problem, coordinates, factors, at.weight_power)
-    if passes == 0:
-        return
-    assert rows is not None
-    objective = problem.objective(at.tau)
-    setting = Setting(objective, at.weight_power, problem.block_size, coordinates, lambda: iter([rows]))
-    descent = Descent(coordinates, factors, AllPairs(setting, rows.x_group, rows.y_group), problem.damping)
-    moved = True
-    for _ in range(passes):
-        if moved:
-            descent.open()
-            descent.pull(rows)
-            moved = descent.step(add=False)  # every process has the same rows
-        yield _judge(problem, coordinates, descent.factors, at.weight_power)
-
-
-def _judge(problem: Problem, coordinates: Coordinates, factors: Factors, power: float) -> tuple[Tensor, Tensor]:
-    rows = problem.validation
-    x, y = (side.cpu() for side in coordinates.embedding(factors, power)(rows))
-    x_group, y_group = rows.x_group.cpu(), rows.y_group.cpu()
-    return (
-        _mean_hits(ranks(x, y, x_group, y_group, EVALUATION_BLOCK)),
-        _mean_hits(ranks(y, x, y_group, x_group, EVALUATION_BLOCK)),
-    )
+def _trial_passes(rows: PairBatch, coordinates: Coordinates, factors: Factors, rule: Rule) -> Iterator[Projector]:
+    """What embeds after each pass over a sample that every process has."""
+    negatives = AllPairs(rule, coordinates, KeptRows([rows], replicated=True), rows.x_group, rows.y_group)
+    following: Pass | None = StepPass(negatives, negatives.at(factors), Record(), left=UNENDING)
+    while following is not None:
+        following.add(rows)
+        solved, following = following.end()
+        yield solved.projector
 
 
 def _mean_hits(ranks: Tensor) -> Tensor:
     return 100 * torch.stack([ranks <= k for k in (1, 5, 10)]).double().mean(0)
-
-
-EVALUATION_BLOCK = 1024

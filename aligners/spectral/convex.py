@@ -87,7 +87,7 @@ class Iterate:
 
 
 @dataclass(frozen=True)
-class Solution:
+class ConvexSolution:
     """Z (m_x, m_y) and how it was found: ``iterates`` from the start Z = 0 to this Z, F falling."""
 
     Z: Tensor
@@ -104,7 +104,7 @@ class Solution:
         return self.iterates[-1].gap
 
 
-def solve(problem: ConvexProblem, tolerance: float, max_iterations: int) -> Solution:
+def solve(problem: ConvexProblem, tolerance: float, max_iterations: int) -> ConvexSolution:
     """Minimise F from Z = 0 by L-BFGS with a strong Wolfe line search: F falls at every iterate.
 
     Stops when the certificate is at most ``tolerance |F|``, after ``max_iterations``, or when rounding leaves no
@@ -142,4 +142,4 @@ def solve(problem: ConvexProblem, tolerance: float, max_iterations: int) -> Solu
     result = minimize(
         value_and_gradient, np.zeros(Z.numel()), jac=True, method="L-BFGS-B", callback=accept, options=options
     )
-    return Solution(Z, iterates, int(result.nfev), certified())
+    return ConvexSolution(Z, iterates, int(result.nfev), certified())

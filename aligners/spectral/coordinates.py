@@ -7,8 +7,8 @@ from torch import Tensor
 
 from aligners.spectral.factors import Factors
 from aligners.spectral.moments import Moments
-from aligners.spectral.rows import Rows
 from aligners.spectral.whitening import Spread, Whitening, spread, unwhitened, whitening
+from datamodules.pairs import PairBatch
 
 
 class Projector(NamedTuple):
@@ -19,7 +19,7 @@ class Projector(NamedTuple):
     offset_x: Tensor
     offset_y: Tensor
 
-    def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
+    def __call__(self, rows: PairBatch) -> tuple[Tensor, Tensor]:
         return project(rows.x, self.P_x, self.offset_x), project(rows.y, self.P_y, self.offset_y)
 
 

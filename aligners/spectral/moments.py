@@ -5,11 +5,12 @@ that the error does not grow with the number of rows.
 """
 
 import copy
+import math
 
 import torch
 from torch import Tensor
 
-from aligners.spectral.rows import Rows
+from datamodules.pairs import PairBatch, Pairs
 
 BLOCK_ROWS = 8192
 """Rows of a block: enough for its product to cost more than adding it up, (m, m) numbers in float64."""
@@ -25,11 +26,19 @@ class Moments:
     ``1 / (2 n_x |P(i)|) + 1 / (2 n_y |P(j)|)``: minus the constant part, the contrastive weights S of CLIP
     at equal similarities. ``n_x`` and ``n_y`` set the weight of a row against that of a column; fewer items
     may be added (a sample). The squares, most of the work, are taken of about ``square_rows`` rows of each
-    modality, or of all: which ones follows from their index alone.
+    modality, or of all: which ones follows from their index alone. ``batches_in_block`` batches in a row are
+    multiplied at once (see ``run_length``), or all that were added.
     """
 
     def __init__(
-        self, m_x: int, m_y: int, n_x: int, n_y: int, device: torch.device | str, square_rows: int | None = None
+        self,
+        m_x: int,
+        m_y: int,
+        n_x: int,
+        n_y: int,
+        device: torch.device | str,
+        square_rows: int | None = None,
+        batches_in_block: int | None = None,
     ):
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.float64, device=device)
@@ -41,15 +50,16 @@ class Moments:
         self.upper_x, self.upper_y = zeros(m_x, m_x), zeros(m_y, m_y)
         self.cross = zeros(m_x, m_y)
         self.weighted_x, self.weighted_y = zeros(m_x), zeros(m_y)
-        self._waiting: list[tuple[Tensor, ...]] = []
-        self._rows = 0
+        self._batches_in_block = batches_in_block
+        self._added = 0
+        self._waiting: list[PairBatch] = []
 
-    def add(self, rows: Rows) -> None:
-        """Add a batch that holds whole groups."""
-        phi_x, phi_y = rows.x, rows.y
-        self._waiting.append(tuple(rows))
-        self._rows += max(len(phi_x), len(phi_y))
-        if self._rows >= BLOCK_ROWS:
+    def add(self, rows: PairBatch) -> None:
+        """Add a batch of mapped rows that holds whole groups, or none; the products of a block are taken at its end."""
+        if len(rows.x):
+            self._waiting.append(rows)
+        self._added += 1
+        if self._batches_in_block is not None and self._added % self._batches_in_block == 0:
             self._flush()
 
     def _flush(self) -> None:
@@ -58,7 +68,7 @@ class Moments:
         phi_x, phi_y, x_group, y_group, x_index, y_index = (
             parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*self._waiting, strict=True)
         )
-        self._waiting, self._rows = [], 0
+        self._waiting = []
         squared_x, squared_y = _thinned(phi_x, x_index, self.share_x), _thinned(phi_y, y_index, self.share_y)
         for upper, total, count, rows in (
             (self.upper_x, self.sum_x, self.count_x, squared_x),
@@ -135,6 +145,11 @@ class Moments:
             - torch.outer(self.mean_x, self.weighted_y / self.weight)
             + torch.outer(self.mean_x, self.mean_y)
         )
+
+
+def run_length(pairs: Pairs, batches: int) -> int:
+    """Batches that make a block of ``BLOCK_ROWS`` rows, where the split is cut into ``batches``."""
+    return max(1, math.ceil(BLOCK_ROWS * batches / max(pairs.n_x, pairs.n_y)))
 
 
 def _add_gram(upper: Tensor, rows: Tensor) -> None:

@@ -1,8 +1,7 @@
 """Against what a pass contrasts each item: all items of the training split, or those of its batch."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -12,91 +11,99 @@ from aligners.objectives.sweep import Contrast, Contrasted
 from aligners.spectral.coordinates import Coordinates
 from aligners.spectral.factors import Factors
 from aligners.spectral.rows import Rows
-from aligners.spectral.step import Damping, Step, Taken, line_search
-from ground.distributed import concatenate, gather_rows, rank_and_world
-
-Stream = Callable[[], Iterator[Rows]]
-"""This process's training rows, batch by batch, the same batches each time."""
+from aligners.spectral.step import Damping, Step, Taken, line_search, rotated
+from datamodules.pairs import PairBatch
+from ground.distributed import add_over_processes, gather_rows, rank_and_world
 
 
-class Setting(NamedTuple):
-    """What the contrast of a fit is made of."""
+class Rule(NamedTuple):
+    """What every pass of a fit does alike."""
 
     objective: Objective
     weight_power: float
+    damping: Damping
     block_size: int
-    coordinates: Coordinates
-    stream: Stream
 
-
-class Negatives(ABC):
-    """The objective at the current solution, the pulls of its weights, and the search along a step."""
-
-    at: Contrasted
-
-    def __init__(self, setting: Setting):
-        self.setting = setting
-
-    @abstractmethod
-    def start(self, factors: Factors) -> None:
-        """Take the objective at ``factors``."""
-
-    @abstractmethod
-    def open(self, factors: Factors) -> None:
-        """Before a pass over the batches."""
-
-    @abstractmethod
-    def pull(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """``S B`` (b, r) and ``S^T A`` (c, r) of a batch's rows."""
-
-    @abstractmethod
-    def search(self, factors: Factors, step: Step, damping: Damping) -> Taken | None:
-        """The first step along ``step`` that does not raise the objective, taken."""
-
-    def _weighted(self, s: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
-        weights = (s**self.setting.weight_power).to(A)
+    def weighted(self, s: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+        """A s^p and B s^p: the embeddings that are contrasted."""
+        weights = (s**self.weight_power).to(A)
         return A * weights, B * weights
 
 
-class AllPairs(Negatives):
+class Place(NamedTuple):
+    """A solution, the objective there, and what each kind of negatives needs of it."""
+
+    factors: Factors
+    contrasted: Contrasted
+    A: Tensor | None = None
+    """(n_x, r) projections of all x on U, where S is over all pairs."""
+    B: Tensor | None = None
+    """(n_y, r) of all y on V."""
+    eta: float = 0.0
+    """The length of the step that led here."""
+    last: bool = False
+    """Whether that step hardly lowered the objective."""
+
+
+Weights = Callable[[PairBatch], tuple[Tensor, Tensor]]
+"""``S B`` (b, r) and ``S^T A`` (c, r) of a batch's mapped rows."""
+
+
+class Negatives(Protocol):
+    """The objective at a solution, its weights there, and the search along a step. Nothing in it changes."""
+
+    rule: Rule
+    coordinates: Coordinates
+    rows: Rows
+
+    def at(self, factors: Factors) -> Place:
+        """The objective at ``factors``."""
+
+    def weights(self, place: Place) -> Weights:
+        """The weights at ``place``, batch by batch."""
+
+    def search(self, place: Place, step: Step) -> Place | None:
+        """The first place along ``step`` where the objective is not higher; None where there is none."""
+
+
+class AllPairs:
     """S over all training pairs; every process holds the projections A (n_x, r), B (n_y, r) of all items."""
 
-    def __init__(self, setting: Setting, x_group: Tensor, y_group: Tensor):
-        super().__init__(setting)
-        self.contrast = Contrast(setting.objective, x_group, y_group, setting.block_size, *rank_and_world())
+    def __init__(self, rule: Rule, coordinates: Coordinates, rows: Rows, x_group: Tensor, y_group: Tensor):
+        self.rule, self.coordinates, self.rows = rule, coordinates, rows
+        self.contrast = Contrast(rule.objective, x_group, y_group, rule.block_size, *rank_and_world())
 
-    def start(self, factors: Factors) -> None:
-        self.A, self.B = self._project(factors.U, factors.V)
-        self.at = self._contrasted(factors.s, self.A, self.B)
+    def at(self, factors: Factors) -> Place:
+        A, B = self._projected(factors.U, factors.V)
+        return Place(factors, self._contrasted(factors.s, A, B), A, B)
 
-    def open(self, factors: Factors) -> None:
-        self.SB, self.StA = self.contrast.pull(*self._weighted(factors.s, self.A, self.B), self.A, self.B, self.at)
+    def weights(self, place: Place) -> Weights:
+        A, B = _projections(place)
+        SB, StA = self.contrast.pull(*self.rule.weighted(place.factors.s, A, B), A, B, place.contrasted)
+        return lambda rows: (SB[rows.x_index], StA[rows.y_index])
 
-    def pull(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        return self.SB[rows.x_index], self.StA[rows.y_index]
-
-    def search(self, factors: Factors, step: Step, damping: Damping) -> Taken | None:
+    def search(self, place: Place, step: Step) -> Place | None:
         # the projections on all directions of the plane: trial steps need no further stream
-        beside = self._project(step.Q_x, step.Q_y)
-        A, B = torch.cat([self.A, beside[0]], 1), torch.cat([self.B, beside[1]], 1)
+        A, B = (
+            torch.cat([here, beside], 1)
+            for here, beside in zip(_projections(place), self._projected(step.Q_x, step.Q_y), strict=True)
+        )
         taken = line_search(
             step,
-            factors.s,
-            self.at.value,
-            damping,
+            place.factors.s,
+            place.contrasted.value,
+            self.rule.damping,
             lambda u, s, v: self._contrasted(s, A @ u.to(A), B @ v.to(B)),
         )
-        if taken:
-            self.A, self.B, self.at = A @ taken.u.to(A), B @ taken.v.to(B), taken.at
-        return taken
+        return taken and _place(place, step, taken)._replace(A=A @ taken.u.to(A), B=B @ taken.v.to(B))
 
     def _contrasted(self, s: Tensor, A: Tensor, B: Tensor) -> Contrasted:
-        return self.contrast.value(*self._weighted(s, A, B))
+        return self.contrast.value(*self.rule.weighted(s, A, B))
 
-    def _project(self, directions_x: Tensor, directions_y: Tensor) -> tuple[Tensor, Tensor]:
-        projector = self.setting.coordinates.projector(directions_x, directions_y)
+    def _projected(self, directions_x: Tensor, directions_y: Tensor) -> tuple[Tensor, Tensor]:
+        projector = self.coordinates.projector(directions_x, directions_y)
         x_index, y_index, A, B = [], [], [], []
-        for rows in self.setting.stream():
+        for rows in self.rows:
             a, b = projector(rows)
             x_index.append(rows.x_index)
             y_index.append(rows.y_index)
@@ -108,60 +115,66 @@ class AllPairs(Negatives):
         )
 
 
-class WithinBatches(Negatives):
-    """S within each batch, joined over processes: the mean of the batches' objectives, in O(m r) memory."""
+class WithinBatches:
+    """S within each batch, whole in one process: the mean of the batches' objectives, in O(m r) memory."""
 
-    def __init__(self, setting: Setting, x_group: Tensor, y_group: Tensor):
-        super().__init__(setting)
+    def __init__(self, rule: Rule, coordinates: Coordinates, rows: Rows, x_group: Tensor, y_group: Tensor):
+        self.rule, self.coordinates, self.rows = rule, coordinates, rows
 
-    def start(self, factors: Factors) -> None:
-        self.at = self._contrasted(factors.U, factors.s, factors.V)
+    def at(self, factors: Factors) -> Place:
+        return Place(factors, self._contrasted(factors.U, factors.s, factors.V))
 
-    def open(self, factors: Factors) -> None:
-        self.factors = factors
-        self.projector = self.setting.coordinates.projector(factors.U, factors.V)
+    def weights(self, place: Place) -> Weights:
+        factors = place.factors
+        projector = self.coordinates.projector(factors.U, factors.V)
 
-    def pull(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        A, B = self.projector(rows)
-        contrast, joined_A, joined_B = self._joined(rows, A, B)
-        x, y = self._weighted(self.factors.s, joined_A, joined_B)
-        SB, StA = contrast.pull(x, y, joined_A, joined_B, contrast.value(x, y))
-        share = len(joined_A)  # the batches' mean weighs them by their items
-        return _own(SB, A) * share, _own(StA, B) * share
+        def of_batch(rows: PairBatch) -> tuple[Tensor, Tensor]:
+            A, B = projector(rows)
+            contrast, embeddings = self._contrast(rows), self.rule.weighted(factors.s, A, B)
+            SB, StA = contrast.pull(*embeddings, A, B, contrast.value(*embeddings))
+            return SB * len(A), StA * len(A)  # the batches' mean weighs them by their items
 
-    def search(self, factors: Factors, step: Step, damping: Damping) -> Taken | None:
-        plane_x, plane_y = torch.cat([factors.U, step.Q_x], 1), torch.cat([factors.V, step.Q_y], 1)
+        return of_batch
+
+    def search(self, place: Place, step: Step) -> Place | None:
+        U, V = torch.cat([place.factors.U, step.Q_x], 1), torch.cat([place.factors.V, step.Q_y], 1)
         taken = line_search(
-            step, factors.s, self.at.value, damping, lambda u, s, v: self._contrasted(plane_x @ u, s, plane_y @ v)
+            step,
+            place.factors.s,
+            place.contrasted.value,
+            self.rule.damping,
+            lambda u, s, v: self._contrasted(U @ u, s, V @ v),
         )
-        if taken:
-            self.at = taken.at
-        return taken
+        return taken and _place(place, step, taken)
 
     def _contrasted(self, U: Tensor, s: Tensor, V: Tensor) -> Contrasted:
-        projector = self.setting.coordinates.projector(U, V)
-        total, items = 0.0, 0
-        for rows in self.setting.stream():
-            contrast, A, B = self._joined(rows, *projector(rows))
-            total += len(A) * contrast.value(*self._weighted(s, A, B)).value
-            items += len(A)
-        return Contrasted(total / items)
+        projector = self.coordinates.projector(U, V)
+        sums = torch.zeros(2, dtype=torch.float64, device=U.device)  # of the objectives, by items, and of the items
+        for rows in self.rows:
+            if len(rows.x_index):
+                value = self._contrast(rows).value(*self.rule.weighted(s, *projector(rows))).value
+                sums += torch.tensor([len(rows.x) * value, len(rows.x)], dtype=sums.dtype, device=sums.device)
+        if not self.rows.replicated:
+            add_over_processes(sums)
+        return Contrasted(float(sums[0] / sums[1]))
 
-    def _joined(self, rows: Rows, A: Tensor, B: Tensor) -> tuple[Contrast, Tensor, Tensor]:
-        groups = concatenate(rows.x_group), concatenate(rows.y_group)
-        contrast = Contrast(self.setting.objective, *groups, self.setting.block_size, *rank_and_world())
-        return contrast, concatenate(A), concatenate(B)
-
-
-NEGATIVES: dict[str, Callable[[Setting, Tensor, Tensor], Negatives]] = {"all": AllPairs, "batch": WithinBatches}
-"""By the name that a config gives; of a setting and the groups of all x (n_x,) and y (n_y,) of the split."""
+    def _contrast(self, rows: PairBatch) -> Contrast:
+        return Contrast(self.rule.objective, rows.x_group, rows.y_group, self.rule.block_size)
 
 
-def _own(joined: Tensor, mine: Tensor) -> Tensor:
-    """This process's part of what ``concatenate`` joined."""
-    rank, world = rank_and_world()
-    if world == 1:
-        return joined
-    counts = concatenate(torch.tensor([len(mine)], device=mine.device))
-    start = int(counts[:rank].sum())
-    return joined[start : start + len(mine)]
+NEGATIVES: dict[str, Callable[[Rule, Coordinates, Rows, Tensor, Tensor], Negatives]] = {
+    "all": AllPairs,
+    "batch": WithinBatches,
+}
+"""By the name that a config gives; of a rule, the rows, and the groups of all x (n_x,) and y (n_y,) of the split."""
+
+
+def _projections(place: Place) -> tuple[Tensor, Tensor]:
+    assert place.A is not None
+    assert place.B is not None
+    return place.A, place.B
+
+
+def _place(place: Place, step: Step, taken: Taken) -> Place:
+    factors = rotated(place.factors, step, taken.u, taken.s, taken.v, taken.gap)
+    return Place(factors, taken.contrasted, eta=taken.eta, last=taken.last)

@@ -1,14 +1,15 @@
 """What a spectral fit has to say about itself."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 ILL_CONDITIONED = 1e7
 """Float32 features leave no digits beyond it."""
 
 
-@dataclass
-class Solution:
+@dataclass(frozen=True)
+class Record:
     """The record of a fit: saved in the checkpoint, logged, plotted, and in part in ``metrics.json``.
 
     Attributes:
@@ -25,19 +26,31 @@ class Solution:
     conditions: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
-    def warn(self, items: dict[str, int], directions: dict[str, int]) -> None:
-        """Note where there is less data than directions, and where whitening is close to singular."""
+    def after(self, passed: dict[str, float]) -> "Record":
+        """With what one more pass reports."""
+        return replace(self, passes=[*self.passes, passed])
+
+    def tried(self, trials: list[dict[str, float]], chosen: Mapping[str, float]) -> "Record":
+        """With further trials, and the settings that were taken."""
+        return replace(self, trials=self.trials + trials, chosen={**self.chosen, **chosen})
+
+    def whitened(
+        self, conditions: dict[str, float], items: Mapping[str, int], directions: Mapping[str, int]
+    ) -> "Record":
+        """With the condition numbers, and a warning where there is less data than directions or hardly a whitening."""
+        warnings = []
         for side, n in items.items():
             if n <= directions[side]:
-                self.warnings.append(
+                warnings.append(
                     f"rank deficient: {n} {side} span at most {n - 1} of {directions[side]} directions, "
                     "the ridge fills the others"
                 )
-            if self.conditions[side] > ILL_CONDITIONED:
-                self.warnings.append(
-                    f"the whitening of {side} has the condition number {self.conditions[side]:.1e}: "
+            if conditions[side] > ILL_CONDITIONED:
+                warnings.append(
+                    f"the whitening of {side} has the condition number {conditions[side]:.1e}: "
                     "a larger aligner.lam makes it stable"
                 )
+        return replace(self, conditions=conditions, warnings=self.warnings + warnings)
 
     def plain(self) -> dict[str, Any]:
         """As plain values, which a checkpoint loads with ``weights_only``."""

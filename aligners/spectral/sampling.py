@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 from aligners.spectral.choice import Trial
 from aligners.spectral.moments import Moments
-from aligners.spectral.training_rows import TrainingRows
-from datamodules.pairs.pairs import PairBatch
+from datamodules.pairs import PairBatch
 
 
 class Growth:
@@ -26,6 +25,7 @@ class Growth:
         return bool(passed)
 
     def add(self, trial: Trial) -> None:
+        """Compare with the trial before."""
         self.enough = self._last is not None and not trial.beats(self._last)
         self._last = trial
 
@@ -37,29 +37,27 @@ class SampledMoments:
     once ``trial``, the first solution from a copy of the moments on validation, does not improve (see ``Growth``).
     """
 
-    def __init__(
-        self,
-        moments: Moments,
-        rows: TrainingRows,
-        sample: float | str,
-        batches: int,
-        trial: Callable[[Moments], Trial],
-    ):
+    def __init__(self, moments: Moments, sample: float | str, batches: int, trial: Callable[[Moments], Trial]):
         self.moments = moments
-        self._rows, self._sample, self._batches, self._trial = rows, sample, batches, trial
+        self._sample, self._batches, self._trial = sample, batches, trial
         self._growth = Growth()
+        self._number = 0
 
-    def add(self, batch: PairBatch, number: int) -> None:
-        """Add the batch of this number, if it is within the sample."""
-        share = (number + 1) / self._batches
-        if not self._within(number, share):
-            self._rows.skip(batch)
-            return
-        self.moments.add(self._rows.first(batch))
-        if self._sample == "enough" and self._growth.due(share):
-            self._growth.add(self._trial(self.moments.copy()))
-
-    def _within(self, number: int, share: float) -> bool:
+    @property
+    def wants_next(self) -> bool:
+        """Whether the next batch is within the sample."""
         if isinstance(self._sample, str):
             return not self._growth.enough
-        return number == 0 or share <= self._sample
+        return self._number == 0 or self._share <= self._sample
+
+    @property
+    def _share(self) -> float:
+        return (self._number + 1) / self._batches
+
+    def add(self, rows: PairBatch | None) -> None:
+        """The mapped rows of the next batch, or None for one that is not wanted."""
+        if rows is not None:
+            self.moments.add(rows)
+            if self._sample == "enough" and self._growth.due(self._share):
+                self._growth.add(self._trial(self.moments.copy()))
+        self._number += 1

@@ -1,20 +1,51 @@
 """The settings of the spectral aligner, checked, and what they stand for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from aligners.features.maps import RawFeatures
 from aligners.objectives.base import Objective
 from aligners.objectives.names import named_objective
-from aligners.spectral import factors as spectral
-from aligners.spectral.choice import Candidates
-from aligners.spectral.factors import Factors
-from aligners.spectral.negatives import NEGATIVES
+from aligners.spectral.factors import POSITIVE_PART, SVD, Factors
+from aligners.spectral.negatives import NEGATIVES, Rule
 from aligners.spectral.step import Damping
 from ground.errors import UserError, nearest
+
+
+class Chosen(NamedTuple):
+    """One setting."""
+
+    lam: float
+    tau: float
+    weight_power: float
+    passes: int
+
+
+class Candidates(NamedTuple):
+    """What may be chosen, the default first: another is taken only where validation shows it to be better."""
+
+    lam: Sequence[float]
+    tau: Sequence[float]
+    weight_power: Sequence[float]
+    passes: Sequence[int]
+
+    @property
+    def first(self) -> Chosen:
+        """The defaults."""
+        return Chosen(self.lam[0], self.tau[0], self.weight_power[0], self.passes[0])
+
+    @property
+    def open_names(self) -> list[str]:
+        """What there is to choose."""
+        return [name for name, values in self._asdict().items() if len(values) > 1]
+
+    @property
+    def open(self) -> bool:
+        """Whether there is anything to choose."""
+        return bool(self.open_names)
 
 
 @dataclass(frozen=True)
@@ -53,7 +84,7 @@ class SpectralSettings:
     shared: bool  # what the argument and the data come to
 
     def __post_init__(self) -> None:
-        for name, choice, known in (("negatives", self.negatives, NEGATIVES), ("svd", self.svd, spectral.SVD)):
+        for name, choice, known in (("negatives", self.negatives, NEGATIVES), ("svd", self.svd, SVD)):
             if choice not in known:
                 raise UserError(f"unknown aligner.{name} '{choice}': {nearest(choice, known)}")
         for name, values in self.candidates._asdict().items():
@@ -91,12 +122,13 @@ class SpectralSettings:
 
     @property
     def damping(self) -> Damping:
+        """How far a pass moves."""
         return Damping(self.eta, self.safeguard, self.max_halvings, self.tolerance)
 
     @property
     def factorise(self) -> Callable[[Tensor, int], Factors]:
         """The truncated factorisation of the cross-covariance."""
-        return (spectral.POSITIVE_PART if self.shared else spectral.SVD)[self.svd]
+        return (POSITIVE_PART if self.shared else SVD)[self.svd]
 
     def features(self, d_x: int, d_y: int, bandwidth: float) -> RawFeatures:
         """The feature maps, to be fitted."""
@@ -106,7 +138,12 @@ class SpectralSettings:
             landmark_selection=self.landmark_selection, landmark_ridge=self.landmark_ridge,
         )  # fmt: skip
 
+    def rule(self, at: Chosen) -> Rule:
+        """What every pass does, at one setting."""
+        return Rule(self.objective_at(at.tau), at.weight_power, self.damping, self.block_size)
+
     def objective_at(self, tau: float) -> Objective:
+        """The objective at a temperature."""
         return named_objective(self.objective, tau, **self.objective_options)
 
 

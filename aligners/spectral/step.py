@@ -24,7 +24,7 @@ class Step:
     tangent: Tensor
     shared: bool
 
-    def take(self, s: Tensor, eta: float) -> tuple[Tensor, Tensor, Tensor, float]:
+    def trial(self, s: Tensor, eta: float) -> tuple[Tensor, Tensor, Tensor, float]:
         """Truncated SVD of ``(1 - eta) Z + eta T(C)/|T(C)|`` in these bases.
 
         u (r + q_x, r), s (r,), v (r + q_y, r), and the gap.
@@ -72,7 +72,7 @@ def _directions_beside(basis: Tensor, target: Tensor, scale: Tensor) -> tuple[Te
 
 
 def rotated(factors: Factors, step: Step, u: Tensor, s: Tensor, v: Tensor, gap: float) -> Factors:
-    """The factors of the matrix that ``Step.take`` found."""
+    """The factors of the matrix that ``Step.trial`` gives."""
     return Factors(torch.cat([factors.U, step.Q_x], 1) @ u, s, torch.cat([factors.V, step.Q_y], 1) @ v, gap)
 
 
@@ -98,7 +98,7 @@ class Taken(NamedTuple):
     v: Tensor
     gap: float
     eta: float
-    at: Contrasted
+    contrasted: Contrasted
     last: bool
 
 
@@ -108,7 +108,7 @@ def line_search(
     """The first trial step that does not raise the objective above ``value``; None when each of them does."""
     eta = damping.eta
     for _ in range(damping.max_halvings + 1):
-        u, new_s, v, gap = step.take(s, eta)
+        u, new_s, v, gap = step.trial(s, eta)
         at = contrasted(u, new_s, v)
         if at.value <= value or not damping.safeguard:
             last = damping.safeguard and value - at.value <= damping.tolerance * abs(at.value)

@@ -21,7 +21,6 @@ class PairsDataModule(lightning.LightningDataModule):
         seed: of the order of the batches, in [0, 2^32).
 
     Attributes:
-        reshuffles: a new order of the training rows in every epoch; an aligner that is solved wants one order.
         shifted: test sets of x under a shift of distribution, by name, for the probe.
 
     Raises:
@@ -43,7 +42,6 @@ class PairsDataModule(lightning.LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.seed = seed
-        self.reshuffles = True
         self.splits: dict[str, Pairs] = {}
         self.shifted: dict[str, Labelled] = {}
         self.feature_seconds = 0.0
@@ -83,7 +81,7 @@ class PairsDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[PairBatch]:
         pairs = self.splits["train"]
-        return _loader(pairs, GroupBatches(pairs.group, self.batch_size, self.seed, self.reshuffles))
+        return _loader(pairs, GroupBatches(pairs.group, self.batch_size, self.seed))
 
     def val_dataloader(self) -> DataLoader[PairBatch]:
         return self._eval_loader("val")

@@ -187,7 +187,7 @@ class ImageViewsDataModule(ExtractedDataModule):
         assert isinstance(views, Views)
         assert pairs.label is not None
         # cut by image: the groups of class positives are the classes
-        common = (self.batch_size, self.seed, self.reshuffles)
+        common = (self.batch_size, self.seed)
         sampler: Sampler[Tensor] = (
             BalancedBatches(views.image, pairs.label, *common)
             if self.batches == "balanced"

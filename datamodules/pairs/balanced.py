@@ -19,11 +19,10 @@ class BalancedBatches(GroupBatches):
         label: (n,) int64, the class of each x, the same within a group.
         batch_size: x in a batch, at most, where groups are of one size.
         seed: of the order.
-        reshuffles: an order of its own in every epoch.
     """
 
-    def __init__(self, group: Tensor, label: Tensor, batch_size: int, seed: int, reshuffles: bool = True):
-        super().__init__(group, batch_size, seed, reshuffles)
+    def __init__(self, group: Tensor, label: Tensor, batch_size: int, seed: int):
+        super().__init__(group, batch_size, seed)
         self.label = torch.empty(self.n_groups, dtype=torch.int64)
         self.label[torch.unique(group, return_inverse=True)[1]] = label
 

@@ -14,23 +14,32 @@ from ground.distributed import rank_and_world
 class GroupBatches(Sampler[Tensor]):
     """Batches of whole groups, each x exactly once an epoch over all processes.
 
-    The order is the epoch's own, or with ``reshuffles=False`` the same in all epochs.
-
     A batch is cut from the shuffled groups of the whole split, and its groups are dealt to the processes: the
     joined batch is the same for any number of processes, and every process has the same number of batches.
     Nothing is padded or repeated, so a process's part may be smaller than another's, or empty.
 
+    A fit that is solved wants other batches, and says so on the sampler of its own loader.
+
+    Attributes:
+        reshuffles: an order of its own in every epoch; False: that of the first in all.
+        whole_runs: None, or how many batches in a row are dealt *whole* to one process, the next as many to the next:
+            each product of a batch is then formed alike by any number of processes. In the place of a batch of another
+            process an empty one is yielded: all have the same number.
+        reads: False: empty batches alone, for a pass that holds its rows already.
+
     Yields the rows of x (b,) of this process's part.
     """
 
-    def __init__(self, group: Tensor, batch_size: int, seed: int, reshuffles: bool = True):
+    def __init__(self, group: Tensor, batch_size: int, seed: int):
         unique, inverse = torch.unique(group, return_inverse=True)
         self.members = Members(inverse, len(unique))
         self.n_groups = len(unique)
         self.n_batches = min(-(-len(group) // batch_size), self.n_groups)
         self.seed = seed
-        self.reshuffles = reshuffles
         self.epoch = 0
+        self.reshuffles = True
+        self.whole_runs: int | None = None
+        self.reads = True
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -44,9 +53,13 @@ class GroupBatches(Sampler[Tensor]):
         epoch = self.epoch if self.reshuffles else 0
         mixed = np.random.SeedSequence((self.seed, epoch)).generate_state(1)
         generator = torch.Generator().manual_seed(int(mixed[0]))
-        for groups in self.cut(generator):
-            # in the order of the rows, which a memory map reads faster
-            yield self.members.of(groups.sort().values[rank::world])
+        for number, groups in enumerate(self.cut(generator)):
+            ordered = groups.sort().values  # in the order of the rows, which a memory map reads faster
+            if self.whole_runs is None:
+                mine = ordered[rank::world]
+            else:
+                mine = ordered if number // self.whole_runs % world == rank else ordered[:0]
+            yield self.members.of(mine if self.reads else ordered[:0])
 
     def cut(self, generator: torch.Generator) -> Iterable[Tensor]:
         """The numbers of the groups of each batch, over all processes."""

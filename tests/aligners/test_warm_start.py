@@ -13,10 +13,10 @@ from torch.nn.functional import normalize
 
 import aligners.gradient
 from aligners.base.aligner import Aligner
+from aligners.base.warm_start import first_settings, set_head
 from aligners.gradient import SGDCLIP
 from aligners.objectives.softmax import CLIP
 from aligners.unicon import UniConSpectral
-from aligners.warm_start import first_settings, set_head
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.features import FeaturesDataModule
 from datamodules.pairs.pairs import Pairs

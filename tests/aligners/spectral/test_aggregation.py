@@ -6,7 +6,7 @@ from torch import Tensor
 
 from aligners.objectives.softmax import CLIP
 from aligners.spectral import aggregation
-from aligners.spectral.aggregation import Solution
+from aligners.spectral.aggregation import BatchSolution
 
 AGGREGATES = ("sum", "accuracy", "softmax", "majority")
 
@@ -29,7 +29,7 @@ def covariance(x: Tensor, y: Tensor, group: Tensor) -> Tensor:
     return aggregation.batch_covariance(x, y, group[:, None] == group)
 
 
-def matrix(solution: Solution) -> Tensor:
+def matrix(solution: BatchSolution) -> Tensor:
     return solution.U * solution.s @ solution.V.T
 
 
@@ -141,7 +141,7 @@ def test_weights_of_accuracies() -> None:
 
 def test_accuracy_is_the_mean_of_both_directions() -> None:
     # x 0 and x 1 find their y, x 2 does not; the y of group 1 finds its x, that of group 0 does not
-    solution = Solution(torch.eye(2).double(), torch.ones(2).double(), torch.eye(2).double())
+    solution = BatchSolution(torch.eye(2).double(), torch.ones(2).double(), torch.eye(2).double())
     x = torch.tensor([[1.0, 0.1], [1.0, 0.0], [0.0, 1.0]]).double()
     y = torch.tensor([[0.6, 0.8], [-1.0, 0.0]]).double()
     x_group, y_group = torch.tensor([0, 0, 1]), torch.tensor([0, 1])

@@ -3,21 +3,22 @@ import torch
 from torch import Tensor
 
 from aligners.objectives.softmax import CLIP
-from aligners.spectral.choice import Candidates, Chosen, Problem, Trial, choose
+from aligners.spectral.choice import Candidates, Chosen, Trial, Trials
 from aligners.spectral.coordinates import Statistics, statistics
 from aligners.spectral.factors import uniform_solution
 from aligners.spectral.moments import Moments
-from aligners.spectral.rows import Rows
+from aligners.spectral.negatives import Rule
 from aligners.spectral.step import Damping
+from datamodules.pairs import PairBatch
 from tests.conftest import random_features
 
 
-def rows_of(x: Tensor, y: Tensor) -> Rows:
+def rows_of(x: Tensor, y: Tensor) -> PairBatch:
     index = torch.arange(len(x))
-    return Rows(x, y, index, index, index, index)
+    return PairBatch(x, y, index, index, index, index)
 
 
-def problem_of(n: int, noise: float) -> Problem:
+def trials_on(n: int, noise: float) -> Trials:
     x, y, _ = random_features(n, 1, 14, 12, seed=0, noise=noise)
     x, y = (side.double() - side.double().mean(0) for side in (x, y))
     train, validation = rows_of(x[: n // 2], y[: n // 2]), rows_of(x[n // 2 :], y[n // 2 :])
@@ -30,25 +31,28 @@ def problem_of(n: int, noise: float) -> Problem:
         frame = found.coordinates(lam)
         return frame, uniform_solution(found.cross, frame.W_x, frame.W_y, 5)
 
-    return Problem(start, CLIP, lambda: train, validation, Damping(0.1, True, 10, 0.0), 10_000)
+    def rule(at: Chosen) -> Rule:
+        return Rule(CLIP(at.tau), at.weight_power, Damping(0.1, True, 10, 0.0), 10_000)
+
+    return Trials(start, rule, lambda: train, validation)
 
 
 def test_a_candidate_is_taken_where_it_is_clearly_better() -> None:
-    problem = problem_of(200, 1.0)
-    chosen, trials = choose(problem, Candidates([1e6, 0.1], [0.1], [1.0], [0]))
+    on = trials_on(200, 1.0)
+    chosen, trials = on.choose(Candidates([1e6, 0.1], [0.1], [1.0], [0]))
     assert chosen == Chosen(0.1, 0.1, 1.0, 0)  # so large a ridge is no whitening
     assert [trial.chosen.lam for trial in trials] == [1e6, 0.1]
 
 
 def test_the_default_stands_against_what_is_not_clearly_better() -> None:
-    problem = problem_of(200, 1.0)
-    _, trials = choose(problem, Candidates([0.1, 0.100001, 0.099999], [0.1], [1.0], [0]))
-    assert choose(problem, Candidates([0.1, 0.100001, 0.099999], [0.1], [1.0], [0]))[0].lam == 0.1
+    on = trials_on(200, 1.0)
+    _, trials = on.choose(Candidates([0.1, 0.100001, 0.099999], [0.1], [1.0], [0]))
+    assert on.choose(Candidates([0.1, 0.100001, 0.099999], [0.1], [1.0], [0]))[0].lam == 0.1
     assert max(abs(trial.recall - trials[0].recall) for trial in trials) < 1
 
 
 def test_passes_are_tried_at_each_temperature() -> None:
-    chosen, trials = choose(problem_of(120, 1.0), Candidates([0.3], [0.1, 1.0], [1.0], [2, 0]))
+    chosen, trials = trials_on(120, 1.0).choose(Candidates([0.3], [0.1, 1.0], [1.0], [2, 0]))
     tried = [trial.chosen for trial in trials]
     assert tried == [Chosen(0.3, tau, 1.0, passes) for tau in (0.1, 1.0) for passes in (2, 0)]
     assert chosen in tried
@@ -56,7 +60,7 @@ def test_passes_are_tried_at_each_temperature() -> None:
 
 
 def test_nothing_open_tries_nothing() -> None:
-    chosen, trials = choose(problem_of(60, 1.0), Candidates([0.3], [0.1], [1.0], [4]))
+    chosen, trials = trials_on(60, 1.0).choose(Candidates([0.3], [0.1], [1.0], [4]))
     assert chosen == Chosen(0.3, 0.1, 1.0, 4)
     assert trials == []
 

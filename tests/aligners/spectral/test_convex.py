@@ -14,7 +14,7 @@ from aligners.objectives.base import Objective
 from aligners.objectives.pairwise import SigLIP
 from aligners.objectives.softmax import CLIP, InfoNCE
 from aligners.spectral import convex
-from aligners.spectral.convex import ConvexProblem, Solution, solve
+from aligners.spectral.convex import ConvexProblem, ConvexSolution, solve
 
 OBJECTIVES = [CLIP(0.5), InfoNCE(0.5), SigLIP(0.5, -2.0)]
 IDS = ["clip", "info_nce", "siglip"]
@@ -155,7 +155,7 @@ def test_blocks_and_processes_do_not_matter(objective: Objective, pairing: str, 
     torch.testing.assert_close(pulled + p.rho * some_z(), gradient, rtol=1e-12, atol=1e-14)
 
 
-def close(one: Solution, other: Solution) -> None:
+def close(one: ConvexSolution, other: ConvexSolution) -> None:
     torch.testing.assert_close(one.Z, other.Z, rtol=0, atol=1e-6)
     assert one.objective == pytest.approx(other.objective, rel=1e-12)
 

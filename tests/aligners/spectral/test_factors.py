@@ -8,7 +8,7 @@ from torch import Tensor
 from aligners import spectral
 from aligners.spectral.coordinates import Statistics, statistics
 from aligners.spectral.moments import Moments
-from aligners.spectral.rows import Rows
+from datamodules.pairs import PairBatch
 from ground.errors import UserError
 
 
@@ -18,7 +18,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def statistics_of(x: Tensor, y: Tensor) -> Statistics:
     moments = Moments(x.shape[1], y.shape[1], len(x), len(y), "cpu")
-    moments.add(Rows(x, y, *(torch.arange(len(x)),) * 4))
+    moments.add(PairBatch(x, y, *(torch.arange(len(x)),) * 4))
     moments.tensors()
     return statistics(moments)
 
@@ -91,7 +91,7 @@ def test_a_shared_step_stays_symmetric_and_positive() -> None:
     factors = spectral.positive_part(symmetric @ symmetric.T, 2)
     C = normal(9, 9, seed=4)
     step = spectral.tangent_step(factors, C @ factors.V, C.T @ factors.U, shared=True)
-    moved = spectral.rotated(factors, step, *step.take(factors.s, 0.3))
+    moved = spectral.rotated(factors, step, *step.trial(factors.s, 0.3))
     torch.testing.assert_close(moved.U, moved.V)
     assert (moved.s >= 0).all()
     plain = spectral.tangent_step(factors, (C + C.T) / 2 @ factors.V, (C + C.T) / 2 @ factors.U)
@@ -137,7 +137,7 @@ def test_tangent_step_is_the_projection_and_keeps_rank() -> None:
     torch.testing.assert_close(tangent, expected / expected.norm())
     for plane in (plane_x, plane_y):
         torch.testing.assert_close(plane.T @ plane, torch.eye(4, dtype=torch.float64))
-    moved = spectral.rotated(factors, step, *step.take(factors.s, 0.25))
+    moved = spectral.rotated(factors, step, *step.trial(factors.s, 0.25))
     matrix = 0.75 * U * factors.s @ V.T + 0.25 * expected / expected.norm()
     best = spectral.truncated_svd(matrix, 2)
     torch.testing.assert_close(moved.U * moved.s @ moved.V.T, best.U * best.s @ best.V.T)

@@ -7,12 +7,12 @@ from torch import Tensor
 from aligners.objectives.softmax import CLIP
 from aligners.spectral import moments as module
 from aligners.spectral.moments import Moments
-from aligners.spectral.rows import Rows
+from datamodules.pairs import PairBatch
 from tests.aligners.spectral.test_factors import grouped, normal
 
 
-def rows_of(x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor) -> Rows:
-    return Rows(x, y, x_group, y_group, torch.arange(len(x)), torch.arange(len(y)))
+def rows_of(x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor) -> PairBatch:
+    return PairBatch(x, y, x_group, y_group, torch.arange(len(x)), torch.arange(len(y)))
 
 
 def moments_of(x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor) -> Moments:
@@ -66,7 +66,7 @@ def test_a_sample_of_the_items_has_its_own_moments() -> None:
 
 def test_float32_blocks_are_summed_in_float64() -> None:
     x = torch.rand(40_000, 3, generator=torch.Generator().manual_seed(0)) - 0.5
-    moments = Moments(3, 3, 40_000, 40_000, "cpu")
+    moments = Moments(3, 3, 40_000, 40_000, "cpu", batches_in_block=8)
     for part, group in zip(x.split(1000), torch.arange(40_000).split(1000), strict=True):
         moments.add(rows_of(part, part, group, group))
     moments.tensors()
@@ -91,9 +91,9 @@ def test_squares_of_some_rows_are_their_covariance_wherever_they_are_added() -> 
     x, y = normal(900, 3), normal(900, 2, seed=1)
     index = torch.arange(900)
     whole, parts = (Moments(3, 2, 900, 900, "cpu", square_rows=300) for _ in range(2))
-    whole.add(Rows(x, y, index, index, index, index))
+    whole.add(PairBatch(x, y, index, index, index, index))
     for part in index.flip(0).split(50):
-        parts.add(Rows(x[part], y[part], part, part, part, part))
+        parts.add(PairBatch(x[part], y[part], part, part, part, part))
     for moments in (whole, parts):
         moments.tensors()
     assert 290 < float(whole.count_x) < 310

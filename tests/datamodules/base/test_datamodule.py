@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from aligners.base.ddp import AlignerDDP
-from datamodules.base import datamodule as base
 from datamodules.base.datamodule import PairsDataModule
+from datamodules.pairs import batches
 from datamodules.pairs.batches import GroupBatches, ShareInOrder
 from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.errors import UserError
@@ -26,7 +26,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, sampler: Sampler[Tensor], world: 
     """``[process][batch]`` rows, as each of ``world`` processes gets them; ``len`` is right in each."""
     parts = []
     for rank in range(world):
-        monkeypatch.setattr(base, "rank_and_world", lambda rank=rank: (rank, world))
+        monkeypatch.setattr(batches, "rank_and_world", lambda rank=rank: (rank, world))
         parts.append([part.tolist() for part in sampler])
         assert len(sampler) == len(parts[-1])  # type: ignore[arg-type]
     assert len({len(batches) for batches in parts}) == 1

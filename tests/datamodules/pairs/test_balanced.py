@@ -58,7 +58,8 @@ def test_orders() -> None:
 
     orders = [order(BalancedBatches(torch.arange(60), label, 9, seed), epoch) for seed in (0, 1) for epoch in (0, 1)]
     assert len({str(each) for each in orders}) == 4
-    still = BalancedBatches(torch.arange(60), label, 9, 0, reshuffles=False)
+    still = BalancedBatches(torch.arange(60), label, 9, 0)
+    still.reshuffles = False
     assert order(still, 0) == order(still, 5) == orders[0]
 
 

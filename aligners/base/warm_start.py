@@ -1,18 +1,20 @@
 """Spectral solutions as the start of trainable linear heads."""
 
-from collections.abc import Callable
+import copy
 from typing import Any
 
-import lightning
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 
 from aligners.base.aligner import Aligner
 from aligners.base.yaml_defaults import aligner_config
-from aligners.unicon import UniConSpectral
-from datamodules.base.datamodule import PairsDataModule
+from aligners.spectral.coordinates import Projector
+from aligners.spectral.first_pass import FirstPass
+from aligners.spectral.moments import run_length
+from aligners.spectral.passes import run
+from aligners.spectral.settings import SpectralSettings
+from aligners.spectral.training import Training, fitted
+from datamodules.pairs.stream import Stream
 from ground.distributed import add_over_processes, rank_and_world
 from ground.errors import UserError, nearest
 
@@ -39,52 +41,30 @@ def first_settings() -> dict[str, Any]:
     return {key: value[0] for key, value in aligner_config("unicon").items() if isinstance(value, list)}
 
 
-def spectral_solution(aligner: Aligner) -> list[tuple[Tensor, Tensor]]:
+def spectral_solution(aligner: Aligner) -> Projector:
     """The linear solution of ``UniConSpectral`` on the training split of an ``aligner`` that is being fitted.
 
-    The solver is fitted by a Trainer of its own, inside the aligner's, on the same split, device and processes:
-    rows are read in batches, each process reads its share, and the solver adds over processes by itself. Its
-    settings are those of ``configs/aligner/unicon.yaml`` with ``feature_map=identity``, the first of each list.
+    The chain of passes runs inside the aligner's own fit, on the features as it prepares them, on the same device and
+    processes: each process reads its batches, and the passes add over processes. The settings are those of
+    ``configs/aligner/unicon.yaml`` with ``feature_map=identity``, the first of each list.
 
     Returns:
-        (projection (d, r), offset (r,)) of x and of y: embeddings are ``prepared @ projection - offset``.
+        what embeds: ``prepared @ P - offset``, for x and for y.
 
     Raises:
         UserError: what the solver refuses: features that do not vary, a rank above the data's.
     """
-    outer = aligner.trainer
-    sizes: PairsDataModule = outer.datamodule  # type: ignore[attr-defined]
-    datamodule = PairsDataModule(sizes.batch_size, sizes.eval_batch_size, sizes.seed)
-    datamodule.splits = {"train": aligner.train_pairs}
-    trainer = lightning.Trainer(
-        accelerator=outer.accelerator,
-        strategy=SingleDeviceStrategy(device=aligner.device),
-        plugins=[LightningEnvironment()],  # the processes are there already: none are counted or started
-        max_epochs=-1,  # the solver stops by itself
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        use_distributed_sampler=False,
-        limit_val_batches=0,
-    )
-    solver = UniConSpectral(
-        rank=aligner.rank, unit=aligner.unit, shared=aligner.shared, feature_map="identity", **first_settings()
-    )
-    trainer.fit(solver, datamodule=datamodule)
-    solver.to(aligner.device)  # Lightning leaves it on the CPU
-    return [
-        _affine_parts(embed, d, aligner.device)
-        for embed, d in zip((solver.embed_x, solver.embed_y), datamodule.dims, strict=True)
-    ]
-
-
-@torch.no_grad()
-def _affine_parts(embed: Callable[[Tensor], Tensor], d: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """projection (d, r) and offset (r,) of an ``embed`` that is ``x @ projection - offset``."""
-    axes = torch.eye(d, dtype=torch.float64, device=device)
-    at_zero = embed(torch.zeros_like(axes[:1]))
-    return embed(axes) - at_zero, -at_zero[0]
+    values = aligner_config("unicon") | first_settings()
+    values |= {"feature_map": "identity", "rank": aligner.rank, "shared": bool(aligner.shared)}
+    settings = SpectralSettings(**{key: value for key, value in values.items() if key != "unit"})
+    pairs, stream = aligner.train_pairs, aligner.stream
+    sampler = copy.copy(stream.sampler)
+    sampler.reshuffles, sampler.whole_runs = False, run_length(pairs, len(stream))
+    stream = Stream(pairs, sampler, aligner.device)
+    features = settings.features(*pairs.dims, settings.bandwidths[0]).to(aligner.device)
+    training = Training(settings, features, pairs, None, aligner.prepare_x, aligner.prepare_y, aligner.device)
+    with torch.no_grad():
+        return run(FirstPass(*fitted(training), stream), stream).projector
 
 
 def set_head(head: nn.Linear, projection: Tensor, offset: Tensor, scale: float) -> None:

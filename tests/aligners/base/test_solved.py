@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from aligners.base.projected import ProjectedAligner
+from aligners.base.solved import SolvedAligner
 from aligners.spectral.coordinates import statistics
 from aligners.spectral.factors import uniform_solution
 from aligners.spectral.moments import Moments
-from aligners.spectral.rows import Rows
-from datamodules.pairs.pairs import Pairs
+from aligners.spectral.passes import Solved
+from datamodules.pairs import PairBatch, Pairs
 
 
-class Squared(ProjectedAligner):
+class Squared(SolvedAligner):
     """Has x and its squares as raw features of x, of y itself."""
 
     def build(self, d_x: int, d_y: int) -> None:
@@ -29,12 +29,12 @@ def test_embeddings_are_the_centred_whitened_weighted_raw_features(pairs: Pairs,
     x, y = pairs.x.double(), pairs.y.double()
     raw_x, raw_y = aligner.raw_x(x), aligner.raw_y(y)
     moments = Moments(raw_x.shape[1], raw_y.shape[1], pairs.n_x, pairs.n_y, "cpu")
-    moments.add(Rows(raw_x, raw_y, pairs.group, pairs.y_group, torch.arange(pairs.n_x), torch.arange(pairs.n_y)))
+    moments.add(PairBatch(raw_x, raw_y, pairs.group, pairs.y_group, torch.arange(pairs.n_x), torch.arange(pairs.n_y)))
     moments.tensors()
     found = statistics(moments)
     frame = found.coordinates(0.3)
     factors = uniform_solution(found.cross, frame.W_x, frame.W_y, 4)
-    aligner.take(frame.embedding(factors, power), factors.s)
+    aligner.hold(Solved(frame.embedding(factors, power), factors))
     for embedded, raw, W, D in (
         (aligner.embed_x(x), raw_x, frame.W_x, factors.U),
         (aligner.embed_y(y), raw_y, frame.W_y, factors.V),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.cache import extraction
+from ground import progress
 from tests.datamodules.cached import Fake, build, texts
 
 
@@ -37,8 +37,8 @@ def test_progress_is_shown_to_whoever_looks(
 def test_ranks_by_the_launchers_variables(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
-    assert extraction.is_rank_zero()
+    assert progress.is_rank_zero()
     monkeypatch.setenv(variable, "0")
-    assert extraction.is_rank_zero()
+    assert progress.is_rank_zero()
     monkeypatch.setenv(variable, "2")
-    assert not extraction.is_rank_zero()
+    assert not progress.is_rank_zero()

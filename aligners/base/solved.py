@@ -1,0 +1,141 @@
+"""SolvedAligner: the base of aligners whose fit is a chain of passes, solved without gradients."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from aligners.base.aligner import Aligner
+from aligners.spectral.coordinates import project
+from aligners.spectral.moments import run_length
+from aligners.spectral.passes import Pass, Solved
+from datamodules.pairs import PairBatch
+
+
+class SolvedAligner(Aligner):
+    r"""Embeddings :math:`f(x) = \mathrm{raw}(x) P_x - o_x`: the centring, whitening, rotation and weights in one.
+
+    A pass over the training data is an epoch: batches are added to the pass in ``training_step``, and after the last
+    one it ends, so that the validation of that epoch sees the new solution. Every pass has the same batches, each whole
+    in one process. A child makes the ``first_pass``; with a feature map it overrides ``raw_x`` and ``raw_y``.
+
+    Attributes:
+        projection_x: (m_x, r) float64, as ``projection_y`` (m_y, r).
+        offset_x: (r,) float64, as ``offset_y``: the projected mean of the raw features.
+        singular_values: (r,) float64 of the solution, falling.
+    """
+
+    projection_x: Tensor
+    projection_y: Tensor
+    offset_x: Tensor
+    offset_y: Tensor
+    singular_values: Tensor
+
+    def __init__(self, rank: int, unit: bool, shared: bool | None):
+        super().__init__(rank, unit, shared)
+        self.automatic_optimization = False
+        self._pass: Pass | None = None
+
+    @abstractmethod
+    def first_pass(self) -> Pass:
+        """The pass that a fit begins with, after the training means are known."""
+
+    def resumed_pass(self) -> Pass:
+        """The pass that a fit goes on with that was cut off; where one pass solves, it is read again."""
+        return self.first_pass()
+
+    @property
+    def batches_in_run(self) -> int:
+        """Batches in a row that one process has: as many as are multiplied at once."""
+        return run_length(self.train_pairs, len(self.stream))
+
+    # embedding
+
+    def build(self, d_x: int, d_y: int) -> None:
+        self.register_solution(d_x, d_y)
+
+    def register_solution(self, m_x: int, m_y: int) -> None:
+        """Register the buffers of a solution, for raw features of these dimensions."""
+        for side, m in (("x", m_x), ("y", m_y)):
+            self.register_buffer(f"projection_{side}", torch.zeros(m, self.rank, dtype=torch.float64))
+            self.register_buffer(f"offset_{side}", torch.zeros(self.rank, dtype=torch.float64))
+        self.register_buffer("singular_values", torch.zeros(self.rank, dtype=torch.float64))
+
+    def raw_x(self, x: Tensor) -> Tensor:
+        """Prepared features (n, d_x) to raw features (n, m_x)."""
+        return x
+
+    def raw_y(self, y: Tensor) -> Tensor:
+        """Prepared features (n, d_y) to raw features (n, m_y)."""
+        return y
+
+    def embed_x(self, x: Tensor) -> Tensor:
+        return project(self.raw_x(x), self.projection_x, self.offset_x)
+
+    def embed_y(self, y: Tensor) -> Tensor:
+        return project(self.raw_y(y), self.projection_y, self.offset_y)
+
+    def mapped(self, batch: PairBatch) -> PairBatch:
+        """A batch of features to the same batch of raw features."""
+        return batch._replace(x=self.raw_x(self.prepare_x(batch.x)), y=self.raw_y(self.prepare_y(batch.y)))
+
+    def hold(self, solved: Solved) -> None:
+        """Encode with ``solved`` from now on; with a feature map, m may be less than what was registered."""
+        projector = solved.projector
+        self.projection_x, self.projection_y = projector.P_x, projector.P_y
+        self.offset_x, self.offset_y = projector.offset_x, projector.offset_y
+        self.singular_values = solved.factors.s
+
+    # the fit
+
+    def on_train_start(self) -> None:
+        sampler = self.stream.sampler  # the fit's own: another fit on the same datamodule has another
+        sampler.reshuffles, sampler.whole_runs = False, self.batches_in_run
+        super().on_train_start()
+        with torch.no_grad():
+            self._pass = self.first_pass() if self.current_epoch == 0 else self.resumed_pass()
+        sampler.reads = self._pass.reads
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        return NoOptimizer()
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> None:
+        assert self._pass is not None
+        with torch.no_grad():
+            self._pass.add(batch)
+        optimizer = self.optimizers()
+        optimizer.step()  # type: ignore[union-attr]
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if not self.trainer.is_last_batch:
+            return
+        assert self._pass is not None
+        with torch.no_grad():
+            solved, self._pass = self._pass.end()
+            self.hold(solved)
+        self.log_dict({f"fit/{key}": value for key, value in solved.passed.items()}, rank_zero_only=True)
+        if "objective" in solved.passed:
+            self.log("objective", solved.passed["objective"], prog_bar=True, logger=False, rank_zero_only=True)
+        if self._pass is None:
+            self.trainer.should_stop = True
+        else:
+            self.stream.sampler.reads = self._pass.reads
+
+    def on_train_end(self) -> None:
+        self._pass = None  # it holds training rows
+
+
+class NoOptimizer(torch.optim.Optimizer):
+    """Steps nothing. Its step advances Lightning's ``global_step`` for modules without gradients, which
+    checkpoints and loggers count by.
+    """
+
+    def __init__(self) -> None:
+        super().__init__([torch.zeros(1)], {})
+
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        if closure is not None:
+            closure()

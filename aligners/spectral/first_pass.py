@@ -1,0 +1,96 @@
+"""The first pass of the spectral solver: moments, the choice of settings, and the solution for the uniform weights."""
+
+import logging
+
+from aligners.spectral.coordinates import Coordinates, Statistics
+from aligners.spectral.factors import Factors
+from aligners.spectral.negatives import NEGATIVES, Negatives, Place
+from aligners.spectral.passes import Pass, Solved, StepPass, after
+from aligners.spectral.record import Record
+from aligners.spectral.rows import KeptRows, Rows, StreamedRows
+from aligners.spectral.sampling import SampledMoments
+from aligners.spectral.settings import Chosen
+from aligners.spectral.training import Training
+from datamodules.pairs import PairBatch
+from datamodules.pairs.stream import Stream
+from ground.distributed import rank_and_world
+
+logger = logging.getLogger(__name__)
+
+
+class FirstPass:
+    """Moments, and from them the solution for the uniform weights, at settings that are given or chosen.
+
+    The mapped rows are kept for the later passes where they fit into memory. A fit that was cut off reads this pass
+    again, and goes on by ``resume`` in the place of ``end``.
+    """
+
+    reads = True
+
+    def __init__(self, training: Training, record: Record, stream: Stream):
+        settings, train, (m_x, m_y) = training.settings, training.train, training.features.dims
+        self.training, self.record, self.stream = training, record, stream
+        moments = training.moments(train.n_x, train.n_y, settings.covariance_rows, stream.sampler.whole_runs)
+        self.sampled = SampledMoments(moments, settings.sample, len(stream), training.trial)
+        bytes_kept = 4 * (train.n_x * m_x + train.n_y * m_y)
+        memory = settings.memory_mb * 2**20 * rank_and_world()[1]
+        self.keeps = max(settings.candidates.passes) > 0 and bytes_kept <= memory
+        self.kept: list[PairBatch] = []
+
+    def add(self, batch: PairBatch) -> None:
+        wanted = self.sampled.wants_next
+        rows = self.training.mapped(batch) if wanted or self.keeps else batch
+        if self.keeps:
+            self.kept.append(rows)
+        self.sampled.add(rows if wanted else None)
+
+    def end(self) -> tuple[Solved, Pass | None]:
+        statistics = self.training.statistics(self.sampled.moments)
+        chosen, record = self._chosen(statistics)
+        coordinates, factors = self.training.solved(statistics, chosen.lam)
+        del statistics, self.sampled  # (m, m) matrices, which nothing needs any more
+        return self._started(coordinates, factors, chosen, record)
+
+    def _chosen(self, statistics: Statistics) -> tuple[Chosen, Record]:
+        candidates = self.training.settings.candidates
+        if not candidates.open:
+            return candidates.first, self.record.tried([], candidates.first._asdict())
+        _tell("choosing %s on validation", ", ".join(candidates.open_names))
+        chosen, trials = self.training.trials(statistics).choose(candidates)
+        _tell("chosen: %s", ", ".join(f"{name}={value:g}" for name, value in chosen._asdict().items()))
+        tried = [{**trial.chosen._asdict(), "recall": trial.recall} for trial in trials]
+        return chosen, self.record.tried(tried, chosen._asdict())
+
+    def _started(
+        self, coordinates: Coordinates, factors: Factors, chosen: Chosen, record: Record
+    ) -> tuple[Solved, Pass | None]:
+        train, dims = self.training.train, dict(zip("xy", self.training.features.dims, strict=True))
+        conditions = {"x": coordinates.W_x.condition, "y": coordinates.W_y.condition}
+        record = record.whitened(conditions, {"x": train.n_x, "y": train.n_y}, dims)
+        if not chosen.passes:  # nobody needs the objective, which costs a sweep over all pairs
+            passed = {"step": 0.0, "gap": factors.gap}
+            projector = coordinates.embedding(factors, chosen.weight_power)
+            return Solved(projector, factors, passed, record.after(passed)), None
+        negatives, place = self._contrasted(coordinates, factors, chosen)
+        return after(negatives, place, record, chosen.passes)
+
+    def _contrasted(self, coordinates: Coordinates, factors: Factors, chosen: Chosen) -> tuple[Negatives, Place]:
+        settings, train, device = self.training.settings, self.training.train, self.training.device
+        rows: Rows = KeptRows(self.kept) if self.keeps else StreamedRows(self.training.mapped, self.stream)
+        groups = train.group.to(device), train.y_group.to(device)
+        negatives = NEGATIVES[settings.negatives](settings.rule(chosen), coordinates, rows, *groups)
+        return negatives, negatives.at(factors)
+
+    def resume(self, factors: Factors) -> Pass:
+        """In the place of ``end``: the pass that goes on from ``factors``, at the settings of the record."""
+        chosen = Chosen(*(self.record.chosen[name] for name in Chosen._fields))  # type: ignore[arg-type] # passes is whole
+        coordinates = self.training.coordinates(self.training.statistics(self.sampled.moments), chosen.lam)
+        del self.sampled
+        negatives, place = self._contrasted(coordinates, factors, chosen)
+        left = int(chosen.passes) - (len(self.record.passes) - 1)
+        return StepPass(negatives, place, self.record, left)
+
+
+def _tell(line: str, *facts: str) -> None:
+    if rank_and_world()[0] == 0:
+        logger.info(line, *facts)

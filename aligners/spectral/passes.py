@@ -1,0 +1,106 @@
+"""A fit is a chain of passes over the training rows, with or without a Trainer around it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+from aligners.spectral.coordinates import Projector
+from aligners.spectral.factors import Factors
+from aligners.spectral.negatives import Negatives, Place
+from aligners.spectral.record import Record
+from aligners.spectral.step import tangent_step
+from datamodules.pairs import PairBatch
+from datamodules.pairs.stream import Stream
+from ground.distributed import add_over_processes
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What a pass gives: what embeds, the factors behind it, and what is to be told of the pass and of the fit."""
+
+    projector: Projector
+    factors: Factors
+    passed: dict[str, float] = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
+
+
+class Pass(Protocol):
+    """One reading of the training rows. Made when it begins; ``end`` gives the solution and the pass after it."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether batches must hold rows; a pass that kept them finds its own by the batch's number."""
+
+    def add(self, batch: PairBatch) -> None:
+        """The next of this process's batches, in the order of the stream."""
+
+    def end(self) -> tuple[Solved, "Pass | None"]:
+        """What all processes' batches come to; no pass where nothing is left to do."""
+
+
+def solutions(first: Pass, stream: Stream) -> Iterator[Solved]:
+    """What each pass gives, one after the other."""
+    following: Pass | None = first
+    while following is not None:
+        for batch in stream(following.reads):
+            following.add(batch)
+        solved, following = following.end()
+        yield solved
+
+
+def run(first: Pass, stream: Stream) -> Solved:
+    """The solution that the chain of passes ends with, without a Trainer."""
+    *_, last = solutions(first, stream)
+    return last
+
+
+class StepPass:
+    r"""One damped step from ``place`` (see ``aligners.spectral``), in the tangent space of the rank-r matrices.
+
+    The pass adds up ``Psi_x^T (S B)`` and ``Psi_y^T (S^T A)`` over the batches; at its end the step is halved until the
+    objective does not rise (with the safeguard), whatever the temperature. There is no pass after the last of
+    ``left``, or where the objective cannot fall further.
+    """
+
+    def __init__(self, negatives: Negatives, place: Place, record: Record, left: int):
+        self.negatives, self.place, self.record, self.left = negatives, place, record, left
+        self.number = 0
+        self.weights = negatives.weights(place)
+        U, V = place.factors.U, place.factors.V
+        self.sums = [torch.zeros_like(U), torch.zeros_like(U[0]), torch.zeros_like(V), torch.zeros_like(V[0])]
+
+    @property
+    def reads(self) -> bool:
+        return self.negatives.rows.reads
+
+    def add(self, batch: PairBatch) -> None:
+        rows = self.negatives.rows.of(batch, self.number)
+        self.number += 1
+        if not len(rows.x_index):
+            return
+        SB, StA = self.weights(rows)
+        for total, part in zip(self.sums, (rows.x.T @ SB, SB.sum(0), rows.y.T @ StA, StA.sum(0)), strict=True):
+            total += part
+
+    def end(self) -> tuple[Solved, Pass | None]:
+        negatives, coordinates = self.negatives, self.negatives.coordinates
+        if not negatives.rows.replicated:
+            add_over_processes(*self.sums)
+        step = tangent_step(self.place.factors, *coordinates.pulled(*self.sums), shared=coordinates.shared)
+        found = negatives.search(self.place, step)
+        return after(negatives, found or self.place._replace(eta=0.0, last=True), self.record, self.left - 1)
+
+
+def after(negatives: Negatives, place: Place, record: Record, left: int) -> tuple[Solved, Pass | None]:
+    """The solution at ``place``, and the pass that goes on from it where ``left`` are left and it can."""
+    passed = {"step": place.eta, "gap": place.factors.gap, "objective": place.contrasted.value}
+    record = record.after(passed)
+    solved = Solved(embedded(negatives, place), place.factors, passed, record)
+    return solved, StepPass(negatives, place, record, left) if left > 0 and not place.last else None
+
+
+def embedded(negatives: Negatives, place: Place) -> Projector:
+    """What embeds at ``place``."""
+    return negatives.coordinates.embedding(place.factors, negatives.rule.weight_power)
