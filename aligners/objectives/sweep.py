@@ -28,8 +28,9 @@ class Contrasted(NamedTuple):
 class Contrast:
     """The objective over all pairs of n_x and n_y items with given groups: its value, and S B and S^T A.
 
-    Memory is a block of ``block_size`` similarities and some (n, r) matrices. Blocks are dealt over ``shares``
-    processes, of which this is number ``share``; results are added over them, and are the same in all.
+    Memory is a block of ``block_size`` similarities and some (n, r) matrices. Blocks are dealt whole over ``shares``
+    processes, of which this is number ``share``: the same products are formed by any number of them. Results are added
+    over them in float64, and are the same in all.
 
     InfoNCE and CLIP take square tiles and two streams, as their weights are a rank-one scaling of
     ``exp(s / tau)``: first its row and column sums, then its products. Any other objective takes whole rows,
@@ -59,8 +60,12 @@ class Contrast:
         """``S B`` (n_x, r) and ``S^T A`` (n_y, r), S at the embeddings' cosines, of which ``at`` is the value."""
         x, y = self._unit(x, y)
         pulled = self._softmax_pull(x, y, A, B, at) if self.by_softmax else self._rowwise_pull(x, y, A, B)
-        add_over_processes(*pulled)
-        return pulled
+        self._add(*pulled)
+        return pulled[0].to(A), pulled[1].to(B)
+
+    def _add(self, *sums: Tensor) -> None:
+        if self.shares > 1:
+            add_over_processes(*sums)
 
     def _unit(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         if self.tau < SMALLEST_TAU:
@@ -70,13 +75,16 @@ class Contrast:
     # softmax objectives
 
     def _tiles(self) -> list[tuple[slice, slice]]:
-        mine = _share(len(self.x_id), self.share, self.shares)
         width = max(1, self.block_size // TILE_ROWS)
         return [
-            (slice(i, min(i + TILE_ROWS, mine.stop)), slice(j, min(j + width, len(self.y_id))))
-            for i in range(mine.start, mine.stop, TILE_ROWS)
+            (i, slice(j, min(j + width, len(self.y_id))))
+            for i in self._dealt(len(self.x_id), TILE_ROWS)
             for j in range(0, len(self.y_id), width)
         ]
+
+    def _dealt(self, n: int, size: int) -> list[slice]:
+        """This process's blocks of ``size`` of n rows."""
+        return [slice(i, min(i + size, n)) for i in range(self.share * size, n, self.shares * size)]
 
     def _exponentials(self, scaled_x: Tensor, y: Tensor, i: slice, j: slice) -> Tensor:
         # one shift for all: rows and columns share each exponential
@@ -92,7 +100,7 @@ class Contrast:
             rows[i] += E.sum(1)
             if symmetric:
                 columns[j] += E.sum(0)
-        add_over_processes(rows, columns)
+        self._add(rows, columns)
         of_x, of_y = self._group_sums(x, self.x_id).double(), self._group_sums(y, self.y_id).double()
         products = (of_x * of_y).sum(1)  # the sum of all similarities of a group's positives
         value = 1 + tau * rows.log().mean() - (products / self.q).sum() / len(x)
@@ -106,21 +114,19 @@ class Contrast:
         sides = 2 if self.objective.symmetric else 1
         alpha = (1 / (sides * len(x) * at.rows)).to(x)
         beta = (1 / (sides * len(y) * at.columns)).to(x) if self.objective.symmetric else torch.zeros_like(y[:, 0])
-        SB, StA = torch.zeros_like(A, dtype=x.dtype), torch.zeros_like(B, dtype=x.dtype)
+        SB, StA = torch.zeros_like(A, dtype=torch.float64), torch.zeros_like(B, dtype=torch.float64)
         scaled, A_, B_ = x / self.tau, A.to(x), B.to(x)
         for i, j in self._tiles():
             W = self._exponentials(scaled, y, i, j).mul_(alpha[i, None] + beta[j])
-            SB[i].addmm_(W, B_[j], alpha=-1)
-            StA[j].addmm_(W.T, A_[i], alpha=-1)
-        SB, StA = SB.to(A), StA.to(B)
+            SB[i] -= W @ B_[j]
+            StA[j] -= W.T @ A_[i]
         # the positives, whose weight is one number for each group; by one process
         if self.share == 0:
             weight = 1 / (sides * len(x) * self.q.double())
             if self.objective.symmetric:
                 weight += 1 / (sides * len(y) * self.p.double())
-            weight = weight.to(A)[:, None]
-            SB += (self._group_sums(B, self.y_id) * weight)[self.x_id]
-            StA += (self._group_sums(A, self.x_id) * weight)[self.y_id]
+            SB += (self._group_sums(B.double(), self.y_id) * weight[:, None])[self.x_id]
+            StA += (self._group_sums(A.double(), self.x_id) * weight[:, None])[self.y_id]
         return SB, StA
 
     def _group_sums(self, rows: Tensor, ids: Tensor) -> Tensor:
@@ -133,9 +139,7 @@ class Contrast:
         for transposed, n, other in ((False, len(self.x_id), len(self.y_id)), (True, len(self.y_id), len(self.x_id))):
             if transposed and not self.objective.symmetric:
                 continue
-            mine = _share(n, self.share, self.shares)
-            step = max(1, self.block_size // other)
-            sweeps += [(transposed, slice(i, min(i + step, mine.stop))) for i in range(mine.start, mine.stop, step)]
+            sweeps += [(transposed, rows) for rows in self._dealt(n, max(1, self.block_size // other))]
         return sweeps
 
     def _block(self, x: Tensor, y: Tensor, transposed: bool, rows: slice) -> tuple[Tensor, Tensor, float]:
@@ -151,23 +155,18 @@ class Contrast:
         for transposed, rows in self._sweeps():
             similarity, positives, factor = self._block(x, y, transposed, rows)
             total += factor * self.objective.rows(similarity, positives).sum(dtype=torch.float64)
-        add_over_processes(total)
+        self._add(total)
         return Contrasted(float(total))
 
     def _rowwise_pull(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
-        SB, StA = torch.zeros_like(A), torch.zeros_like(B)
+        SB, StA = torch.zeros_like(A, dtype=torch.float64), torch.zeros_like(B, dtype=torch.float64)
         for transposed, rows in self._sweeps():
             similarity, positives, factor = self._block(x, y, transposed, rows)
             weights = self.objective.row_weights(similarity, positives).mul_(factor).to(A)
             if transposed:
                 StA[rows] += weights @ A
-                SB.addmm_(weights.T, B[rows])
+                SB += weights.T @ B[rows]
             else:
                 SB[rows] += weights @ B
-                StA.addmm_(weights.T, A[rows])
+                StA += weights.T @ A[rows]
         return SB, StA
-
-
-def _share(n: int, share: int, shares: int) -> slice:
-    """The rows of this process: n rows in ``shares`` even parts."""
-    return slice(n * share // shares, n * (share + 1) // shares)

@@ -64,10 +64,7 @@ class ConvexProblem:
             one, other = (left, self.B) if of_x else (self.B, left)
             group, other_group = (self.x_group, self.y_group) if of_x else (self.y_group, self.x_group)
             factor = 1 / (directions * len(group))
-            mine = torch.arange(len(group), device=left.device).tensor_split(shares)[share]
-            for rows in mine.split(self.block_size):
-                if not len(rows):
-                    continue
+            for rows in torch.arange(len(group), device=left.device).split(self.block_size)[share::shares]:
                 logits, positives = one[rows] @ other.T, group[rows, None] == other_group
                 loss += factor * self.objective.rows(logits, positives).sum()
                 weights = self.objective.row_weights(logits, positives).mul_(factor)

@@ -18,7 +18,7 @@ from aligners.hybrid import Adapter, Hybrid
 from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
 from ground.errors import UserError
-from tests.aligners.two_processes import fit, fit_by_two
+from tests.aligners.processes import fit, fit_by_two
 
 RANK = 6
 

@@ -22,7 +22,7 @@ from datamodules.features import FeaturesDataModule
 from datamodules.pairs.pairs import Pairs
 from ground.errors import UserError
 from tests.aligners.conftest import CONFIGS, make
-from tests.aligners.two_processes import fit, fit_by_two
+from tests.aligners.processes import fit, fit_by_two
 from tests.conftest import CLIPART_FEATURES
 
 RANK = 6

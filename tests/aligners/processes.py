@@ -1,16 +1,19 @@
-"""Fits by two gloo processes under DDP, as the strategy of ``configs/trainer/ddp_cpu.yaml`` runs them."""
+"""Fits by several gloo processes under DDP, as the strategy of ``configs/trainer/ddp_cpu.yaml`` runs them."""
 
 import multiprocessing
 import os
 import socket
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import lightning
 import torch
 from torch import Tensor
 
 from aligners.base.ddp import AlignerDDP
+from aligners.objectives import sweep
+from aligners.spectral import moments
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs
 from tests.aligners.conftest import make
@@ -20,37 +23,43 @@ PROCESSES.set_forkserver_preload(["torch", "lightning", "aligners.gradient", "da
 
 
 def fit(name: str, changed: dict[str, Any], pairs: Pairs, max_epochs: int, **trainer: Any) -> dict[str, Tensor]:
-    """The state that a fit of ``configs/aligner/NAME.yaml`` ends with."""
+    """The state that a fit of ``configs/aligner/NAME.yaml`` ends with, in blocks for every process."""
     torch.manual_seed(0)
     datamodule = PairsDataModule(batch_size=20, eval_batch_size=61, seed=0)
     datamodule.splits = {"train": pairs}
     aligner = make(name, **changed)
-    lightning.Trainer(
-        accelerator="cpu", max_epochs=max_epochs, logger=False, enable_checkpointing=False, limit_val_batches=0,
-        enable_model_summary=False, enable_progress_bar=False, use_distributed_sampler=False, **trainer,
-    ).fit(aligner, datamodule=datamodule)  # fmt: skip
+    with patch.object(moments, "BLOCK_ROWS", 40), patch.object(sweep, "TILE_ROWS", 16):
+        lightning.Trainer(
+            accelerator="cpu", max_epochs=max_epochs, logger=False, enable_checkpointing=False, limit_val_batches=0,
+            enable_model_summary=False, enable_progress_bar=False, use_distributed_sampler=False, **trainer,
+        ).fit(aligner, datamodule=datamodule)  # fmt: skip
     return aligner.state_dict()
 
 
-def work(rank: int, port: int, folder: Path, arguments: tuple[Any, ...]) -> None:
+def work(rank: int, world: int, port: int, folder: Path, arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
-    state = fit(*arguments, devices=2, strategy=AlignerDDP(process_group_backend="gloo"))
+    state = fit(*arguments, devices=world, strategy=AlignerDDP(process_group_backend="gloo"))
     torch.save(state, folder / f"{rank}.pt")
 
 
 def fit_by_two(folder: Path, name: str, changed: dict[str, Any], pairs: Pairs, max_epochs: int) -> list[Any]:
     """The states that each of two processes ends with."""
+    return fit_by(2, folder, name, changed, pairs, max_epochs)
+
+
+def fit_by(world: int, folder: Path, name: str, changed: dict[str, Any], pairs: Pairs, max_epochs: int) -> list[Any]:
+    """The states that each of ``world`` processes, of one thread each, ends with."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     arguments = (name, changed, pairs, max_epochs)
-    processes = [PROCESSES.Process(target=work, args=(rank, port, folder, arguments)) for rank in range(2)]
+    processes = [PROCESSES.Process(target=work, args=(rank, world, port, folder, arguments)) for rank in range(world)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(120)
     for process in processes:
         process.kill()
-    assert [process.exitcode for process in processes] == [0, 0]
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    assert [process.exitcode for process in processes] == [0] * world
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
