@@ -36,8 +36,8 @@ def test_rows_that_are_kept_are_read_once_for_all_passes(pairs: Pairs, memory_mb
         rank=4, feature_map="identity", lam=1.0, tau=0.1, weight_power=1.0, passes=3, tolerance=0.0, memory_mb=memory_mb
     )
     trainer = lightning.Trainer(
-        max_epochs=10, accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False,
-        enable_progress_bar=False, use_distributed_sampler=False,
+        max_epochs=10, accelerator="cpu", logger=False, enable_checkpointing=False, limit_val_batches=0,
+        enable_model_summary=False, enable_progress_bar=False, use_distributed_sampler=False,
     )  # fmt: skip
     trainer.fit(aligner, datamodule=data)
     assert len(aligner.solution.passes) == 4
