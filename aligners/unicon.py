@@ -9,12 +9,13 @@ from torch import Tensor
 from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
 from aligners.objectives.base import Objective
+from aligners.spectral.bandwidth import fitted
 from aligners.spectral.factors import Factors
 from aligners.spectral.first_pass import FirstPass
 from aligners.spectral.passes import Pass, Solved
 from aligners.spectral.record import Record
 from aligners.spectral.settings import SpectralSettings
-from aligners.spectral.training import Training, fitted
+from aligners.spectral.training import Training, raw_features
 
 
 @defaults_from("unicon")
@@ -80,11 +81,13 @@ class UniConSpectral(SolvedAligner):
             covariance_rows=covariance_rows, block_size=block_size, memory_mb=memory_mb,
             shared=bool(shared),
         )  # fmt: skip
+        for each in self.settings.bandwidths:  # mistakes show at once
+            raw_features(self.settings, 1, 1, each)
         self.solution = Record()
 
     def build(self, d_x: int, d_y: int) -> None:
         self.settings = replace(self.settings, shared=bool(self.shared))
-        self.features = self.settings.features(d_x, d_y, self.settings.bandwidths[0])
+        self.features = raw_features(self.settings, d_x, d_y, self.settings.bandwidths[0])
         self.register_solution(*self.features.dims)
         for name, m in zip("UV", self.features.dims, strict=True):
             self.register_buffer(name, torch.zeros(m, self.rank, dtype=torch.float64))

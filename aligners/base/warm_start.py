@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from aligners.base.aligner import Aligner
 from aligners.base.yaml_defaults import aligner_config
+from aligners.spectral.bandwidth import fitted
 from aligners.spectral.coordinates import Projector
 from aligners.spectral.first_pass import FirstPass
 from aligners.spectral.moments import run_length
 from aligners.spectral.passes import run
 from aligners.spectral.settings import SpectralSettings
-from aligners.spectral.training import Training, fitted
+from aligners.spectral.training import Training, raw_features
 from datamodules.pairs.stream import Stream
 from ground.distributed import add_over_processes, rank_and_world
 from ground.errors import UserError, nearest
@@ -61,7 +62,7 @@ def spectral_solution(aligner: Aligner) -> Projector:
     sampler = copy.copy(stream.sampler)
     sampler.reshuffles, sampler.whole_runs = False, run_length(pairs, len(stream))
     stream = Stream(pairs, sampler, aligner.device)
-    features = settings.features(*pairs.dims, settings.bandwidths[0]).to(aligner.device)
+    features = raw_features(settings, *pairs.dims, settings.bandwidths[0]).to(aligner.device)
     training = Training(settings, features, pairs, None, aligner.prepare_x, aligner.prepare_y, aligner.device)
     with torch.no_grad():
         return run(FirstPass(*fitted(training), stream), stream).projector

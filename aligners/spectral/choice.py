@@ -7,38 +7,24 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from aligners.spectral.coordinates import Coordinates, Projector
+from aligners.spectral.coordinates import Coordinates, Projector, Statistics
 from aligners.spectral.factors import Factors
-from aligners.spectral.negatives import AllPairs, Rule
+from aligners.spectral.moments import Moments
+from aligners.spectral.negatives import AllPairs
 from aligners.spectral.passes import Pass, StepPass
 from aligners.spectral.record import Record
-from aligners.spectral.rows import KeptRows
+from aligners.spectral.rows import KeptRows, drawn
 from aligners.spectral.settings import Candidates, Chosen
+from aligners.spectral.step import Rule
+from aligners.spectral.training import Training
+from aligners.spectral.trial import Trial
 from datamodules.pairs import PairBatch
 from evaluation.retrieval import ranks
+from ground.errors import UserError
 
 EVALUATION_BLOCK = 1024
 UNENDING = 10**9
 """Passes left to a trial: it is read as far as is needed."""
-
-
-class Trial(NamedTuple):
-    """A setting, and what it does on validation."""
-
-    chosen: Chosen
-    hits: tuple[Tensor, Tensor]
-    """Of each x (n_x,) and of each y (n_y,) as a query: the mean of its hits at 1, 5 and 10, in percent."""
-
-    @property
-    def recall(self) -> float:
-        """Mean recall in percent."""
-        return float(sum(side.mean() for side in self.hits)) / 2
-
-    def beats(self, other: "Trial") -> bool:
-        """Better than ``other`` by more than the standard error of their difference on the same queries."""
-        differences = [mine - theirs for mine, theirs in zip(self.hits, other.hits, strict=True)]
-        error: float = sum(float(d.var() / len(d)) if len(d) > 1 else 0.0 for d in differences) ** 0.5 / 2
-        return self.recall - other.recall > error
 
 
 class Trials(NamedTuple):
@@ -117,6 +103,28 @@ class Trials(NamedTuple):
             _mean_hits(ranks(x, y, x_group, y_group, EVALUATION_BLOCK)),
             _mean_hits(ranks(y, x, y_group, x_group, EVALUATION_BLOCK)),
         )
+
+
+def trials_on(training: Training, statistics: Statistics) -> Trials:
+    """What settings are chosen from: first solutions from these statistics, passes on a sample.
+
+    Raises:
+        UserError: no validation split.
+    """
+    validation = training.validation
+    if validation is None:
+        raise UserError("settings that are lists are chosen on a validation split, and the data has none")
+    return Trials(
+        start=lambda lam: training.solved(statistics, lam),
+        rule=training.settings.rule,
+        rows=training.sample,
+        validation=drawn(validation, validation.n_x, training.mapped, training.device),
+    )
+
+
+def first_trial(training: Training, moments: Moments) -> Trial:
+    """The first solution from these moments at the first of all candidates, on validation."""
+    return trials_on(training, training.statistics(moments)).first(training.settings.candidates.first)
 
 
 def _trial_passes(rows: PairBatch, coordinates: Coordinates, factors: Factors, rule: Rule) -> Iterator[Projector]:

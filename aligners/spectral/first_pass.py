@@ -2,6 +2,7 @@
 
 import logging
 
+from aligners.spectral.choice import first_trial, trials_on
 from aligners.spectral.coordinates import Coordinates, Statistics
 from aligners.spectral.factors import Factors
 from aligners.spectral.negatives import NEGATIVES, Negatives, Place
@@ -31,7 +32,9 @@ class FirstPass:
         settings, train, (m_x, m_y) = training.settings, training.train, training.features.dims
         self.training, self.record, self.stream = training, record, stream
         moments = training.moments(train.n_x, train.n_y, settings.covariance_rows, stream.sampler.whole_runs)
-        self.sampled = SampledMoments(moments, settings.sample, len(stream), training.trial)
+        self.sampled = SampledMoments(
+            moments, settings.sample, len(stream), lambda moments: first_trial(training, moments)
+        )
         bytes_kept = 4 * (train.n_x * m_x + train.n_y * m_y)
         memory = settings.memory_mb * 2**20 * rank_and_world()[1]
         self.keeps = max(settings.candidates.passes) > 0 and bytes_kept <= memory
@@ -56,7 +59,7 @@ class FirstPass:
         if not candidates.open:
             return candidates.first, self.record.tried([], candidates.first._asdict())
         _tell("choosing %s on validation", ", ".join(candidates.open_names))
-        chosen, trials = self.training.trials(statistics).choose(candidates)
+        chosen, trials = trials_on(self.training, statistics).choose(candidates)
         _tell("chosen: %s", ", ".join(f"{name}={value:g}" for name, value in chosen._asdict().items()))
         tried = [{**trial.chosen._asdict(), "recall": trial.recall} for trial in trials]
         return chosen, self.record.tried(tried, chosen._asdict())

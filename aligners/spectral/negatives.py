@@ -6,28 +6,13 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from aligners.objectives.base import Objective
 from aligners.objectives.sweep import Contrast, Contrasted
 from aligners.spectral.coordinates import Coordinates
 from aligners.spectral.factors import Factors
 from aligners.spectral.rows import Rows
-from aligners.spectral.step import Damping, Step, Taken, line_search, rotated
+from aligners.spectral.step import Rule, Step, Taken, line_search, rotated
 from datamodules.pairs import PairBatch
 from ground.distributed import add_over_processes, gather_rows, rank_and_world
-
-
-class Rule(NamedTuple):
-    """What every pass of a fit does alike."""
-
-    objective: Objective
-    weight_power: float
-    damping: Damping
-    block_size: int
-
-    def weighted(self, s: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
-        """A s^p and B s^p: the embeddings that are contrasted."""
-        weights = (s**self.weight_power).to(A)
-        return A * weights, B * weights
 
 
 class Place(NamedTuple):
@@ -175,6 +160,6 @@ def _projections(place: Place) -> tuple[Tensor, Tensor]:
     return place.A, place.B
 
 
-def _place(place: Place, step: Step, taken: Taken) -> Place:
+def _place(place: Place, step: Step, taken: Taken[Contrasted]) -> Place:
     factors = rotated(place.factors, step, taken.u, taken.s, taken.v, taken.gap)
     return Place(factors, taken.contrasted, eta=taken.eta, last=taken.last)

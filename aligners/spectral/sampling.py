@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from aligners.spectral.choice import Trial
 from aligners.spectral.moments import Moments
+from aligners.spectral.trial import Trial
 from datamodules.pairs import PairBatch
 
 

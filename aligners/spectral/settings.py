@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from aligners.features.maps import RawFeatures
 from aligners.objectives.base import Objective
 from aligners.objectives.names import named_objective
 from aligners.spectral.factors import POSITIVE_PART, SVD, Factors
-from aligners.spectral.negatives import NEGATIVES, Rule
-from aligners.spectral.step import Damping
+from aligners.spectral.step import Damping, Rule
 from ground.errors import UserError, nearest
 
 
@@ -84,7 +82,7 @@ class SpectralSettings:
     shared: bool  # what the argument and the data come to
 
     def __post_init__(self) -> None:
-        for name, choice, known in (("negatives", self.negatives, NEGATIVES), ("svd", self.svd, SVD)):
+        for name, choice, known in (("negatives", self.negatives, ("all", "batch")), ("svd", self.svd, SVD)):
             if choice not in known:
                 raise UserError(f"unknown aligner.{name} '{choice}': {nearest(choice, known)}")
         for name, values in self.candidates._asdict().items():
@@ -100,8 +98,6 @@ class SpectralSettings:
             raise UserError(f"aligner.sample must be a share in (0, 1] or 'enough', got {self.sample}")
         if not 0 < self.eta <= 1:
             raise UserError(f"aligner.eta must be in (0, 1], got {self.eta}")
-        for bandwidth in self.bandwidths:
-            self.features(1, 1, bandwidth)
         for tau in self.candidates.tau:
             self.objective_at(tau)
 
@@ -129,14 +125,6 @@ class SpectralSettings:
     def factorise(self) -> Callable[[Tensor, int], Factors]:
         """The truncated factorisation of the cross-covariance."""
         return (POSITIVE_PART if self.shared else SVD)[self.svd]
-
-    def features(self, d_x: int, d_y: int, bandwidth: float) -> RawFeatures:
-        """The feature maps, to be fitted."""
-        return RawFeatures(
-            self.feature_map, d_x, d_y, self.shared,
-            kernel=self.kernel, bandwidth=bandwidth, landmarks=self.landmarks,
-            landmark_selection=self.landmark_selection, landmark_ridge=self.landmark_ridge,
-        )  # fmt: skip
 
     def rule(self, at: Chosen) -> Rule:
         """What every pass does, at one setting."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from aligners.objectives.sweep import Contrasted
+from aligners.objectives.base import Objective
 from aligners.spectral.factors import Factors, singular_gap
 
 
@@ -90,7 +90,31 @@ class Damping(NamedTuple):
     tolerance: float
 
 
-class Taken(NamedTuple):
+class Rule(NamedTuple):
+    """What every pass of a fit does alike."""
+
+    objective: Objective
+    weight_power: float
+    damping: Damping
+    block_size: int
+
+    def weighted(self, s: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+        """A s^p and B s^p: the embeddings that are contrasted."""
+        weights = (s**self.weight_power).to(A)
+        return A * weights, B * weights
+
+
+class Valued(Protocol):
+    """What an objective comes to somewhere."""
+
+    @property
+    def value(self) -> float: ...
+
+
+V = TypeVar("V", bound=Valued)
+
+
+class Taken(NamedTuple, Generic[V]):
     """The step that was taken, in the bases of its plane."""
 
     u: Tensor
@@ -98,13 +122,13 @@ class Taken(NamedTuple):
     v: Tensor
     gap: float
     eta: float
-    contrasted: Contrasted
+    contrasted: V
     last: bool
 
 
 def line_search(
-    step: Step, s: Tensor, value: float, damping: Damping, contrasted: Callable[[Tensor, Tensor, Tensor], Contrasted]
-) -> Taken | None:
+    step: Step, s: Tensor, value: float, damping: Damping, contrasted: Callable[[Tensor, Tensor, Tensor], V]
+) -> Taken[V] | None:
     """The first trial step that does not raise the objective above ``value``; None when each of them does."""
     eta = damping.eta
     for _ in range(damping.max_halvings + 1):

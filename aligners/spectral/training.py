@@ -1,22 +1,32 @@
 """What a spectral fit is given: the splits seen through feature maps, and solutions from their moments."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from aligners.features.maps import RawFeatures
-from aligners.spectral.choice import Trial, Trials
 from aligners.spectral.coordinates import Coordinates, Statistics, statistics
 from aligners.spectral.factors import Factors, uniform_solution
 from aligners.spectral.moments import Moments
-from aligners.spectral.record import Record
 from aligners.spectral.rows import drawn
 from aligners.spectral.settings import SpectralSettings
 from datamodules.pairs import PairBatch, Pairs
-from ground.distributed import add_over_processes, rank_and_world
-from ground.errors import UserError
+from ground.distributed import add_over_processes
+
+
+def raw_features(settings: SpectralSettings, d_x: int, d_y: int, bandwidth: float) -> RawFeatures:
+    """The feature maps, to be fitted.
+
+    Raises:
+        UserError: a kernel that has no such map, or a number out of its range.
+    """
+    return RawFeatures(
+        settings.feature_map, d_x, d_y, settings.shared,
+        kernel=settings.kernel, bandwidth=bandwidth, landmarks=settings.landmarks,
+        landmark_selection=settings.landmark_selection, landmark_ridge=settings.landmark_ridge,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,60 +77,3 @@ class Training:
         coordinates, settings = self.coordinates(statistics, lam), self.settings
         W_x, W_y = coordinates.W_x, coordinates.W_y
         return coordinates, uniform_solution(statistics.cross, W_x, W_y, settings.rank, settings.factorise)
-
-    def trials(self, statistics: Statistics) -> Trials:
-        """What settings are chosen from.
-
-        Raises:
-            UserError: no validation split.
-        """
-        if self.validation is None:
-            raise UserError("settings that are lists are chosen on a validation split, and the data has none")
-        return Trials(
-            start=lambda lam: self.solved(statistics, lam),
-            rule=self.settings.rule,
-            rows=self.sample,
-            validation=drawn(self.validation, self.validation.n_x, self.mapped, self.device),
-        )
-
-    def trial(self, moments: Moments) -> Trial:
-        """The first solution from these moments at the first of all candidates, on validation."""
-        return self.trials(self.statistics(moments)).first(self.settings.candidates.first)
-
-
-def fitted(training: Training) -> tuple[Training, Record]:
-    """``training`` with its feature maps fitted on training rows, the same in every process.
-
-    Where there are several bandwidths, the trials and the one in use are noted in the record.
-    """
-    settings, train, size = training.settings, training.train, training.features.sample_size
-    generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed, in every process
-    # drawn by index from the whole split: the same landmarks for any number of processes
-    x, y = (
-        rows[torch.randperm(int(rows.shape[0]), generator=generator)[:size]].to(training.device)
-        for rows in (train.x, train.y)
-    )
-    x, y, state = training.prepare_x(x), training.prepare_y(y), generator.get_state()
-    tried: list[tuple[float, Trial, RawFeatures]] = []
-    best = 0
-    for bandwidth in settings.bandwidths:
-        generator.set_state(state)
-        features = settings.features(*train.dims, bandwidth).to(training.device)
-        features.fit(x, y, generator)
-        if len(settings.bandwidths) == 1:
-            return replace(training, features=features), Record()
-        tried.append((bandwidth, _sample_trial(replace(training, features=features)), features))
-        if tried[-1][1].beats(tried[best][1]):
-            best = len(tried) - 1
-    bandwidth, _, features = tried[best]
-    trials = [{"bandwidth": bandwidth, "recall": trial.recall} for bandwidth, trial, _ in tried]
-    return replace(training, features=features), Record().tried(trials, {"bandwidth": bandwidth})
-
-
-def _sample_trial(training: Training) -> Trial:
-    """The first solution from a sample of training rows."""
-    rows = training.sample()
-    moments = training.moments(len(rows.x), len(rows.y))
-    if rank_and_world()[0] == 0:  # every process has the sample
-        moments.add(rows)
-    return training.trial(moments)

@@ -3,12 +3,13 @@ import torch
 from torch import Tensor
 
 from aligners.objectives.softmax import CLIP
-from aligners.spectral.choice import Candidates, Chosen, Trial, Trials
+from aligners.spectral.choice import Trials
 from aligners.spectral.coordinates import Statistics, statistics
 from aligners.spectral.factors import uniform_solution
 from aligners.spectral.moments import Moments
-from aligners.spectral.negatives import Rule
-from aligners.spectral.step import Damping
+from aligners.spectral.settings import Candidates, Chosen
+from aligners.spectral.step import Damping, Rule
+from aligners.spectral.trial import Trial
 from datamodules.pairs import PairBatch
 from tests.conftest import random_features
 

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from aligners.spectral.choice import Chosen, Trial
 from aligners.spectral.moments import Moments
 from aligners.spectral.sampling import Growth, SampledMoments
+from aligners.spectral.settings import Chosen
+from aligners.spectral.trial import Trial
 from datamodules.pairs.pairs import PairBatch
 
 AT = Chosen(1.0, 0.1, 1.0, 0)

@@ -1,0 +1,50 @@
+"""Fitting the feature maps of a spectral fit, at the bandwidth that is given or best on validation."""
+
+from dataclasses import replace
+
+import torch
+
+from aligners.features.maps import RawFeatures
+from aligners.spectral.choice import first_trial
+from aligners.spectral.record import Record
+from aligners.spectral.training import Training, raw_features
+from aligners.spectral.trial import Trial
+from ground.distributed import rank_and_world
+
+
+def fitted(training: Training) -> tuple[Training, Record]:
+    """``training`` with its feature maps fitted on training rows, the same in every process.
+
+    Where there are several bandwidths, the trials and the one in use are noted in the record.
+    """
+    settings, train, size = training.settings, training.train, training.features.sample_size
+    generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed, in every process
+    # drawn by index from the whole split: the same landmarks for any number of processes
+    x, y = (
+        rows[torch.randperm(int(rows.shape[0]), generator=generator)[:size]].to(training.device)
+        for rows in (train.x, train.y)
+    )
+    x, y, state = training.prepare_x(x), training.prepare_y(y), generator.get_state()
+    tried: list[tuple[float, Trial, RawFeatures]] = []
+    best = 0
+    for bandwidth in settings.bandwidths:
+        generator.set_state(state)
+        features = raw_features(settings, *train.dims, bandwidth).to(training.device)
+        features.fit(x, y, generator)
+        if len(settings.bandwidths) == 1:
+            return replace(training, features=features), Record()
+        tried.append((bandwidth, _sample_trial(replace(training, features=features)), features))
+        if tried[-1][1].beats(tried[best][1]):
+            best = len(tried) - 1
+    bandwidth, _, features = tried[best]
+    trials = [{"bandwidth": bandwidth, "recall": trial.recall} for bandwidth, trial, _ in tried]
+    return replace(training, features=features), Record().tried(trials, {"bandwidth": bandwidth})
+
+
+def _sample_trial(training: Training) -> Trial:
+    """The first solution from a sample of training rows."""
+    rows = training.sample()
+    moments = training.moments(len(rows.x), len(rows.y))
+    if rank_and_world()[0] == 0:  # every process has the sample
+        moments.add(rows)
+    return first_trial(training, moments)
