@@ -7,9 +7,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from ground.annotations import fits
 from ground.errors import UserError
 from ground.mistakes import CONFIGS
-from ground.values import _fits, check
+from ground.values import check
 
 GROUPS = ("aligner", "datamodule", "trainer", "logger")
 CHOICES = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
@@ -61,7 +62,7 @@ def test_wrong_values_are_named(override: str, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "hint", "fits"),
+    ("value", "hint", "fitting"),
     [
         (1, int, True), (True, int, False), (1, float, True), ("1", float, False), (None, int | None, True),
         ("a", Literal["a", "b"], True), ("c", Literal["a", "b"], False), ("a", Path, True), ([1], list[int], True),
@@ -69,5 +70,5 @@ def test_wrong_values_are_named(override: str, line: str) -> None:
         (3, object, True), ("a", str | Path, True), ({}, int, False),
     ],
 )  # fmt: skip
-def test_plain_values_against_annotations(value: Any, hint: Any, fits: bool) -> None:
-    assert _fits(value, hint) == fits
+def test_plain_values_against_annotations(value: Any, hint: Any, fitting: bool) -> None:
+    assert fits(value, hint) == fitting
