@@ -19,7 +19,7 @@ DECLARED: dict[str, Any] = {
 }  # fmt: skip
 """Keys of a config that reach no annotated argument of ours."""
 
-Constructor = TypeVar("Constructor", bound=Callable[..., None])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def check(config: DictConfig) -> None:
@@ -48,16 +48,16 @@ def check_arguments(target: Any, values: Mapping[str, Any], prefix: str) -> None
             _refuse(problem(f"{prefix}{name}", plain, hints[name]))
 
 
-def checked(prefix: str) -> Callable[[Constructor], Constructor]:
-    """Decorator of a constructor whose every call is checked as ``check_arguments`` does."""
+def checked(prefix: str) -> Callable[[Function], Function]:
+    """Decorator of a constructor or a function: every call is checked as ``check_arguments`` does."""
 
-    def decorate(init: Constructor) -> Constructor:
-        names = list(inspect.signature(init).parameters)
+    def decorate(function: Function) -> Function:
+        names = list(inspect.signature(function).parameters)
 
-        @functools.wraps(init)
-        def call(*args: Any, **given: Any) -> None:
-            check_arguments(init, dict(zip(names, args, strict=False)) | given, prefix)
-            init(*args, **given)
+        @functools.wraps(function)
+        def call(*args: Any, **given: Any) -> Any:
+            check_arguments(function, dict(zip(names, args, strict=False)) | given, prefix)
+            return function(*args, **given)
 
         return call  # type: ignore[return-value]
 
