@@ -9,21 +9,33 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from ground.ranges import Count
+from ground.values import check_constructor, checked
+
 
 class Backbone(nn.Module, ABC):
     """A frozen encoder of one modality.
 
     Construction is cheap: the network is loaded by the first ``encode``; ``dim`` and ``fingerprint`` read at
-    most files. A subclass sets ``modality`` and ``dim`` and writes ``_load``, ``_forward`` and ``_content``.
+    most files. A subclass sets ``modality`` and ``dim`` and writes ``_load``, ``_forward`` and ``_content``; its
+    constructor's arguments are checked against their annotations.
 
     Args:
         batch_size: items in one forward pass.
         device: 'cpu', 'cuda', 'cuda:1', ... or 'auto' (a GPU where there is one).
+
+    Raises:
+        UserError: an argument of a wrong type or out of its range.
     """
 
     modality: str
 
-    def __init__(self, batch_size: int, device: str) -> None:
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        check_constructor(cls, "backbone.")
+
+    @checked("backbone.")
+    def __init__(self, batch_size: Count, device: str) -> None:
         super().__init__()
         self.batch_size = batch_size
         self.device = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from backbones.audio import RESAMPLER, resampled, windows
 from backbones.backbone import Backbone
 from backbones.weights import hub_access, hub_folder, local_path
 from ground.errors import UserError
+from ground.ranges import Count
 
 NEEDS = ("config.json", "model.safetensors")
 PATTERNS = ("*.json", "merges.txt", "*.safetensors")
@@ -33,19 +34,23 @@ class Clap(Backbone):
         batch_size: texts, or windows of sound, in one forward pass.
 
     Raises:
-        UserError: on first use, for an unknown ``side``, missing weights, or a folder of something else.
+        UserError: an argument out of its range; on first use, missing weights, or a folder of something else.
     """
 
     def __init__(
-        self, pretrained: str, weights: str | None, side: str, download: bool, batch_size: int, device: str
+        self,
+        pretrained: str,
+        weights: str | None,
+        side: Literal["audio", "text"],
+        download: bool,
+        batch_size: Count,
+        device: str,
     ) -> None:
         super().__init__(batch_size, device)
         self.modality = side
         self.pretrained, self.weights, self.download = pretrained, weights, download
 
     def _folder(self) -> Path:
-        if self.modality not in ("audio", "text"):
-            raise UserError(f"side of a CLAP backbone is 'audio' or 'text', got '{self.modality}'")
         if self.weights is None:
             return hub_folder(self.pretrained, self.pretrained, NEEDS, PATTERNS, self.download)
         folder = local_path(self.weights)

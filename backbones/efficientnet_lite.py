@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from backbones.backbone import Backbone
-from backbones.images import square, to_rgb
+from backbones.images import Fit, square, to_rgb
 from backbones.weights import local_path, state_dict
-from ground.errors import UserError
+from ground.ranges import Count
 
 
 class EfficientNetLite0(Backbone):
@@ -26,17 +26,15 @@ class EfficientNetLite0(Backbone):
         size: side of the square in pixels; the network was trained at 224 and takes any.
 
     Raises:
-        UserError: a size below 1.
+        UserError: an argument out of its range.
     """
 
     modality = "image"
     dim = 1280
     mean, scale = 127.0, 128.0
 
-    def __init__(self, weights: str, fit: str, size: int, batch_size: int, device: str) -> None:
+    def __init__(self, weights: str, fit: Fit, size: Count, batch_size: Count, device: str) -> None:
         super().__init__(batch_size, device)
-        if size < 1:
-            raise UserError(f"size of an image backbone must be at least 1, got {size}")
         self.weights = weights
         self.fit = fit
         self.size = size

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.backbone import Backbone
+from ground.ranges import Count
 
 
 class Identity(Backbone):
@@ -21,7 +22,7 @@ class Identity(Backbone):
         ValueError: by ``encode``, for an item that is no vector of width d.
     """
 
-    def __init__(self, modality: str, dim: int, batch_size: int, device: str) -> None:
+    def __init__(self, modality: str, dim: Count, batch_size: Count, device: str) -> None:
         super().__init__(batch_size, device)
         self.modality = modality
         self._dim = dim

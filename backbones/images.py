@@ -1,11 +1,11 @@
 """Any PIL image as plain RGB, and as a square."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from ground.errors import UserError
+Fit = Literal["pad", "crop"]
 
 
 def to_rgb(image: Any) -> Image.Image:
@@ -30,13 +30,10 @@ def to_rgb(image: Any) -> Image.Image:
     return Image.alpha_composite(white, image).convert("RGB")
 
 
-def square(image: Image.Image, size: int, fit: str) -> Image.Image:
+def square(image: Image.Image, size: int, fit: Fit) -> Image.Image:
     """An RGB image as ``size`` x ``size``, bicubic.
 
     ``fit``: 'pad' keeps the whole image and fills up with white; 'crop' keeps 7/8 of the short side.
-
-    Raises:
-        UserError: another ``fit``.
     """
     width, height = image.size
     if fit == "pad":
@@ -44,9 +41,7 @@ def square(image: Image.Image, size: int, fit: str) -> Image.Image:
         canvas = Image.new("RGB", (side, side), "white")
         canvas.paste(image, ((side - width) // 2, (side - height) // 2))
         return canvas.resize((size, size), Image.Resampling.BICUBIC)
-    if fit == "crop":
-        kept = min(width, height) * 7 / 8
-        left, top = (width - kept) / 2, (height - kept) / 2
-        box = (left, top, left + kept, top + kept)
-        return image.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    raise UserError(f"fit of an image backbone is 'pad' or 'crop', got '{fit}'")
+    kept = min(width, height) * 7 / 8
+    left, top = (width - kept) / 2, (height - kept) / 2
+    box = (left, top, left + kept, top + kept)
+    return image.resize((size, size), Image.Resampling.BICUBIC, box=box)

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -16,6 +16,7 @@ from backbones.backbone import Backbone
 from backbones.images import to_rgb
 from backbones.weights import hub_access, hub_folder, local_path, package_folder
 from ground.errors import UserError, nearest
+from ground.ranges import Count
 
 FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 TOKENIZER = ("tokenizer*", "special_tokens_map.json", "config.json", "vocab*", "merges.txt", "*.model")
@@ -41,7 +42,7 @@ class OpenClip(Backbone):
         download: whether the tag's weights may be downloaded when the local cache lacks them.
 
     Raises:
-        UserError: on first use, for an unknown ``model``, ``pretrained`` or ``side``, or missing weights.
+        UserError: an argument out of its range; on first use, an unknown ``model`` or ``pretrained``, missing weights.
     """
 
     def __init__(
@@ -49,9 +50,9 @@ class OpenClip(Backbone):
         model: str,
         pretrained: str | None,
         weights: str | None,
-        side: str,
+        side: Literal["image", "text"],
         download: bool,
-        batch_size: int,
+        batch_size: Count,
         device: str,
     ) -> None:
         super().__init__(batch_size, device)
@@ -59,8 +60,6 @@ class OpenClip(Backbone):
         self.model, self.pretrained, self.weights, self.download = model, pretrained, weights, download
 
     def _architecture(self) -> Path:
-        if self.modality not in ("image", "text"):
-            raise UserError(f"side of an open_clip backbone is 'image' or 'text', got '{self.modality}'")
         if self.model.endswith(".json"):
             return local_path(self.model)
         folder = package_folder("open_clip") / "model_configs"

@@ -10,6 +10,7 @@ from torch import nn
 from backbones.backbone import Backbone
 from backbones.weights import hub_access, hub_folder, local_path
 from ground.errors import UserError
+from ground.ranges import Count
 
 PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
 
@@ -30,7 +31,7 @@ class SentenceTransformerText(Backbone):
 
     modality = "text"
 
-    def __init__(self, pretrained: str, weights: str | None, download: bool, batch_size: int, device: str) -> None:
+    def __init__(self, pretrained: str, weights: str | None, download: bool, batch_size: Count, device: str) -> None:
         super().__init__(batch_size, device)
         self.pretrained, self.weights, self.download = pretrained, weights, download
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from backbones.backbone import Backbone
 from backbones.images import to_rgb
 from backbones.weights import local_path, state_dict, url_file
 from ground.errors import UserError, nearest
+from ground.ranges import Count, one_of
 
 DIMS = {"resnet18": 512, "resnet50": 2048}
 
@@ -27,31 +28,27 @@ class TorchvisionResNet(Backbone):
             None: the official resizing and crop, 224.
 
     Raises:
-        UserError: a size below 1; on first use, an unknown ``arch`` or ``pretrained``, or missing weights.
+        UserError: an argument out of its range; on first use, an unknown ``pretrained``, or missing weights.
     """
 
     modality = "image"
 
     def __init__(
         self,
-        arch: str,
+        arch: Annotated[str, one_of(DIMS)],
         pretrained: str,
         weights: str | None,
         download: bool,
-        size: int | None,
-        batch_size: int,
+        size: Count | None,
+        batch_size: Count,
         device: str,
     ) -> None:
         super().__init__(batch_size, device)
-        if size is not None and size < 1:
-            raise UserError(f"size of an image backbone must be at least 1, got {size}")
         self.arch, self.pretrained, self.weights, self.download = arch, pretrained, weights, download
         self._size = size
 
     @property
     def dim(self) -> int:
-        if self.arch not in DIMS:
-            raise UserError(f"unknown backbone arch '{self.arch}': {nearest(self.arch, DIMS)}")
         return DIMS[self.arch]
 
     @property

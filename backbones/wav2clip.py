@@ -11,6 +11,7 @@ from backbones.audio import RESAMPLER, resampled, windows
 from backbones.backbone import Backbone
 from backbones.weights import local_path, state_dict, url_file
 from ground.errors import UserError
+from ground.ranges import Count
 
 URL = "https://github.com/descriptinc/lyrebird-wav2clip/releases/download/v0.1.0-alpha/Wav2CLIP.pt"
 RATE, WINDOW, HOP = 16_000, 512, 353  # Hz, samples, samples
@@ -35,7 +36,7 @@ class Wav2Clip(Backbone):
     modality = "audio"
     dim = 512
 
-    def __init__(self, weights: str | None, download: bool, batch_size: int, device: str) -> None:
+    def __init__(self, weights: str | None, download: bool, batch_size: Count, device: str) -> None:
         super().__init__(batch_size, device)
         self.weights, self.download = weights, download
 

@@ -15,6 +15,7 @@ from datamodules.images.shifts import GENERATED
 from datamodules.items.image_arrays import ImageArrays
 from datamodules.pairs.stratified import drawn
 from ground.errors import UserError
+from ground.ranges import Seed, Share
 
 OBTAIN = (
     "unpack cifar-10-python.tar.gz (www.cs.toronto.edu/~kriz/cifar.html) in data_dir, or set datamodule.download=true"
@@ -32,7 +33,7 @@ class CIFAR10DataModule(ImageViewsDataModule):
         image_backbone: as in ``ImageViewsDataModule``.
         path: the folder that holds ``cifar-10-batches-py``.
         download: fetch the official archive where it is not there.
-        val_share: of the 50,000 training images, in (0, 1).
+        val_share: of the 50,000 training images.
         split_seed: of the draw.
         common: as in ``ImageViewsDataModule``.
 
@@ -46,14 +47,12 @@ class CIFAR10DataModule(ImageViewsDataModule):
         image_backbone: Backbone,
         path: str,
         download: bool,
-        val_share: float,
-        split_seed: int,
+        val_share: Share,
+        split_seed: Seed,
         **common: Any,
     ):
         self.path = Path(path)
         super().__init__(image_backbone, **common)
-        if not 0 < val_share < 1:
-            raise UserError(f"datamodule.val_share must be between 0 and 1, got {val_share}")
         self.download, self.val_share, self.split_seed = download, val_share, split_seed
 
     @property

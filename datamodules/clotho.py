@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -10,18 +10,18 @@ from backbones.backbone import Backbone
 from datamodules.base.extracted import ExtractedDataModule, Layout
 from datamodules.formats.clotho_files import CLIPS, commands, on_disk, read_captions
 from datamodules.items.audio import AudioFiles
-from datamodules.items.captions import CAPTIONS, captions_per_item, chosen, mean_of_captions
+from datamodules.items.captions import Captions, captions_per_item, chosen, mean_of_captions
 from datamodules.items.items import Texts
 from datamodules.items.missing import names_in
 from datamodules.items.raw_pairs import RawPairs, captioned
 from datamodules.pairs.pairs import Pairs
 from datamodules.pairs.splits import SPLITS, drawn_split
-from ground.errors import UserError, nearest
+from ground.errors import UserError
+from ground.ranges import Seed, Share
 
 logger = logging.getLogger(__name__)
 
 SPLIT_OF = {"development": "train", "validation": "val", "evaluation": "test"}
-DIVISIONS = ("official", "drawn")
 
 
 class ClothoDataModule(ExtractedDataModule):
@@ -39,8 +39,7 @@ class ClothoDataModule(ExtractedDataModule):
         common: as in ``ExtractedDataModule``.
 
     Raises:
-        UserError: an unknown ``split`` or ``captions``, a share out of its range; on reading, CSV files that are
-            missing or cannot be used.
+        UserError: an argument out of its range; on reading, CSV files that are missing or cannot be used.
     """
 
     modalities = ("audio", "text")
@@ -50,20 +49,15 @@ class ClothoDataModule(ExtractedDataModule):
         audio_backbone: Backbone,
         text_backbone: Backbone,
         data_dir: str,
-        split: str,
-        val_share: float,
-        test_share: float,
-        split_seed: int,
-        captions: str,
-        caption_seed: int,
+        split: Literal["official", "drawn"],
+        val_share: Share,
+        test_share: Share,
+        split_seed: Seed,
+        captions: Captions,
+        caption_seed: Seed,
         **common: Any,
     ):
         super().__init__(audio_backbone, text_backbone, **common)
-        for key, value, known in (("split", split, DIVISIONS), ("captions", captions, CAPTIONS)):
-            if value not in known:
-                raise UserError(f"unknown datamodule.{key} '{value}': {nearest(value, known)}")
-        if not 0 < val_share < 1:
-            raise UserError(f"datamodule.val_share must be above 0 and below 1, got {val_share}")
         self.root = Path(data_dir).expanduser()
         self.split, self.val_share, self.test_share, self.split_seed = split, val_share, test_share, split_seed
         self.captions, self.caption_seed = captions, caption_seed

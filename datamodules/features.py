@@ -11,6 +11,7 @@ from datamodules.pairs.arrays import integers, pairs_of_tensors
 from datamodules.pairs.pairs import Pairs, subset, with_positives
 from datamodules.pairs.splits import SPLITS, drawn_split
 from ground.errors import UserError, nearest
+from ground.ranges import Count, Seed, Share
 
 logger = logging.getLogger(__name__)
 
@@ -28,18 +29,18 @@ class FeaturesDataModule(PairsDataModule):
     ``y_name``. An x whose group has no y in its split is nobody's positive, and is left out with a warning.
 
     Raises:
-        UserError: on setup, for anything in the file that cannot be used, in one line.
+        UserError: an argument out of its range; on setup, for anything in the file that cannot be used, in one line.
     """
 
     def __init__(
         self,
         path: str | None,
-        val_share: float,
-        test_share: float,
-        split_seed: int,
-        batch_size: int,
-        eval_batch_size: int,
-        seed: int,
+        val_share: Share,
+        test_share: Share,
+        split_seed: Seed,
+        batch_size: Count,
+        eval_batch_size: Count,
+        seed: Seed,
     ):
         super().__init__(batch_size, eval_batch_size, seed)
         if path is None:

@@ -1,16 +1,14 @@
 """Flickr30K (Young, Lai, Hodosh, Hockenmaier, TACL 2014): 31,783 photographs with five captions each."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from backbones.backbone import Backbone
 from datamodules.base.captioned import CaptionedDataModule
 from datamodules.base.extracted import Layout
 from datamodules.formats.captioned_images import CaptionedImage, cleaned
 from datamodules.formats.karpathy import URL, read_karpathy
-from ground.errors import UserError, nearest
-
-ANNOTATIONS = ("auto", "json", "token")
+from ground.errors import UserError
 
 
 class Flickr30KDataModule(CaptionedDataModule):
@@ -29,10 +27,15 @@ class Flickr30KDataModule(CaptionedDataModule):
     dataset = "flickr30k"
     split_names = ("karpathy", "paper")
 
-    def __init__(self, image_backbone: Backbone, text_backbone: Backbone, split: str, annotations: str, **others: Any):
+    def __init__(
+        self,
+        image_backbone: Backbone,
+        text_backbone: Backbone,
+        split: str,
+        annotations: Literal["auto", "json", "token"],
+        **others: Any,
+    ):
         super().__init__(image_backbone, text_backbone, split=split, **others)
-        if annotations not in ANNOTATIONS:
-            raise UserError(f"unknown datamodule.annotations '{annotations}': {nearest(annotations, ANNOTATIONS)}")
         if (split, annotations) == ("karpathy", "token"):
             raise UserError(
                 "datamodule.split=karpathy needs dataset_flickr30k.json, results_20130124.token has no splits: "

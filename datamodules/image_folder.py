@@ -14,6 +14,7 @@ from datamodules.items.items import ImageFiles
 from datamodules.pairs.splits import SPLITS
 from datamodules.pairs.stratified import drawn
 from ground.errors import UserError
+from ground.ranges import Seed, Share
 
 
 class ImageFolderDataModule(ImageViewsDataModule):
@@ -25,7 +26,7 @@ class ImageFolderDataModule(ImageViewsDataModule):
     Args:
         image_backbone: as in ``ImageViewsDataModule``.
         path: the folder, or one that holds nothing but it.
-        val_share, test_share: of the images of each class, in (0, 1), drawn where the tree has no such folder.
+        val_share, test_share: of the images of each class, drawn where the tree has no such folder.
         split_seed: of the draw.
         common: as in ``ImageViewsDataModule``.
 
@@ -37,17 +38,14 @@ class ImageFolderDataModule(ImageViewsDataModule):
         self,
         image_backbone: Backbone,
         path: str | None,
-        val_share: float,
-        test_share: float,
-        split_seed: int,
+        val_share: Share,
+        test_share: Share,
+        split_seed: Seed,
         **common: Any,
     ):
         super().__init__(image_backbone, **common)
         if path is None:
             raise UserError("datamodule=image_folder needs a folder of class folders: set datamodule.path=FOLDER")
-        for key, share in (("val_share", val_share), ("test_share", test_share)):
-            if not 0 < share < 1:
-                raise UserError(f"datamodule.{key} must be between 0 and 1, got {share}")
         if val_share + test_share >= 1:
             raise UserError(f"datamodule.val_share and test_share leave nothing to train: {val_share} + {test_share}")
         self.path = Path(path).expanduser()

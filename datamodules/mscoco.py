@@ -12,7 +12,7 @@ from datamodules.formats.captioned_images import CaptionedImage, NumberedImages,
 from datamodules.formats.coco_captions import read_coco_captions
 from datamodules.formats.karpathy import URL, read_karpathy
 from datamodules.items.raw_pairs import RawPairs
-from ground.errors import UserError
+from ground.ranges import Count
 
 # Images and captions. Captions of Karpathy's splits: the card of the dataset justram/COCO2014-Captions; of 2017: the
 # card of gokuls/coco_dataset; of 2014: as counted by many projects. Each pair of 2014 and 2017, and Karpathy's three,
@@ -39,19 +39,16 @@ class MSCOCODataModule(CaptionedDataModule):
         others: as in ``CaptionedDataModule``.
 
     Raises:
-        UserError: no image to be drawn; else as ``CaptionedDataModule``.
+        UserError: as ``CaptionedDataModule``.
     """
 
     dataset = "mscoco"
     split_names = tuple(WHOLE)
 
     def __init__(
-        self, image_backbone: Backbone, text_backbone: Backbone, val_images: int, test_images: int, **others: Any
+        self, image_backbone: Backbone, text_backbone: Backbone, val_images: Count, test_images: Count, **others: Any
     ):
         super().__init__(image_backbone, text_backbone, **others)
-        for key, n in (("val_images", val_images), ("test_images", test_images)):
-            if n < 1:
-                raise UserError(f"datamodule.{key} must be at least 1, got {n}")
         self.val_images, self.test_images = val_images, test_images
 
     @property

@@ -1,6 +1,7 @@
 """Latent-factor models of two modalities (UniCon, Sui, Wang, Do, ICLR 2026, section 4.1)."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -8,7 +9,8 @@ from torch import Tensor
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs, subset
 from datamodules.pairs.splits import SPLITS
-from ground.errors import UserError, nearest
+from ground.errors import UserError
+from ground.ranges import Count, NonNegative, Seed, one_of
 
 NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda values: values, "tanh": torch.tanh}
 
@@ -24,42 +26,31 @@ class SyntheticDataModule(PairsDataModule):
     ``data_seed``; the first items are train, then val, then test.
 
     Raises:
-        UserError: a size out of its range, or an unknown nonlinearity.
+        UserError: an argument out of its range.
     """
 
     def __init__(
         self,
-        n_train: int,
-        n_val: int,
-        n_test: int,
-        latent_dim: int,
-        n_centres: int,
-        centre_scale: float,
-        latent_std: float,
-        d_x: int,
-        d_y: int,
-        noise: float,
-        nonlinearity: str,
-        data_seed: int,
-        batch_size: int,
-        eval_batch_size: int,
-        seed: int,
+        n_train: Count,
+        n_val: Count,
+        n_test: Count,
+        latent_dim: Count,
+        n_centres: Count,
+        centre_scale: NonNegative,
+        latent_std: NonNegative,
+        d_x: Count,
+        d_y: Count,
+        noise: NonNegative,
+        nonlinearity: Annotated[str, one_of(NONLINEARITIES)],
+        data_seed: Seed,
+        batch_size: Count,
+        eval_batch_size: Count,
+        seed: Seed,
     ):
         super().__init__(batch_size, eval_batch_size, seed)
-        if nonlinearity not in NONLINEARITIES:
-            raise UserError(
-                f"unknown datamodule.nonlinearity '{nonlinearity}': {nearest(nonlinearity, NONLINEARITIES)}"
-            )
         if latent_dim > min(d_x, d_y):
             raise UserError(f"datamodule.latent_dim must be at most d_x and d_y, got {latent_dim} > {min(d_x, d_y)}")
-        sizes = {"n_train": n_train, "n_val": n_val, "n_test": n_test}
-        for name, n in (sizes | {"latent_dim": latent_dim, "n_centres": n_centres}).items():
-            if n < 1:
-                raise UserError(f"datamodule.{name} must be at least 1, got {n}")
-        for name, scale in (("centre_scale", centre_scale), ("latent_std", latent_std), ("noise", noise)):
-            if not scale >= 0:
-                raise UserError(f"datamodule.{name} must be at least 0, got {scale}")
-        self.sizes = list(sizes.values())
+        self.sizes = [n_train, n_val, n_test]
         self.latent_dim = latent_dim
         self.n_centres = n_centres
         self.centre_scale = centre_scale

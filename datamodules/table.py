@@ -27,6 +27,7 @@ from datamodules.items.audio import AudioFiles
 from datamodules.items.items import ImageFiles, Items, Texts
 from datamodules.items.raw_pairs import RawPairs
 from ground.errors import UserError
+from ground.ranges import Seed, Share
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +66,9 @@ class TableDataModule(ExtractedDataModule):
         image_backbone: Backbone,
         audio_backbone: Backbone,
         text_backbone: Backbone,
-        val_share: float,
-        test_share: float,
-        split_seed: int,
+        val_share: Share,
+        test_share: Share,
+        split_seed: Seed,
         **common: Any,
     ):
         if path is None:

@@ -16,6 +16,7 @@ from datamodules.items.items import Items, Texts
 from datamodules.items.raw_pairs import RawPairs
 from datamodules.items.tar_members import AudioMembers, ImageMembers, Spans
 from ground.errors import UserError
+from ground.ranges import Seed, Share
 
 MEMBERS: dict[str, Callable[[Spans, str], Items]] = {"image": ImageMembers, "audio": AudioMembers}
 
@@ -48,9 +49,9 @@ class WebDatasetDataModule(ExtractedDataModule):
         image_backbone: Backbone,
         audio_backbone: Backbone,
         text_backbone: Backbone,
-        val_share: float,
-        test_share: float,
-        split_seed: int,
+        val_share: Share,
+        test_share: Share,
+        split_seed: Seed,
         **common: Any,
     ):
         if path is None:

@@ -18,6 +18,8 @@ from evaluation.probes import Probes, ProbeSettings, as_it_is
 from evaluation.retrieval import class_accuracy, cosines, evaluate_retrieval, unit_rows
 from ground.distributed import gather_rows
 from ground.errors import UserError
+from ground.ranges import Count, Natural
+from ground.values import checked
 
 
 class Evaluation(lightning.Callback):
@@ -44,21 +46,25 @@ class Evaluation(lightning.Callback):
         metrics: what ``metrics.json`` holds.
         embeddings: of the run's test split, x (n_x, r) and y (n_y, r).
         probe_result, raw_probe_result: of the linear probe of the test, or None without labels.
+
+    Raises:
+        UserError: an argument of a wrong type or out of its range.
     """
 
+    @checked("evaluation.")
     def __init__(
         self,
-        block_size: int,
-        probe: dict[str, Any],
+        block_size: Count,
+        probe: ProbeSettings,
         keep: Literal["best", "last"],
-        similarity_pairs: int,
-        sheet_items: int,
-        tsne_items: int,
-        weights_items: int,
+        similarity_pairs: Count,
+        sheet_items: Count,
+        tsne_items: Natural,
+        weights_items: Natural,
     ):
         self.block_size = block_size
         self.keep = keep
-        self.probe = ProbeSettings(**probe)  # type: ignore[typeddict-item]
+        self.probe = ProbeSettings(**probe)
         self.similarity_pairs = similarity_pairs
         self.sheet_items = sheet_items
         self.tsne_items = tsne_items

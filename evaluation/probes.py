@@ -1,13 +1,14 @@
 """The probes of a run: of the embeddings, of raw features beside them, and of test sets under a shift."""
 
 from collections.abc import Callable
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 import torch
 from torch import Tensor
 
 from datamodules.pairs.pairs import FeatureRows, Labelled
 from evaluation.linear_probe import FittedProbe, ProbeResult, fit_linear_probe, knn_probe
+from ground.ranges import Count, Positive, Seed, Share, not_empty
 
 Encode = Callable[[Tensor], Tensor]
 
@@ -15,12 +16,12 @@ Encode = Callable[[Tensor], Tensor]
 class ProbeSettings(TypedDict):
     """The ``probe`` node of ``configs/evaluation/default.yaml``."""
 
-    strengths: list[float]
-    holdout: float
-    neighbours: int
+    strengths: Annotated[list[Positive], not_empty]
+    holdout: Share
+    neighbours: Count
     every_pass: bool
     raw: bool
-    seed: int
+    seed: Seed
 
 
 def encoded(rows: FeatureRows, encode: Encode, block_size: int) -> Tensor:

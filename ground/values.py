@@ -1,65 +1,98 @@
-"""The types of a composed config, checked before anything is built."""
+"""Types and ranges of arguments, from the command line before anything is built, and of a constructor's call."""
 
+import functools
 import inspect
-from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, get_type_hints
 
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
+from ground.annotations import problem, takes_dict
 from ground.errors import UserError, nearest
+from ground.ranges import Count, Positive, Seed
 
-TOP_LEVEL: dict[str, Any] = {
-    "name": str, "aligner_name": str, "seed": int, "threads": int | None, "run_dir": str,
+DECLARED: dict[str, Any] = {
+    "name": str, "aligner_name": str, "seed": Seed, "threads": Count | None, "run_dir": str,
     "data_dir": str, "cache_dir": str, "tags": list[str], "resume": str | None,
+    "trainer.max_epochs": Count | None, "trainer.check_val_every_n_epoch": Count | None,
+    "trainer.val_check_interval": Positive | None, "trainer.accumulate_grad_batches": Count,
 }  # fmt: skip
-COUNTS = (
-    "threads",
-    "max_epochs",
-    "batch_size",
-    "eval_batch_size",
-    "block_size",
-    "choice_items",
-    "covariance_rows",
-    "train_items",
-    "shard_size",
-)
-"""Keys, wherever they stand, that must be at least 1."""
-WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
+"""Keys of a config that reach no annotated argument of ours."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def check(config: DictConfig) -> None:
     """Check every value against the annotation of the argument that takes it, before anything is built.
 
     Raises:
-        UserError: a value of a wrong type, a count below 1, an argument or a ``_target_`` that does not exist.
+        UserError: a value of a wrong type or out of its range, an argument or a ``_target_`` that does not exist.
     """
     values: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    for key, hint in TOP_LEVEL.items():
-        _check_value(key, values[key], hint)
-    if not 0 <= values["seed"] < 2**32:
-        raise UserError(f"seed must be from 0 to {2**32 - 1}, got {values['seed']}")
     _check_node("", values, typed=True)
+
+
+def check_arguments(target: Any, values: Mapping[str, Any], prefix: str) -> None:
+    """Check ``values`` by name against the annotations of the arguments of ``target``, a class or a function.
+
+    Messages call an argument ``prefix`` and its name: ``aligner.tau``. Names that ``target`` does not have are not
+    looked at.
+
+    Raises:
+        UserError: a value of a wrong type or out of its range.
+    """
+    hints = _hints(target)
+    for name, value in values.items():
+        if name in hints:
+            plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+            _refuse(problem(f"{prefix}{name}", plain, hints[name]))
+
+
+def checked(prefix: str) -> Callable[[Function], Function]:
+    """Decorator of a constructor or a function: every call is checked as ``check_arguments`` does."""
+
+    def decorate(function: Function) -> Function:
+        names = list(inspect.signature(function).parameters)
+
+        @functools.wraps(function)
+        def call(*args: Any, **given: Any) -> Any:
+            check_arguments(function, dict(zip(names, args, strict=False)) | given, prefix)
+            return function(*args, **given)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def check_constructor(cls: type, prefix: str) -> None:
+    """``checked`` for the ``__init__`` that ``cls`` has of its own, if any; for the ``__init_subclass__`` of a base."""
+    if "__init__" in vars(cls):
+        cls.__init__ = checked(prefix)(cls.__init__)  # type: ignore[misc]
 
 
 def _check_node(prefix: str, node: dict[str, Any], typed: bool) -> None:
     hints: dict[str, Any] = {}
     if "_target_" in node:
-        hints = _arguments(prefix, node)
+        target = _target(prefix, node)
+        hints = _hints(target) if typed else {}
     for key, value in node.items():
         name = f"{prefix}{key}"
-        if typed and key in hints:
-            _check_value(name, value, hints[key])
-        if key in COUNTS and isinstance(value, int) and value < 1:
-            raise UserError(f"{name} must be at least 1, got {value}")
+        hint = DECLARED.get(name, hints.get(key))
+        if hint is not None:
+            _refuse(problem(name, value, hint))
         if isinstance(value, dict):
             # what is taken as a dict is built by its taker, which may fill in placeholders
-            _check_node(f"{name}.", value, typed and not _fits({}, hints.get(key, str)))
+            _check_node(f"{name}.", value, typed and not (hint is not None and takes_dict(hint)))
 
 
-def _arguments(prefix: str, node: dict[str, Any]) -> dict[str, Any]:
-    """The annotations of the target's arguments."""
+def _refuse(line: str | None) -> None:
+    if line is not None:
+        raise UserError(line)
+
+
+def _target(prefix: str, node: dict[str, Any]) -> Any:
+    """What a ``_target_`` names, which takes all keys of its node."""
     try:
         target: Any = get_object(node["_target_"])
     except Exception as error:  # an import runs foreign code
@@ -70,12 +103,18 @@ def _arguments(prefix: str, node: dict[str, Any]) -> dict[str, Any]:
         for key in node:
             if key not in parameters and not key.startswith("_"):
                 raise UserError(f"unknown key '{prefix}{key}': {nearest(key, parameters)}")
+    return target
+
+
+@functools.cache
+def _hints(target: Any) -> dict[str, Any]:
+    """The annotations of the target's arguments, through ``**common`` of its bases too."""
     owners = reversed(target.__mro__) if isinstance(target, type) else [target]
     hints: dict[str, Any] = {}
     for owner in owners:
         function = vars(owner).get("__init__") if isinstance(owner, type) else owner
         try:
-            hints |= get_type_hints(function) if inspect.isfunction(function) else {}
+            hints |= get_type_hints(function, include_extras=True) if inspect.isfunction(function) else {}
         except (NameError, TypeError):  # annotations that only a type checker can read
             continue
     return hints
@@ -93,40 +132,3 @@ def _parameters(target: Any) -> set[str] | None:
         if not any(each.kind == each.VAR_KEYWORD for each in parameters):
             return known - {"self"}
     return None
-
-
-def _check_value(name: str, value: Any, hint: Any) -> None:
-    if not _fits(value, hint):
-        raise UserError(f"{name} must be {_words(hint)}, got {value!r}")
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value of a YAML may stand for an annotated argument; unclear annotations take anything."""
-    origin = get_origin(hint)
-    if origin in (Union, UnionType):
-        return any(_fits(value, each) for each in get_args(hint))
-    if origin is Literal:
-        return value in get_args(hint)
-    kind = origin or (NoneType if hint is None else hint)
-    if kind is Any or not isinstance(kind, type):
-        return True
-    if kind in (int, float):
-        return isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
-    if kind in (bool, str, NoneType):
-        return isinstance(value, kind)
-    if isinstance(value, dict):  # of any other class it is the config
-        return kind is not list
-    if isinstance(value, list):
-        (each_hint,) = get_args(hint) if kind is list and get_args(hint) else (Any,)
-        return (isinstance(value, kind) or issubclass(kind, tuple | set)) and all(_fits(v, each_hint) for v in value)
-    return isinstance(value, kind) or (isinstance(value, str) and issubclass(Path, kind))
-
-
-def _words(hint: Any) -> str:
-    if get_origin(hint) in (Union, UnionType):
-        return " or ".join(_words(each) for each in get_args(hint))
-    if get_origin(hint) is Literal:
-        return " or ".join(repr(each) for each in get_args(hint))
-    if get_origin(hint) is list:
-        return f"a list, each {_words(get_args(hint)[0])}"
-    return WORDS.get(hint, getattr(hint, "__name__", str(hint)))

@@ -8,11 +8,13 @@ the formula then overwrites them block by block while a block is in the processo
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from ground.errors import UserError
+from ground.ranges import one_of
 
 MEDIAN_ROWS = 1024
 """Rows whose distances tell the scale of a kernel."""
@@ -119,6 +121,8 @@ KERNELS: dict[str, Kernel] = {
     "matern_32": Kernel(_matern_32),
     "matern_52": Kernel(_matern_52),
 }
+
+KernelName = Annotated[str, one_of(KERNELS)]
 
 NEEDS_BANDWIDTH = frozenset({"exp_cosine", "rbf", "matern_12", "matern_32", "matern_52"})
 """The kernels with a scale: a length in the rows' units, of ``exp_cosine`` a temperature."""

@@ -7,13 +7,16 @@ the sample has fewer. Random numbers come from a generator on the CPU, so that e
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Annotated
 
 import torch
 from torch import Generator, Tensor
 
 from aligners.features.kernels import KERNELS
+from ground.ranges import one_of
 
 SELECTIONS = ("uniform", "kmeans++", "leverage")
+Selection = Annotated[str, one_of(SELECTIONS)]
 
 OVERSAMPLING = 4
 """The rules that look at the data choose m landmarks out of so many times m rows."""

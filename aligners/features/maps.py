@@ -1,17 +1,19 @@
 """The feature maps of both modalities, and the raw rows that the spectral solver works on."""
 
-import math
-from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Generator, Tensor, nn
 
-from aligners.features.kernels import KERNELS, NEEDS_BANDWIDTH
-from aligners.features.landmarks import SELECTIONS
+from aligners.features.kernels import KernelName
+from aligners.features.landmarks import Selection
 from aligners.features.nystrom import Nystrom
 from aligners.features.random import RandomFeatures
-from ground.errors import UserError, nearest
+from ground.ranges import Count, NonNegative, Positive, one_of
+from ground.values import checked
+
+KINDS = ("identity", "nystrom", "random")
+FeatureMapName = Annotated[str, one_of(KINDS)]
 
 ORIGIN_ROWS = 1024
 
@@ -98,42 +100,25 @@ class Identity(nn.Module):
 FeatureMap = Identity | Nystrom | RandomFeatures
 
 
-KINDS = ("identity", "nystrom", "random")
-
-
+@checked("aligner.")
 def feature_map(
-    kind: str,
+    feature_map: FeatureMapName,
     d: int,
     *,
-    kernel: str,
-    landmarks: int,
-    landmark_selection: str,
-    landmark_ridge: float,
-    bandwidth: float,
+    kernel: KernelName,
+    landmarks: Count,
+    landmark_selection: Selection,
+    landmark_ridge: NonNegative,
+    bandwidth: Positive,
 ) -> FeatureMap:
-    """The map ``kind`` of rows of dimension ``d``; arguments that it has no use for are not looked at.
-
-    ``landmarks`` is the width of a random map, too.
+    """The map ``feature_map`` of rows of dimension ``d``; ``landmarks`` is the width of a random map, too.
 
     Raises:
-        UserError: an unknown name, a number out of range, or a kernel that has no random features.
+        UserError: an unknown name, a number out of its range, whether the map has a use for it or not, or a kernel that
+            has no random features.
     """
-    _known("feature_map", kind, KINDS)
-    if kind == "identity":
+    if feature_map == "identity":
         return Identity(d)
-    _known("kernel", kernel, KERNELS)
-    if landmarks < 1:
-        raise UserError(f"aligner.landmarks must be at least 1, got {landmarks}")
-    if kernel in NEEDS_BANDWIDTH and not 0 < bandwidth < math.inf:
-        raise UserError(f"aligner.bandwidth must be above 0, got {bandwidth}")
-    if kind == "random":
+    if feature_map == "random":
         return RandomFeatures(kernel, d, landmarks, bandwidth)
-    _known("landmark_selection", landmark_selection, SELECTIONS)
-    if not 0 <= landmark_ridge < math.inf:
-        raise UserError(f"aligner.landmark_ridge must be at least 0, got {landmark_ridge}")
     return Nystrom(kernel, d, landmarks, landmark_selection, landmark_ridge, bandwidth)
-
-
-def _known(name: str, value: str, known: Iterable[str]) -> None:
-    if value not in known:
-        raise UserError(f"unknown aligner.{name} '{value}': {nearest(value, known)}")

@@ -9,11 +9,12 @@ from torch import Tensor
 from backbones.backbone import Backbone
 from datamodules.base.extracted import ExtractedDataModule
 from datamodules.formats.captioned_images import CaptionedImage, NumberedImages, drawn, part, raw_pairs
-from datamodules.items.captions import CAPTIONS, captions_per_item, chosen, mean_of_captions
+from datamodules.items.captions import Captions, captions_per_item, chosen, mean_of_captions
 from datamodules.items.raw_pairs import RawPairs
 from datamodules.pairs.pairs import Pairs
 from datamodules.pairs.splits import SPLITS
 from ground.errors import UserError, nearest
+from ground.ranges import Seed
 
 
 class CaptionedDataModule(ExtractedDataModule):
@@ -33,7 +34,7 @@ class CaptionedDataModule(ExtractedDataModule):
         common: as in ``ExtractedDataModule``.
 
     Raises:
-        UserError: an unknown ``split`` or ``captions``; on reading, annotations that cannot be used.
+        UserError: an unknown ``split``, an argument out of its range; on reading, annotations that cannot be used.
     """
 
     modalities = ("image", "text")
@@ -46,15 +47,14 @@ class CaptionedDataModule(ExtractedDataModule):
         text_backbone: Backbone,
         data_dir: str,
         split: str,
-        split_seed: int,
-        captions: str,
-        caption_seed: int,
+        split_seed: Seed,
+        captions: Captions,
+        caption_seed: Seed,
         **common: Any,
     ):
         super().__init__(image_backbone, text_backbone, **common)
-        for key, value, known in (("split", split, self.split_names), ("captions", captions, CAPTIONS)):
-            if value not in known:
-                raise UserError(f"unknown datamodule.{key} '{value}': {nearest(value, known)}")
+        if split not in self.split_names:
+            raise UserError(f"unknown datamodule.split '{split}': {nearest(split, self.split_names)}")
         self.data_dir = Path(data_dir).expanduser()
         self.split, self.split_seed = split, split_seed
         self.captions, self.caption_seed = captions, caption_seed

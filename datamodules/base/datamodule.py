@@ -1,30 +1,34 @@
 """The datamodule that every dataset is, and how it cuts a split into batches."""
 
+from typing import Any
+
 import lightning
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from datamodules.pairs.batches import GroupBatches, ShareInOrder
 from datamodules.pairs.pairs import Labelled, PairBatch, Pairs
-from ground.errors import UserError
+from ground.ranges import Count, Seed
+from ground.values import check_constructor, checked
 
 
 class PairsDataModule(lightning.LightningDataModule):
     """Yields PairBatches of the training split, and the whole val and test splits for evaluation.
 
     A dataset sets ``splits`` (train, and where it has them val and test) in ``setup`` and names its two
-    modalities; ``protocol`` says what a retrieval number on it means, and goes into ``metrics.json``.
+    modalities; ``protocol`` says what a retrieval number on it means, and goes into ``metrics.json``. The arguments of
+    a dataset's constructor are checked against their annotations.
 
     Args:
         batch_size: x items in a training batch, over all processes.
         eval_batch_size: x items encoded at once for evaluation.
-        seed: of the order of the batches, in [0, 2^32).
+        seed: of the order of the batches.
 
     Attributes:
         shifted: test sets of x under a shift of distribution, by name, for the probe.
 
     Raises:
-        UserError: a size below 1, or a seed out of its range.
+        UserError: an argument of a wrong type or out of its range.
     """
 
     x_name = "x"
@@ -32,13 +36,13 @@ class PairsDataModule(lightning.LightningDataModule):
     one_modality = False  # both sides are views of one modality: aligners then have one encoder
     label_names: list[str] | None = None
 
-    def __init__(self, batch_size: int, eval_batch_size: int, seed: int):
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        check_constructor(cls, "datamodule.")
+
+    @checked("datamodule.")
+    def __init__(self, batch_size: Count, eval_batch_size: Count, seed: Seed):
         super().__init__()
-        for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
-            if not (isinstance(size, int) and size >= 1):
-                raise UserError(f"datamodule.{name} must be a whole number of at least 1, got {size}")
-        if not (isinstance(seed, int) and 0 <= seed < 2**32):
-            raise UserError(f"seed must be a whole number from 0 to {2**32 - 1}, got {seed}")
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.seed = seed

@@ -10,11 +10,12 @@ import torch
 from backbones.backbone import Backbone
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.base.extracted_pairs import ExtractedPairs, extract_pairs
-from datamodules.cache.feature_cache import FeatureCache
+from datamodules.cache.feature_cache import FeatureCache, Precision, UnreadableShare
 from datamodules.items.missing import present
 from datamodules.items.raw_pairs import RawPairs
 from datamodules.pairs.pairs import Pairs, subset
 from ground.errors import UserError
+from ground.ranges import Count, Seed
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,8 @@ class ExtractedDataModule(PairsDataModule):
         missing: of each split, how many files of x and of y are missing.
 
     Raises:
-        UserError: a backbone of another modality than the data's, annotations that cannot be used, missing files
-            where ``strict``, or none that is there.
+        UserError: an argument out of its range, a backbone of another modality than the data's, annotations that cannot
+            be used, missing files where ``strict``, or none that is there.
     """
 
     modalities: tuple[str, str]
@@ -61,14 +62,14 @@ class ExtractedDataModule(PairsDataModule):
         y_backbone: Backbone,
         *,
         cache_dir: str,
-        precision: str,
-        shard_size: int,
-        max_unreadable_share: float,
+        precision: Precision,
+        shard_size: Count,
+        max_unreadable_share: UnreadableShare,
         strict: bool,
-        train_items: int | None,
-        batch_size: int,
-        eval_batch_size: int,
-        seed: int,
+        train_items: Count | None,
+        batch_size: Count,
+        eval_batch_size: Count,
+        seed: Seed,
     ):
         super().__init__(batch_size, eval_batch_size, seed)
         for modality, backbone in zip(self.modalities, (x_backbone, y_backbone), strict=True):

@@ -1,7 +1,7 @@
 """The datamodule of images with classes, aligned with themselves: views of an image are its pairs."""
 
 from abc import abstractmethod
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from datamodules.pairs.balanced import BalancedBatches
 from datamodules.pairs.batches import GroupBatches
 from datamodules.pairs.pairs import Labelled, PairBatch
 from ground.errors import UserError
+from ground.ranges import Seed, at_least, between, even
 
 
 class ImageViewsDataModule(ExtractedDataModule):
@@ -31,14 +32,14 @@ class ImageViewsDataModule(ExtractedDataModule):
 
     Args:
         image_backbone: the frozen encoder of both sides.
-        views: V, even.
-        view_seed: of the views and of the shifts, in [0, 2^32).
+        views: V.
+        view_seed: of the views and of the shifts.
         at: views are made at the ``native`` size of an image and the backbone resizes them; or at its size, to which
             the image is resized first.
         positives: a view's positives are the views of its image (``self``) or of its class (``class``), in every split.
         batches: of training images at random, or ``balanced``: with equal numbers of each class.
         corruptions: those of CIFAR-10-C that shift the test images, or 'all'.
-        severities: of the corruptions, 1 to 5.
+        severities: of the corruptions.
         extreme: augmentations of GCA that shift the test images, or 'all'.
         common: as in ``ExtractedDataModule``.
 
@@ -53,24 +54,17 @@ class ImageViewsDataModule(ExtractedDataModule):
         self,
         image_backbone: Backbone,
         *,
-        views: int,
-        view_seed: int,
+        views: Annotated[int, even, at_least(2)],
+        view_seed: Seed,
         at: Literal["native", "backbone"],
         positives: Literal["self", "class"],
         batches: Literal["random", "balanced"],
         corruptions: list[str] | str,
-        severities: list[int],
+        severities: list[Annotated[int, between(1, 5)]],
         extreme: list[str] | str,
         **common: Any,
     ):
         super().__init__(image_backbone, image_backbone, **common)
-        if views < 2 or views % 2:
-            raise UserError(f"datamodule.views must be even and at least 2, got {views}")
-        for severity in severities:
-            if not 1 <= severity <= 5:
-                raise UserError(f"datamodule.severities are from 1 to 5, got {severity}")
-        if not 0 <= view_seed < 2**32:
-            raise UserError(f"datamodule.view_seed must be from 0 to {2**32 - 1}, got {view_seed}")
         self.views, self.view_seed, self.at = views, view_seed, at
         self.positives, self.batches = positives, batches
         self.corruptions = chosen("corruptions", corruptions, self.known_corruptions)

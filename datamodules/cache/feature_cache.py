@@ -7,6 +7,7 @@ import os
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
@@ -16,10 +17,15 @@ from datamodules.cache.mapped_rows import MappedRows
 from datamodules.cache.shards import Shard
 from datamodules.items.items import Items
 from ground.distributed import each_alone, from_first
-from ground.errors import UserError, nearest
+from ground.errors import UserError
 from ground.progress import is_rank_zero
+from ground.ranges import Count, between, one_of
+from ground.values import checked
 
 logger = logging.getLogger(__name__)
+
+Precision = Annotated[str, one_of(PRECISIONS)]
+UnreadableShare = Annotated[float, between(0, 1)]
 
 
 class CachedFeatures(MappedRows):
@@ -62,21 +68,20 @@ class FeatureCache:
         folder: where the folders of all keys stand.
         precision: ``float32`` or ``float16``, how features are stored.
         shard_size: items per file; at most so many are lost when the process is killed.
-        max_unreadable_share: in [0, 1]; a larger share of items that cannot be read is an error.
+        max_unreadable_share: a larger share of items that cannot be read is an error.
 
     Raises:
         UserError: an argument is out of its range.
     """
 
+    @checked("datamodule.")
     def __init__(
-        self, folder: str | os.PathLike[str], precision: str, shard_size: int, max_unreadable_share: float
+        self,
+        folder: str | os.PathLike[str],
+        precision: Precision,
+        shard_size: Count,
+        max_unreadable_share: UnreadableShare,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise UserError(f"unknown precision '{precision}' of the feature cache: {nearest(precision, PRECISIONS)}")
-        if shard_size < 1:
-            raise UserError(f"shard_size of the feature cache must be at least 1, got {shard_size}")
-        if not 0 <= max_unreadable_share <= 1:
-            raise UserError(f"max_unreadable_share must be from 0 to 1, got {max_unreadable_share}")
         self.folder = Path(folder)
         self.precision = precision
         self.shard_size = shard_size

@@ -1,16 +1,18 @@
 """Which of the captions of an item are its y: all of them, one, or the mean of their features."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from datamodules.items.raw_pairs import RawPairs
 from datamodules.pairs.pairs import Members, Pairs
 
-CAPTIONS = ("all", "first", "random", "mean")
+Captions = Literal["all", "first", "random", "mean"]
 """``all`` captions are y of their x; the ``first`` is, or a ``random`` one; or one y has the ``mean`` features."""
 
 
-def chosen(raw: RawPairs, captions: str, seed: int) -> RawPairs:
+def chosen(raw: RawPairs, captions: Captions, seed: int) -> RawPairs:
     """The y that are put through the backbone: all for ``all`` and ``mean``, else one of each x.
 
     An x without any y stays without. The y that are left are in the order of their x, each x's own in the order

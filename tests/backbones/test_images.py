@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from backbones.images import square, to_rgb
-from ground.errors import UserError
 
 
 def colour(image: Image.Image) -> tuple[int, ...]:
@@ -54,8 +53,3 @@ def test_pad_keeps_all_and_crop_keeps_the_middle() -> None:
 @pytest.mark.parametrize("fit", ["pad", "crop"])
 def test_extreme_shapes(size: tuple[int, int], fit: str) -> None:
     assert square(Image.new("RGB", size), 32, fit).size == (32, 32)
-
-
-def test_another_fit_is_refused() -> None:
-    with pytest.raises(UserError, match="'pad' or 'crop', got 'stretch'"):
-        square(Image.new("RGB", (2, 2)), 32, "stretch")

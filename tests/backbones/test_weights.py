@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from hydra.errors import InstantiationException
 
 from backbones.backbone import Backbone
 from backbones.weights import hub_access, local_path, state_dict
@@ -103,8 +104,6 @@ def test_wrong_names_and_places(make: MAKE, clip_folder: Path, resnet18_file: Pa
         ("minilm", {"weights": "package:no_such_package/model"}, "no_such_package is not installed"),
         ("sbert", {"weights": str(tmp_path)}, "is no sentence-transformers model"),
         ("resnet18", {"pretrained": "IMAGENET1K_V3", **weights}, "did you mean 'IMAGENET1K_V1'"),
-        ("resnet18", {"arch": "resnet19"}, "did you mean 'resnet18'"),
-        ("open_clip_image", {"side": "audio"}, "'image' or 'text', got 'audio'"),
         ("open_clip_image", {"model": "ViT-B-33"}, "did you mean 'ViT-B-32'"),
         ("open_clip_image", {"pretrained": "openia"}, "did you mean 'openai'"),
         ("open_clip_image", {"pretrained": None}, "set the backbone's 'weights' to a local path"),
@@ -112,6 +111,25 @@ def test_wrong_names_and_places(make: MAKE, clip_folder: Path, resnet18_file: Pa
     for name, changes, said in wrong:
         with pytest.raises(UserError, match=said):
             _ = make(name, **changes).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("resnet18", {"arch": "resnet19"}, "unknown backbone.arch 'resnet19': did you mean 'resnet18'"),
+        ("open_clip_image", {"side": "audio"}, "unknown backbone.side 'audio': known are image, text"),
+        ("clap_audio", {"side": "image"}, "unknown backbone.side 'image': known are audio, text"),
+        ("efficientnet_lite0", {"fit": "stretch"}, "unknown backbone.fit 'stretch': known are crop, pad"),
+        ("efficientnet_lite0", {"size": 0}, "backbone.size must be at least 1, got 0"),
+        ("resnet18", {"size": 0}, "backbone.size must be at least 1, got 0"),
+        ("log_mel", {"batch_size": 0}, "backbone.batch_size must be at least 1, got 0"),
+        ("minilm", {"batch_size": "many"}, "backbone.batch_size must be an integer, got 'many'"),
+        ("identity", {"dim": 0}, "backbone.dim must be at least 1, got 0"),
+    ],
+)
+def test_arguments_out_of_range(make: MAKE, name: str, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InstantiationException, match=said):
+        make(name, **changes)
 
 
 def test_weights_of_something_else(make: MAKE, clip_folder: Path, resnet18_file: Path) -> None:

@@ -312,12 +312,12 @@ def test_shifted_test_sets(tmp_path: Path) -> None:
     [
         ({"views": 3}, "datamodule.views must be even and at least 2, got 3"),
         ({"views": 0}, "datamodule.views must be even and at least 2, got 0"),
-        ({"severities": [6]}, "datamodule.severities are from 1 to 5, got 6"),
+        ({"severities": [6]}, "datamodule.severities must be from 1 to 5, got 6"),
         ({"view_seed": -1}, "datamodule.view_seed must be from 0 to 4294967295, got -1"),
         ({"corruptions": ["gausian_noise"]}, "unknown name 'gausian_noise' in datamodule.corruptions: did you mean"),
         ({"corruptions": ["frost"]}, "frost cannot be generated, it needs photographs of frost; leave it out, or put"),
         ({"extreme": "blur"}, "unknown name 'blur' in datamodule.extreme"),
-        ({"val_share": 1.0}, "datamodule.val_share must be between 0 and 1, got 1.0"),
+        ({"val_share": 1.0}, "datamodule.val_share must be above 0 and below 1, got 1.0"),
         ({"val_share": 0.5, "test_share": 0.5}, "leave nothing to train: 0.5 \\+ 0.5"),
         ({"at": "backbone"}, "MeanColour does not tell its size: set datamodule.at=native"),
         ({"val_share": 0.01}, "datamodule.val_share=0.01 of 16 images draws none: raise it, or put images into"),
@@ -368,7 +368,7 @@ def test_the_config_gives_every_argument(composed: Callable[..., DictConfig], tm
     assert isinstance(data, ImageFolderDataModule)
     assert (data.views, data.at, data.severities, data.extreme) == (2, "native", [1, 3, 5], [])
     data.prepare_data()
-    with pytest.raises(UserError, match=r"datamodule\.at must be 'native' or 'backbone', got 'bakbone'"):
+    with pytest.raises(UserError, match=r"unknown datamodule\.at 'bakbone': did you mean 'backbone'"):
         check(
             config_without_run(composed("datamodule=image_folder", f"datamodule.path={path}", "datamodule.at=bakbone"))
         )

@@ -111,7 +111,7 @@ def test_tanh_bounds_what_the_noise_is_added_to() -> None:
         ({"latent_dim": 0}, "datamodule.latent_dim must be at least 1, got 0"),
         ({"n_centres": 0}, "datamodule.n_centres must be at least 1, got 0"),
         ({"n_val": 0}, "datamodule.n_val must be at least 1, got 0"),
-        ({"batch_size": 0}, "datamodule.batch_size must be a whole number of at least 1, got 0"),
+        ({"batch_size": 0}, "datamodule.batch_size must be at least 1, got 0"),
         ({"noise": -0.1}, "datamodule.noise must be at least 0, got -0.1"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Types of a config's values, from the annotations of the arguments that take them."""
+"""Types and ranges of a config's values, from the annotations of the arguments that take them."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -7,11 +7,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from ground.annotations import fits
 from ground.errors import UserError
 from ground.mistakes import CONFIGS
-from ground.values import _fits, check
+from ground.values import check
 
-GROUPS = ("aligner", "datamodule", "trainer", "logger")
+GROUPS = ("aligner", "datamodule", "evaluation", "trainer", "logger")
 CHOICES = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
 
 
@@ -52,6 +53,20 @@ def test_right_values_pass(override: str) -> None:
         ("logger.csv.save_dir=[a]", "logger.csv.save_dir must be text"),
         ("+trainer.devces=1", "unknown key 'trainer.devces': did you mean 'devices'"),
         ("+datamodule.pth=a", "unknown key 'datamodule.pth'"),
+        ("threads=0", "threads must be at least 1, got 0"),
+        ("trainer.max_epochs=0", "trainer.max_epochs must be at least 1, got 0"),
+        ("trainer.check_val_every_n_epoch=0", "trainer.check_val_every_n_epoch must be at least 1, got 0"),
+        ("+trainer.val_check_interval=0", "trainer.val_check_interval must be above 0, got 0"),
+        ("+trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches must be at least 1, got 0"),
+        ("evaluation.block_size=0", "evaluation.block_size must be at least 1, got 0"),
+        ("evaluation.probe.strengths=[1,0]", "evaluation.probe.strengths must be above 0, got 0"),
+        ("evaluation.probe.holdout=1", "evaluation.probe.holdout must be above 0 and below 1, got 1"),
+        ("evaluation.probe.raw=1", "evaluation.probe.raw must be true or false, got 1"),
+        ("datamodule.image_backbone.size=0", "datamodule.image_backbone.size must be at least 1, got 0"),
+        ("datamodule.image_backbone.fit=corp", "unknown datamodule.image_backbone.fit 'corp': did you mean 'crop'"),
+        ("datamodule.precision=float61", "unknown datamodule.precision 'float61': did you mean 'float16'"),
+        ("datamodule.train_items=0", "datamodule.train_items must be at least 1, got 0"),
+        ("datamodule.max_unreadable_share=nan", "datamodule.max_unreadable_share must be from 0 to 1, got nan"),
     ],
 )
 def test_wrong_values_are_named(override: str, line: str) -> None:
@@ -61,13 +76,14 @@ def test_wrong_values_are_named(override: str, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "hint", "fits"),
+    ("value", "hint", "fitting"),
     [
         (1, int, True), (True, int, False), (1, float, True), ("1", float, False), (None, int | None, True),
         ("a", Literal["a", "b"], True), ("c", Literal["a", "b"], False), ("a", Path, True), ([1], list[int], True),
         ({}, dict[str, Any] | None, True), ("a", dict[str, Any], False), ("a", Any, True), ([1], str, False),
         (3, object, True), ("a", str | Path, True), ({}, int, False),
+        (Path("a"), str, True),
     ],
 )  # fmt: skip
-def test_plain_values_against_annotations(value: Any, hint: Any, fits: bool) -> None:
-    assert _fits(value, hint) == fits
+def test_plain_values_against_annotations(value: Any, hint: Any, fitting: bool) -> None:
+    assert fits(value, hint) == fitting
