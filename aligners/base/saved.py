@@ -17,7 +17,8 @@ from torch import Tensor
 from aligners.base.named_classes import check_calls, class_at
 from ground.errors import UserError
 
-FORMAT = "1"
+HEADER = "unicon-align"
+FORMAT = 1
 HYPER_PARAMETERS = lightning.LightningModule.CHECKPOINT_HYPER_PARAMS_KEY
 
 
@@ -47,14 +48,12 @@ class Saved(lightning.LightningModule):
             "same": same,
             "checkpoint": record | {HYPER_PARAMETERS: dict(self.hparams)},
         }
-        text = json.dumps(record)
-        header = {
-            "format": FORMAT, "version": _version(), "aligner": text, "sha256": _digest(text, tensors),
-        }  # fmt: skip
+        # in one entry: safetensors writes several in any order
+        header = {"format": FORMAT, "version": _version(), "sha256": _digest(record, tensors), "record": record}
         whole = Path(path).expanduser()
         part = whole.with_name(f".{whole.name}.{uuid4().hex}.tmp")
         try:
-            save_file(tensors, part, metadata=header)
+            save_file(tensors, part, metadata={HEADER: json.dumps(header)})
             part.replace(whole)
         except (OSError, SafetensorError) as error:
             raise UserError(f"cannot write the aligner to {path}: {error}") from error
@@ -73,12 +72,11 @@ class Saved(lightning.LightningModule):
                 trusted, cannot be imported, or is not one of these.
         """
         file = str(path)
-        header, tensors = _read(Path(path).expanduser())
+        record, tensors = _read(Path(path).expanduser())
         try:
-            record = json.loads(header["aligner"])
             checkpoint = record["checkpoint"] | {"state_dict": _unpacked(tensors, record["axes"], record["same"])}
             name, own = record["class"], f"{cls.__module__}.{cls.__qualname__}"
-        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise UserError(f"{file} holds no aligner that this version can read: {error}") from error
         kind: type[Self] = cls if name == own else class_at(name, cls, trust, file)
         return restored(kind, checkpoint, trust, file)
@@ -129,26 +127,28 @@ def _unpacked(tensors: dict[str, Tensor], axes: dict[str, list[int]], same: dict
     return state | {name: state[first] for name, first in same.items()}
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
         raise UserError(f"there is no file {path}" if not path.exists() else f"{path} is no file")
     try:
         with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            if not {"format", "version", "aligner", "sha256"} <= header.keys():
-                raise UserError(f"{path} holds no aligner: aligner.save(path) writes one")
+            header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise UserError(f"{path} is damaged, or no safetensors file: {error}") from error
-    if header["format"] != FORMAT:
-        raise UserError(f"{path} was written by a newer unicon-align, {header['version']}: update this one")
-    if header["sha256"] != _digest(header["aligner"], tensors):
+    if not header:
+        raise UserError(f"{path} holds no aligner: aligner.save(path) writes one")
+    if header.get("format") != FORMAT:
+        raise UserError(f"{path} was written by a newer unicon-align, {header.get('version')}: update this one")
+    record: dict[str, Any] = header.get("record")
+    if header.get("sha256") != _digest(record, tensors):
         raise UserError(f"{path} is damaged: its content has another hash than its header says")
-    return header, tensors
+    return record, tensors
 
 
-def _digest(text: str, tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(text.encode())
+def _digest(record: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """sha256 (hex) of the record and the tensors with their names."""
+    digest = hashlib.sha256(json.dumps(record).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].flatten().view(torch.uint8).numpy().data)
