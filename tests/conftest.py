@@ -1,17 +1,15 @@
 """Small data that every package's tests use."""
 
-import csv
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from datamodules.clipart import DATA
 from datamodules.pairs.arrays import pairs_of_tensors
 from datamodules.pairs.pairs import Pairs
-from tests.cli import call, small
+from tests import pictures
+from tests.cli import small
 
 CLIPART_FEATURES = Path(__file__).parents[2] / "shared" / "data" / "clipart" / "features.safetensors"
 
@@ -52,15 +50,4 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def picture_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of CCA on forty of the bundled images, seen small, with a caption each."""
-    folder = tmp_path_factory.mktemp("pictures")
-    records = [json.loads(line) for line in (DATA / "pairs.jsonl").read_text(encoding="utf-8").splitlines()[:40]]
-    with (folder / "pairs.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("image", "text"), *((DATA / r["image"], r["captions"][0]) for r in records)])
-    arguments = (
-        "datamodule=table", f"datamodule.path={folder / 'pairs.csv'}", f"cache_dir={folder / 'cache'}",
-        "datamodule.image_backbone.size=64", "datamodule.image_backbone.device=cpu",
-        "datamodule.text_backbone.device=cpu", "aligner=cca", "aligner.rank=8", f"run_dir={folder / 'run'}",
-        "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "evaluation.sheet_items=1",
-    )  # fmt: skip
-    assert call(*arguments) == 0
-    return folder / "run"
+    return pictures.run(tmp_path_factory.mktemp("pictures"))

@@ -1,7 +1,5 @@
 """What every aligner with a config must do."""
 
-import gc
-import weakref
 from pathlib import Path
 
 import pytest
@@ -9,7 +7,6 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from aligners import load
 from aligners.base.aligner import Aligner
 from aligners.base.arrays import fit_arrays
 from datamodules.pairs.pairs import Pairs
@@ -91,43 +88,6 @@ def test_the_order_of_the_samples_does_not_matter(name: str, pairs: Pairs) -> No
     plain = fitted(name, pairs)
     torch.testing.assert_close(permuted.encode_x(pairs.x), plain.encode_x(pairs.x), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(permuted.encode_y(pairs.y), plain.encode_y(pairs.y), rtol=1e-4, atol=1e-5)
-
-
-def test_a_saved_aligner_encodes_to_the_same_bits(aligner_name: str, pairs: Pairs, tmp_path: Path) -> None:
-    aligner = fitted(aligner_name, pairs)
-    aligner.save(tmp_path / "aligner.safetensors")
-    loaded = load(tmp_path / "aligner.safetensors")
-    assert type(loaded) is type(aligner)
-    assert loaded.hparams == aligner.hparams
-    assert loaded.facts == aligner.facts
-    assert torch.equal(loaded.encode_x(pairs.x), aligner.encode_x(pairs.x))
-    assert torch.equal(loaded.encode_y(pairs.y), aligner.encode_y(pairs.y))
-
-
-def test_a_second_fit_is_as_the_first_of_another(aligner_name: str, pairs: Pairs) -> None:
-    def encoded(aligner: Aligner, x: Tensor) -> Tensor:
-        return aligner.fit(x, pairs.y, x_of_y=pairs.x_of_y, max_epochs=2).encode_x(x)
-
-    aligner = make(aligner_name, rank=RANK)
-    encoded(aligner, pairs.x + pairs.x.roll(1, 0))
-    for x in (pairs.x, pairs.x[:, :19]):
-        assert torch.equal(encoded(aligner, x), encoded(make(aligner_name, rank=RANK), x))
-
-
-def test_a_fit_keeps_no_data(aligner_name: str, pairs: Pairs) -> None:
-    aligner = make(aligner_name, rank=RANK)
-
-    def fit() -> weakref.ref[Tensor]:
-        x = pairs.x.clone()
-        aligner.fit(x, pairs.y, x_of_y=pairs.x_of_y, max_epochs=1)
-        return weakref.ref(x)
-
-    rows = fit()
-    gc.collect()
-    assert rows() is None
-    assert aligner.encode_x(pairs.x).shape == (pairs.n_x, RANK)
-    with pytest.raises(RuntimeError, match="not attached to a `Trainer`"):
-        _ = aligner.trainer
 
 
 def test_an_unknown_argument_is_named(aligner_name: str) -> None:
