@@ -1,7 +1,9 @@
 """A fit inside somebody else's program: it says nothing of its own, and leaves the process as it was."""
 
 import logging
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,9 +23,14 @@ LONG = 2.0  # seconds that a fit may take before a bar shows it
 def quiet(seed: int) -> Iterator[None]:
     """A block in which Lightning neither logs nor warns, and torch's random numbers start from ``seed``.
 
-    After it, torch's random numbers, the loggers' levels and the filters of warnings are as they were.
+    After it, torch's random numbers, the loggers' levels, the filters of warnings and the handler of Ctrl-C are as
+    they were.
+
+    Raises:
+        KeyboardInterrupt: in the place of the SystemExit that Lightning makes of Ctrl-C.
     """
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
+    interrupt = signal.getsignal(signal.SIGINT)
     devices = list(range(torch.cuda.device_count()))
     with warnings.catch_warnings(), torch.random.fork_rng(devices):
         # hints to those who write a Trainer: of workers, devices, and what its own libraries deprecate
@@ -33,7 +40,11 @@ def quiet(seed: int) -> Iterator[None]:
         torch.manual_seed(seed)
         try:
             yield
+        except SystemExit as stop:
+            raise KeyboardInterrupt from stop
         finally:
+            if interrupt is not None and threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, interrupt)
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import signal
 import subprocess
 import sys
 import warnings
@@ -50,6 +51,7 @@ def state() -> list[object]:
         torch.backends.cudnn.benchmark,
         torch.is_grad_enabled(),
         torch.get_num_threads(),
+        signal.getsignal(signal.SIGINT),
         [logging.getLogger(name).level for name in (None, "lightning", "lightning.pytorch", "lightning.fabric")],
         list(warnings.filters),
         dict(os.environ),
@@ -65,6 +67,18 @@ def test_the_process_is_as_it_was(pairs: Pairs, caplog: pytest.LogCaptureFixture
     with pytest.raises(ZeroDivisionError), quiet.quiet(3):
         _ = 1 / 0
     assert state() == before
+
+
+def test_an_interrupted_fit_leaves_the_next_to_be_interrupted(pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: CCA, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CCA, "training_step", interrupted)
+    before, aligner = state(), CCA(rank=4)
+    with pytest.raises(KeyboardInterrupt):
+        aligner.fit(pairs.x, pairs.y, x_of_y=pairs.x_of_y)
+    assert state() == before
+    assert aligner.dims is None
 
 
 def test_the_same_numbers_whatever_was_drawn_before(pairs: Pairs) -> None:
@@ -102,7 +116,7 @@ def test_a_bar_ends_with_a_fit_that_fails(pairs: Pairs, monkeypatch: pytest.Monk
     closed: list[bool] = []
     callback.stack.callback(closed.append, True)
     monkeypatch.setattr("aligners.base.arrays.LongFitBar", lambda: callback)
-    monkeypatch.setattr(CCA, "collect", fail)
+    monkeypatch.setattr(CCA, "training_step", fail)
     with pytest.raises(RuntimeError, match="of the solver"):
         CCA(rank=4).fit(pairs.x, pairs.y, x_of_y=pairs.x_of_y)
     assert closed == [True]
