@@ -14,5 +14,6 @@ __getattr__ = lazy(
         "gradient": ("SGDCLIP", "SGDSigLIP", "Triplet"),
         "hybrid": ("Hybrid",),
         "closed_form": ("CCA", "PLS"),
+        "loading": ("load",),
     },
 )

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from datamodules.pairs.arrays import pairs_of_tensors
 from datamodules.pairs.pairs import Pairs
+from tests import pictures
 from tests.cli import small
 
 CLIPART_FEATURES = Path(__file__).parents[2] / "shared" / "data" / "clipart" / "features.safetensors"
@@ -44,3 +45,9 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("one") / "run"
     assert small("aligner=unicon", "aligner.feature_map=identity", "aligner.passes=2", f"run_dir={run_dir}") == 0
     return run_dir
+
+
+@pytest.fixture(scope="session")
+def picture_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of CCA on forty of the bundled images, seen small, with a caption each."""
+    return pictures.run(tmp_path_factory.mktemp("pictures"))

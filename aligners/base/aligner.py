@@ -1,13 +1,14 @@
 """Aligner: the LightningModule that every method is."""
 
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Any
 
-import lightning
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from aligners.base.arrays import Arrays
+from aligners.base.saved import Saved
 from aligners.objectives.base import Objective
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs import PairBatch, Pairs
@@ -16,7 +17,7 @@ from ground.distributed import add_over_processes
 from ground.errors import UserError
 
 
-class Aligner(lightning.LightningModule):
+class Aligner(Arrays, Saved):
     """Two encoders on frozen features into one space of ``rank`` dimensions, scored by cosine.
 
     ``encode_x`` takes (n, d_x) to (n, r), ``encode_y`` (n, d_y) to (n, r). Features are centred with the
@@ -36,7 +37,7 @@ class Aligner(lightning.LightningModule):
         self.rank = rank
         self.unit = unit
         self.shared = shared
-        self.dims: tuple[int, int] | None = None
+        self.dims = None
 
     @abstractmethod
     def build(self, d_x: int, d_y: int) -> None:
@@ -52,13 +53,19 @@ class Aligner(lightning.LightningModule):
 
     @torch.no_grad()
     def encode_x(self, x: Any) -> Tensor:
-        """Features (n, d_x), array or tensor, to embeddings (n, r) float32, in the embeddings' own scale."""
-        return self.embed_x(self.prepare_x(torch.as_tensor(x))).float()
+        """Features (n, d_x), array or tensor, to embeddings (n, r) float32, in the embeddings' own scale.
+
+        The aligner of a run that had backbones takes raw items as well: a list of paths, texts, PIL images.
+
+        Raises:
+            UserError: no fit, features of other dimensions, or raw items that cannot be encoded.
+        """
+        return self.embed_x(self.prepare_x(self.rows_of("x", x))).float()
 
     @torch.no_grad()
     def encode_y(self, y: Any) -> Tensor:
-        """Features (n, d_y), array or tensor, to embeddings (n, r) float32, in the embeddings' own scale."""
-        return self.embed_y(self.prepare_y(torch.as_tensor(y))).float()
+        """Features (n, d_y) to embeddings (n, r), as ``encode_x``."""
+        return self.embed_y(self.prepare_y(self.rows_of("y", y))).float()
 
     def prepare_x(self, x: Tensor) -> Tensor:
         return self._prepare(x, self.mean_x)
@@ -174,32 +181,3 @@ class Aligner(lightning.LightningModule):
             if stored is not None and (stored.shape, stored.stride()) != (buffer.shape, buffer.stride()):
                 owner, _, leaf = name.rpartition(".")
                 setattr(self.get_submodule(owner), leaf, torch.empty_like(stored))
-
-    def fit(
-        self,
-        x: Any,
-        y: Any,
-        *,
-        x_of_y: Any = None,
-        group: Any = None,
-        batch_size: int | None = None,
-        max_epochs: int | None = None,
-        seed: int | None = None,
-    ) -> Self:
-        """Fit on two arrays, like an estimator: ``UniConSpectral(rank=128).fit(x, y).encode_x(x)``.
-
-        Args:
-            x: features (n_x, d_x), array or tensor.
-            y: features (n_y, d_y).
-            x_of_y: the row of ``x`` that each y belongs to, (n_y,); row i with row i if not given.
-            group: (n_x,) groups of x whose y are all positives of each other; each its own if not given.
-            batch_size, max_epochs, seed: as in ``configs/datamodule/features.yaml``,
-                ``configs/trainer/default.yaml`` and ``configs/train.yaml``, whose values hold if not given.
-
-        Raises:
-            UserError: features that do not fit each other, or hold NaN, infinity or all-zero rows.
-        """
-        from aligners.base.arrays import fit_arrays  # the estimator builds a Trainer for this class
-
-        fit_arrays(self, x, y, x_of_y, group, batch_size, max_epochs, seed)
-        return self

@@ -2,17 +2,20 @@
 
 import functools
 from collections.abc import Callable
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from aligners.base.signature import KeywordDefaults
 from ground.errors import UserError, nearest
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def aligner_config(name: str) -> dict[str, Any]:
     """The values of ``configs/aligner/NAME.yaml``, plain."""
-    path = resources.files("configs") / "aligner" / f"{name}.yaml"
+    path = CONFIGS / "aligner" / f"{name}.yaml"
     values = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")))
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items() if key != "_target_"}
@@ -45,6 +48,7 @@ def defaults_from(name: str) -> Callable[[type], type]:
             self.save_hyperparameters(values, logger=False)
 
         cls.__init__ = filled  # type: ignore[misc]
+        cls.__signature__ = KeywordDefaults(cls, functools.partial(aligner_config, name))  # type: ignore[attr-defined]
         return cls
 
     return decorate

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from aligners.base.arrays import fit_arrays
 from aligners.closed_form import CCA, PLS
 from aligners.features.kernels import KERNELS
 from aligners.objectives.softmax import CLIP
@@ -197,8 +198,8 @@ def test_a_sample_that_is_enough_is_nearly_as_good() -> None:
 
 
 def test_the_record_is_in_the_checkpoint(pairs: Pairs, tmp_path: Path) -> None:
-    aligner = fitted(pairs, passes=2)
-    aligner.trainer.save_checkpoint(tmp_path / "last.ckpt")
+    aligner = UniConSpectral(**{**FIXED, "rank": 6, "feature_map": "identity", "passes": 2})
+    fit_arrays(aligner, pairs.x, pairs.y, x_of_y=pairs.x_of_y).save_checkpoint(tmp_path / "last.ckpt")
     loaded = UniConSpectral.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     assert loaded.solution == aligner.solution
     assert torch.equal(loaded.encode_x(pairs.x), aligner.encode_x(pairs.x))
