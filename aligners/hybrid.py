@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from aligners.base.yaml_defaults import defaults_from
-from aligners.gradient import CLIPAligner
+from aligners.gradient import OfCosines
 from aligners.spectral.coordinates import statistics
 from aligners.spectral.factors import uniform_solution
 from aligners.spectral.moments import Moments
@@ -33,7 +33,7 @@ class Adapter(nn.Module):
 
 
 @defaults_from("hybrid")
-class Hybrid(CLIPAligner):
+class Hybrid(OfCosines):
     r"""Evolving inputs (UniCon, section 5): gradient steps on adapters alternate with spectral updates of heads.
 
     .. math:: f(x) = (a(x) - \mu_x) W_x U s^p, \quad U s V^T = W_x^T \Sigma_{xy} W_y
@@ -58,7 +58,7 @@ class Hybrid(CLIPAligner):
         spectral_every: int,
         **common: Any,
     ):
-        super().__init__(head="linear", shared=False, warm_start=None, **common)
+        super().__init__(objective="clip", objective_options={}, head="linear", shared=False, warm_start=None, **common)
         if spectral_every < 1:
             raise UserError(f"aligner.spectral_every must be at least 1, got {spectral_every}")
         self.lam = lam

@@ -162,10 +162,8 @@ class Aligner(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         made_with = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
         for key, value in self.hparams.items():
-            if made_with.get(key) != value:
-                raise UserError(
-                    f"the checkpoint was made with aligner.{key}={made_with.get(key)}, this run has {value}"
-                )
+            if key in made_with and made_with[key] != value:  # what it does not know did not exist when it was made
+                raise UserError(f"the checkpoint was made with aligner.{key}={made_with[key]}, this run has {value}")
         if self.dims is None and checkpoint["dims"] is not None:
             self.shared = checkpoint["shared"]
             self._build(tuple(checkpoint["dims"]))

@@ -1,7 +1,6 @@
 """Fitting an aligner on two arrays, without a config."""
 
 import logging
-from importlib import resources
 from typing import Any
 
 import lightning
@@ -13,6 +12,7 @@ from aligners.base.aligner import Aligner
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.arrays import pairs_of_tensors
 from datamodules.pairs.pairs import Pairs, subset, with_positives
+from ground.configs import CONFIGS
 from ground.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -29,10 +29,9 @@ def fit_arrays(
     seed: int | None,
 ) -> None:
     """``Aligner.fit``: a datamodule of the arrays and a Trainer on one device."""
-    configs = resources.files("configs")
 
     def default(file: str, key: str) -> Any:
-        return OmegaConf.select(OmegaConf.create((configs / file).read_text(encoding="utf-8")), key)
+        return OmegaConf.select(OmegaConf.load(CONFIGS / file), key)
 
     seed = default("train.yaml", "seed") if seed is None else seed
     whole = pairs_of_tensors(
