@@ -27,7 +27,7 @@ def composed(path: Path, group: str) -> DictConfig:
     assert isinstance(config, DictConfig)
     bases = [str(each) for each in config.pop("defaults", [])]
     if SELF not in bases:
-        bases = [SELF, *bases]  # Hydra's rule
+        bases.append(SELF)
     parts = [config if base == SELF else composed(_base(base, path, group), group) for base in bases]
     merged = OmegaConf.merge(*parts)
     assert isinstance(merged, DictConfig)

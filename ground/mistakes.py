@@ -85,10 +85,16 @@ def refuse_additions(overrides: list[str], config: DictConfig) -> None:
 
 def _known_keys(overrides: list[str]) -> list[str]:
     """All keys of the config that the user's choices of group files compose."""
-    chosen = [o.split(",")[0] for o in overrides if o.split("=")[0].split("@")[0] in _groups()]
+    chosen = [o.split(",")[0] for o in overrides if _is_ours(o)]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return list(_leaves(compose("train", overrides=chosen)))
+
+
+def _is_ours(override: str) -> bool:
+    """Whether it chooses a file of ours, not one of a folder that the user added."""
+    key, _, names = override.partition("=")
+    return (CONFIGS / key.split("@")[0] / f"{names.split(',')[0]}.yaml").is_file()
 
 
 def _groups() -> list[str]:

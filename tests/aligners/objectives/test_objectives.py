@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import pytest
@@ -7,9 +8,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from aligners.objectives.base import FromLoss, FromRows, Objective
-from aligners.objectives.names import named_objective
+from aligners.objectives.names import OBJECTIVES as NAMED
+from aligners.objectives.names import chosen_objective, named_objective
 from aligners.objectives.pairwise import SigLIP, Triplet
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
+from ground.configs import CONFIGS
 from ground.errors import UserError
 
 OBJECTIVES: list[Objective] = [
@@ -190,6 +193,14 @@ def test_names_and_temperatures_are_checked() -> None:
         named_objective("cilp", 0.1)
     with pytest.raises(UserError, match="tau must be above 0, got 0"):
         named_objective("clip", 0.0)
+
+
+def test_every_name_has_its_defaults() -> None:
+    assert {path.stem for path in (CONFIGS / "objective").glob("*.yaml")} == set(NAMED)
+    for name, kind in NAMED.items():
+        options = [each for each in inspect.signature(kind).parameters if each != "tau"]
+        assert list(chosen_objective(name, {}).options) == options
+        assert set(kind.learned) <= set(options)
 
 
 def test_options_reach_the_objective() -> None:
