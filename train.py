@@ -17,11 +17,11 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from datamodules.base.transfer import check_transfer
 from ground.errors import UserError
-from ground.mistakes import refuse_additions, user_line
+from ground.mistakes import opened, refuse_additions, user_line
 from ground.values import check
 from report.pictures import confusion, draw
 from report.tables import result_line, run_table, screen
@@ -46,6 +46,8 @@ def run(config: DictConfig) -> dict[str, Any]:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     aligner = instantiate(config.aligner, _recursive_=False)
+    # whatever it filled in itself belongs to the run's config
+    OmegaConf.update(config, "aligner", dict(aligner.hparams), force_add=True)
     datamodule = instantiate(config.datamodule)
     other = instantiate(config.eval_datamodule)
     if rank_zero_only.rank > 0:  # type: ignore[attr-defined]
@@ -156,6 +158,7 @@ def cli() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing its own report
     failures.clear()
     directories.clear()
+    sys.argv[1:] = opened(sys.argv[1:])
     console = logging.StreamHandler()
     # in train.log alone: warnings of libraries, and what the screen shows in another form
     console.addFilter(lambda record: record.name not in ("py.warnings", "hydra.utils", journal.name))

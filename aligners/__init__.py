@@ -11,7 +11,7 @@ __getattr__ = lazy(
         "unicon": ("UniConSpectral",),
         "unicon_batches": ("UniConBatches",),
         "unicon_convex": ("UniConConvex",),
-        "gradient": ("SGDCLIP", "SGDSigLIP", "Triplet"),
+        "gradient": ("OfCosines", "SGDCLIP", "SGDSigLIP", "Triplet"),
         "hybrid": ("Hybrid",),
         "closed_form": ("CCA", "PLS"),
         "loading": ("load",),

@@ -7,6 +7,7 @@ from aligners.spectral.factors import Factors, positive_part, truncated_svd, uni
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments
 from aligners.spectral.passes import Pass, Solved
+from ground.ranges import Count, NonNegative
 
 
 class MomentAligner(SolvedAligner):
@@ -62,7 +63,7 @@ class CCA(MomentAligner):
         torch.Size([50, 4])
     """
 
-    def __init__(self, *, rank: int, unit: bool, shared: bool | None, lam: float, weight_power: float):
+    def __init__(self, *, rank: Count, unit: bool, shared: bool | None, lam: NonNegative, weight_power: NonNegative):
         super().__init__(rank, unit, shared, lam, weight_power)
 
 
@@ -77,5 +78,5 @@ class PLS(MomentAligner):
         torch.Size([50, 4])
     """
 
-    def __init__(self, *, rank: int, unit: bool, shared: bool | None, weight_power: float):
+    def __init__(self, *, rank: Count, unit: bool, shared: bool | None, weight_power: NonNegative):
         super().__init__(rank, unit, shared, None, weight_power)

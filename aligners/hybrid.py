@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aligners.base.trained import OfCosines
 from aligners.base.warm_start import set_head
 from aligners.base.yaml_defaults import defaults_from
-from aligners.gradient import CLIPAligner
 from aligners.spectral.coordinates import Statistics, statistics
 from aligners.spectral.factors import uniform_solution
 from aligners.spectral.moment_pass import MomentPass
@@ -16,7 +16,7 @@ from aligners.spectral.moments import Moments, run_length
 from aligners.spectral.passes import Solved, run
 from datamodules.pairs import PairBatch
 from datamodules.pairs.stream import Stream
-from ground.errors import UserError
+from ground.ranges import Count, NonNegative
 
 
 class Adapter(nn.Module):
@@ -35,7 +35,7 @@ class Adapter(nn.Module):
 
 
 @defaults_from("hybrid")
-class Hybrid(CLIPAligner):
+class Hybrid(OfCosines):
     r"""Evolving inputs (UniCon, section 5): gradient steps on adapters alternate with spectral updates of heads.
 
     .. math:: f(x) = (a(x) - \mu_x) W_x U s^p, \quad U s V^T = W_x^T \Sigma_{xy} W_y
@@ -55,14 +55,12 @@ class Hybrid(CLIPAligner):
     def __init__(
         self,
         *,
-        lam: float,
-        weight_power: float,
-        spectral_every: int,
+        lam: NonNegative,
+        weight_power: NonNegative,
+        spectral_every: Count,
         **common: Any,
     ):
-        super().__init__(head="linear", shared=False, warm_start=None, **common)
-        if spectral_every < 1:
-            raise UserError(f"aligner.spectral_every must be at least 1, got {spectral_every}")
+        super().__init__(objective="clip", objective_options={}, head="linear", shared=False, warm_start=None, **common)
         self.lam = lam
         self.weight_power = weight_power
         self.spectral_every = spectral_every

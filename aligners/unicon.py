@@ -1,21 +1,26 @@
 """UniConSpectral: the spectral solver as a training step without gradients."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
 from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
+from aligners.features.kernels import KernelName
+from aligners.features.landmarks import Selection
+from aligners.features.maps import FeatureMapName
 from aligners.objectives.base import Objective
 from aligners.spectral.bandwidth import fitted
-from aligners.spectral.factors import Factors
+from aligners.spectral.factors import SVD, Factors
 from aligners.spectral.first_pass import FirstPass
+from aligners.spectral.negatives import NEGATIVES
 from aligners.spectral.passes import Pass, Solved
 from aligners.spectral.record import Record
 from aligners.spectral.settings import SpectralSettings
 from aligners.spectral.training import Training, raw_features
+from ground.ranges import Choosable, Count, Natural, NonNegative, Positive, above, at_most, one_of
 
 
 @defaults_from("unicon")
@@ -41,33 +46,33 @@ class UniConSpectral(SolvedAligner):
     def __init__(
         self,
         *,
-        rank: int,
+        rank: Count,
         unit: bool,
         shared: bool | None,
-        feature_map: str,
-        kernel: str,
-        bandwidth: float | list[float],
-        landmarks: int,
-        landmark_selection: str,
-        landmark_ridge: float,
+        feature_map: FeatureMapName,
+        kernel: KernelName,
+        bandwidth: Choosable[Positive],
+        landmarks: Count,
+        landmark_selection: Selection,
+        landmark_ridge: NonNegative,
         whiten: bool,
-        lam: float | list[float],
-        svd: str,
+        lam: Choosable[NonNegative],
+        svd: Annotated[str, one_of(SVD)],
         objective: str,
         objective_options: dict[str, Any],
-        tau: float | list[float],
-        negatives: str,
-        eta: float,
+        tau: Choosable[Positive],
+        negatives: Annotated[str, one_of(NEGATIVES)],
+        eta: Annotated[float, above(0), at_most(1)],
         safeguard: bool,
-        passes: int | list[int],
-        tolerance: float,
-        max_halvings: int,
-        weight_power: float | list[float],
-        choice_items: int,
-        sample: float | str,
-        covariance_rows: int,
-        block_size: int,
-        memory_mb: int,
+        passes: Choosable[Natural],
+        tolerance: NonNegative,
+        max_halvings: Natural,
+        weight_power: Choosable[NonNegative],
+        choice_items: Count,
+        sample: Annotated[float, above(0), at_most(1)] | Literal["enough"],
+        covariance_rows: Count,
+        block_size: Count,
+        memory_mb: Natural,
     ):
         super().__init__(rank, unit, shared)
         self.settings = SpectralSettings(

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,11 +18,10 @@ from aligners.spectral.factors import Factors, truncated_svd
 from aligners.spectral.passes import Solved
 from datamodules.pairs import PairBatch
 from ground.distributed import add_over_processes, gather_objects, rank_and_world
-from ground.errors import UserError, nearest
+from ground.errors import UserError
+from ground.ranges import Count, NonNegative, Positive
 
 logger = logging.getLogger(__name__)
-
-AGGREGATES = ("sum", "accuracy", "softmax", "majority")
 
 
 @defaults_from("unicon_batches")
@@ -45,14 +45,17 @@ class UniConBatches(MomentAligner):
             ``accuracy`` and ``softmax`` a rank above the data's.
     """
 
-    def __init__(self, *, rank: int, unit: bool, lam: float, aggregate: str, temperature: float, weight_power: float):
+    def __init__(
+        self,
+        *,
+        rank: Count,
+        unit: bool,
+        lam: NonNegative,
+        aggregate: Literal["sum", "accuracy", "softmax", "majority"],
+        temperature: Positive,
+        weight_power: NonNegative,
+    ):
         super().__init__(rank, unit, False, lam, weight_power)
-        if aggregate not in AGGREGATES:
-            raise UserError(f"unknown aligner.aggregate '{aggregate}': {nearest(aggregate, AGGREGATES)}")
-        if not lam >= 0:
-            raise UserError(f"aligner.lam must be at least 0, got {lam}")
-        if not temperature > 0:
-            raise UserError(f"aligner.temperature must be above 0, got {temperature}")
         self.aggregate = aggregate
         self.temperature = temperature
 

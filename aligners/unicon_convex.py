@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,23 +19,14 @@ from aligners.spectral.passes import Pass, Solved
 from aligners.spectral.whitening import spread, unwhitened, whitening
 from datamodules.pairs.pairs import PairBatch
 from ground.distributed import gather_rows, rank_and_world
-from ground.errors import UserError, nearest
+from ground.ranges import Count, Finite, NonNegative, Positive
 
 logger = logging.getLogger(__name__)
 
 
 def convex_objective(name: str, tau: float, bias: float) -> Objective:
-    """The objective ``name`` at temperature ``tau`` > 0: one that is smooth and convex in the similarities.
-
-    Raises:
-        UserError: an unknown name, or a temperature that is not positive.
-    """
-    if not tau > 0:
-        raise UserError(f"aligner.tau must be above 0, got {tau}")
-    objectives = {"clip": CLIP(tau), "info_nce": InfoNCE(tau), "siglip": SigLIP(tau, bias)}
-    if name not in objectives:
-        raise UserError(f"unknown convex aligner.objective '{name}': {nearest(name, objectives)}")
-    return objectives[name]
+    """The objective ``name`` at temperature ``tau``: one that is smooth and convex in the similarities."""
+    return {"clip": CLIP(tau), "info_nce": InfoNCE(tau), "siglip": SigLIP(tau, bias)}[name]
 
 
 @defaults_from("unicon_convex")
@@ -58,29 +50,20 @@ class UniConConvex(SolvedAligner):
     def __init__(
         self,
         *,
-        rank: int,
+        rank: Count,
         unit: bool,
         whiten: bool,
-        lam: float,
-        objective: str,
-        tau: float,
-        bias: float,
-        rho: float,
-        tolerance: float,
-        max_iterations: int,
-        weight_power: float,
-        block_size: int,
+        lam: NonNegative,
+        objective: Literal["clip", "info_nce", "siglip"],
+        tau: Positive,
+        bias: Finite,
+        rho: Positive,
+        tolerance: Positive,
+        max_iterations: Count,
+        weight_power: NonNegative,
+        block_size: Count,
     ):
         super().__init__(rank, unit, shared=False)
-        if not rho > 0:
-            raise UserError(f"aligner.rho must be above 0, got {rho}: without a penalty nothing can be certified")
-        if not tolerance > 0:
-            raise UserError(f"aligner.tolerance must be above 0, got {tolerance}")
-        if whiten and not lam >= 0:
-            raise UserError(f"aligner.lam must be at least 0, got {lam}")
-        for name, value in (("max_iterations", max_iterations), ("block_size", block_size)):
-            if value < 1:
-                raise UserError(f"aligner.{name} must be at least 1, got {value}")
         self.whiten = whiten
         self.lam = lam
         self.objective = convex_objective(objective, tau, bias)

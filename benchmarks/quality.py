@@ -16,8 +16,9 @@ from benchmarks.paired import credits, paired_difference
 from benchmarks.record import Parser, Record, command, positive, spread, table, told
 from benchmarks.runs import composed, run
 from benchmarks.tuning import axes_of, climb
+from ground.configs import CONFIGS
 from ground.errors import UserError, nearest
-from ground.mistakes import CONFIGS, user_line
+from ground.mistakes import user_line
 from ground.progress import progress_bar
 from report.tables import sweep_table
 

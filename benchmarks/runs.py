@@ -15,7 +15,7 @@ from torch import Tensor
 
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs
-from ground.mistakes import CONFIGS
+from ground.configs import CONFIGS
 from ground.values import check
 
 QUIET = ("trainer.enable_progress_bar=false", "run_dir=outputs/benchmarks")

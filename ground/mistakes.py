@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -16,9 +15,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ground.configs import CONFIGS
 from ground.errors import UserError, nearest
-
-CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def user_line(error: BaseException, overrides: list[str]) -> str | None:
@@ -51,13 +49,22 @@ def explain(error: BaseException, overrides: list[str]) -> str:
         return f"cannot read '{error.override}': write key=value, with quotes around a value that holds ',' or '='"
     text = _one_line(error)
     key = re.search(r"Could not override '([^']+)'", text)
-    if key and key[1] not in (known := _known_keys(overrides)):
+    if key and key[1] not in (known := _known_keys([o for o in overrides if not o.startswith(f"{key[1]}=")])):
         return f"unknown key '{key[1]}': {nearest(key[1], known)}"
     return text
 
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
+
+
+OPEN = "aligner.objective_options"
+"""A node whose keys follow from another value: what takes it refuses unknown ones."""
+
+
+def opened(arguments: list[str]) -> list[str]:
+    """The command line's arguments, those that set ``OPEN`` with the ``++`` under which Hydra takes any key."""
+    return [f"++{each.lstrip('+')}" if each.lstrip("+").startswith(OPEN) else each for each in arguments]
 
 
 def refuse_additions(overrides: list[str], config: DictConfig) -> None:
@@ -68,7 +75,7 @@ def refuse_additions(overrides: list[str], config: DictConfig) -> None:
     """
     for override in overrides:
         key = override.lstrip("+").split("=")[0]
-        if not override.startswith("+") or key.split("@")[0] in _groups():
+        if not override.startswith("+") or key.split("@")[0] in _groups() or key.startswith(OPEN):
             continue
         owner = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else None
         known = _known_keys(overrides)
@@ -78,10 +85,16 @@ def refuse_additions(overrides: list[str], config: DictConfig) -> None:
 
 def _known_keys(overrides: list[str]) -> list[str]:
     """All keys of the config that the user's choices of group files compose."""
-    chosen = [o.split(",")[0] for o in overrides if o.split("=")[0].split("@")[0] in _groups()]
+    chosen = [o.split(",")[0] for o in overrides if _is_ours(o)]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return list(_leaves(compose("train", overrides=chosen)))
+
+
+def _is_ours(override: str) -> bool:
+    """Whether it chooses a file of ours, not one of a folder that the user added."""
+    key, _, names = override.partition("=")
+    return (CONFIGS / key.split("@")[0] / f"{names.split(',')[0]}.yaml").is_file()
 
 
 def _groups() -> list[str]:

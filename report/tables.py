@@ -116,7 +116,7 @@ class SweepTable(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         result = job_return._return_value
         if isinstance(result, dict) and "metrics" in result:
-            self.runs.append(result | {"overrides": list(config.hydra.overrides.task)})
+            self.runs.append(result | {"overrides": [each.lstrip("+") for each in config.hydra.overrides.task]})
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if not self.runs:

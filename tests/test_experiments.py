@@ -14,7 +14,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 import train
-from ground.mistakes import CONFIGS
+from ground.configs import CONFIGS
+from ground.configs import composed as with_bases
 from ground.values import check
 from tests.backbones import conftest as at_hand
 from tests.cli import call
@@ -62,7 +63,9 @@ def aligners(name: str) -> dict[str, Any]:
         return {"": config.aligner}
     found: dict[str, Any] = {}
     for aligner in sweep["aligner"]:
-        found[aligner] = OmegaConf.merge(OmegaConf.load(CONFIGS / "aligner" / f"{aligner}.yaml"), of_aligner(name))
+        found[aligner] = OmegaConf.merge(
+            with_bases(CONFIGS / "aligner" / f"{aligner}.yaml", "aligner"), of_aligner(name)
+        )
     return found
 
 

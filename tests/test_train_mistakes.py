@@ -78,6 +78,19 @@ MISTAKES = {
     "optimizer": (("aligner=sgd_clip", "aligner.optimizer.lr=abc"), "AdamW"),
     "rank": (("aligner.rank=31",), "rank 31 is above what the data allows"),
     "rank 0": (("aligner.rank=0",), "aligner.rank must be"),
+    "objective": (("aligner=unicon", "aligner.objective=siglp"), "unknown objective 'siglp': did you mean 'siglip'?"),
+    "option": (
+        ("aligner=unicon", "aligner.objective=siglip", "aligner.objective_options={bais:-10}"),
+        "unknown option 'bais' of objective 'siglip': did you mean 'bias'?",
+    ),
+    "option of another": (
+        ("aligner.objective_options.bias=-10", "aligner=sgd_clip"),
+        "unknown option 'bias' of objective 'clip': there are none",
+    ),
+    "options of none": (("aligner.objective_options.bias=1",), "unknown key 'aligner.objective_options'"),
+    "group for a key": (
+        ("aligner=unicon", "objective=siglip"), "unknown key 'objective': did you mean 'aligner.objective'"
+    ),
     "no items": (("datamodule.n_val=0",), "datamodule.n_val must be at least 1, got 0"),
     "run_dir is a file": (("run_dir=FILES/good.safetensors",), "set another run_dir"),
     "run_dir holds other files": (("run_dir=FILES",), "holds something that is no run"),

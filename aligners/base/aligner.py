@@ -15,6 +15,7 @@ from datamodules.pairs import PairBatch, Pairs
 from datamodules.pairs.stream import Stream
 from ground.distributed import add_over_processes
 from ground.errors import UserError
+from ground.ranges import Count
 
 
 class Aligner(Arrays, Saved):
@@ -30,10 +31,8 @@ class Aligner(Arrays, Saved):
     mean_x: Tensor
     mean_y: Tensor
 
-    def __init__(self, rank: int, unit: bool, shared: bool | None):
+    def __init__(self, rank: Count, unit: bool, shared: bool | None):
         super().__init__()
-        if not isinstance(rank, int) or rank < 1:
-            raise UserError(f"aligner.rank must be a whole number of at least 1, got {rank}")
         self.rank = rank
         self.unit = unit
         self.shared = shared
@@ -168,10 +167,8 @@ class Aligner(Arrays, Saved):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         made_with = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
         for key, value in self.hparams.items():
-            if made_with.get(key) != value:
-                raise UserError(
-                    f"the checkpoint was made with aligner.{key}={made_with.get(key)}, this run has {value}"
-                )
+            if key in made_with and made_with[key] != value:  # what it does not know did not exist when it was made
+                raise UserError(f"the checkpoint was made with aligner.{key}={made_with[key]}, this run has {value}")
         if self.dims is None and checkpoint["dims"] is not None:
             self.shared = checkpoint["shared"]
             self._build(tuple(checkpoint["dims"]))

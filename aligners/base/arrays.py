@@ -2,7 +2,6 @@
 
 import logging
 from abc import abstractmethod
-from pathlib import Path
 from typing import Any, Self
 
 import lightning
@@ -16,9 +15,9 @@ from aligners.base.quiet import LongFitBar, quiet
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.arrays import pairs_of_tensors
 from datamodules.pairs.pairs import Pairs, subset, with_positives
+from ground.configs import CONFIGS
 from ground.errors import UserError
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 logger = logging.getLogger(__name__)
 
 

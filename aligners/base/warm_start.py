@@ -17,19 +17,15 @@ from aligners.spectral.settings import SpectralSettings
 from aligners.spectral.training import Training, raw_features
 from datamodules.pairs.stream import Stream
 from ground.distributed import add_over_processes, rank_and_world
-from ground.errors import UserError, nearest
-
-WARM_STARTS = ("unicon",)
+from ground.errors import UserError
 
 
 def check_warm_start(name: str, head: str) -> None:
     """Refuse what cannot start trainable heads.
 
     Raises:
-        UserError: an unknown name, or heads that are not linear.
+        UserError: heads that are not linear.
     """
-    if name not in WARM_STARTS:
-        raise UserError(f"unknown aligner.warm_start '{name}': {nearest(name, WARM_STARTS)}")
     if head != "linear":
         raise UserError(
             f"aligner.warm_start={name} is a linear solution and starts linear heads, got aligner.head={head}: "

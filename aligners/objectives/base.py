@@ -4,7 +4,7 @@ r"""What a contrastive objective is: row losses, the same over columns, and the 
                   + \frac{1}{2 n_y} \sum_j \ell(s_{\cdot j}, P_{\cdot j})
 
 ``Objective`` has this form, so that a solver can sweep blocks of rows and of columns without ever holding the
-whole matrix. ``FromRows`` makes one of any row loss, ``FromLoss`` takes a loss that is no sum over rows.
+whole matrix. ``FromRows`` makes one of any row loss; a ``WholeObjective``, as ``FromLoss`` makes, is no sum over rows.
 """
 
 from abc import ABC, abstractmethod
@@ -13,14 +13,21 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ground.errors import UserError
+
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 """Of similarities and positives."""
 
 
 class Objective(ABC):
-    """A contrastive loss that is a sum over rows (and, if ``symmetric``, the same over columns)."""
+    """A contrastive loss that is a sum over rows (and, if ``symmetric``, the same over columns).
+
+    One with a temperature takes ``tau`` in its constructor. Of its other arguments, a gradient aligner learns those
+    that ``learned`` names, from the values that they are given.
+    """
 
     symmetric = True
+    learned: tuple[str, ...] = ()
 
     @abstractmethod
     def rows(self, similarity: Tensor, positives: Tensor) -> Tensor:
@@ -41,6 +48,15 @@ class Objective(ABC):
         if self.symmetric:
             loss = (loss + self.rows(similarity.T, positives.T).mean()) / 2
         return loss
+
+    def of_cosines(self, cosines: Tensor, positives: Tensor, scale: Tensor) -> Tensor:
+        """The loss at temperature ``1 / scale``, a scalar tensor, in the scale in which a temperature can be learned.
+
+        A value at tau that is tau times a mean of logarithms falls with tau alone. So the objective is the one made at
+        tau 1, and the cosines (n_x, n_y) are scaled; one whose temperature is more than a scale (the entropy of a
+        transport plan) overrides this.
+        """
+        return self(scale * cosines, positives)
 
     def weights(self, similarity: Tensor, positives: Tensor) -> Tensor:
         """S = -dL/ds, (n_x, n_y).
@@ -76,14 +92,20 @@ class FromRows(Objective):
         return losses
 
 
-class FromLoss:
-    """Any differentiable ``loss(similarity, positives)``, a scalar of the whole matrices, its weights by autograd.
+class WholeObjective(Objective):
+    """A contrastive loss that is no sum over rows: ``whole`` is the loss, its weights are by autograd.
 
-    It has the value and the weights of an ``Objective`` but no rows, so it cannot be swept by blocks.
+    It runs under gradient aligners, and cannot be swept by blocks.
     """
 
-    def __init__(self, loss: LossFunction):
-        self.loss = loss
+    @abstractmethod
+    def whole(self, similarity: Tensor, positives: Tensor) -> Tensor:
+        """The loss, a scalar, of similarities and positives (n_x, n_y)."""
+
+    def rows(self, similarity: Tensor, positives: Tensor) -> Tensor:
+        raise UserError(
+            f"{type(self).__name__} is no sum over rows, which the spectral solver sweeps: it is for gradient aligners"
+        )
 
     def __call__(self, similarity: Tensor, positives: Tensor) -> Tensor:
         """The loss, a scalar.
@@ -92,7 +114,7 @@ class FromLoss:
             ValueError: shapes that differ, a row or column without a positive, or a loss that is no scalar.
         """
         check_pairs(similarity, positives)
-        loss = self.loss(similarity, positives)
+        loss = self.whole(similarity, positives)
         if loss.ndim:
             raise ValueError(f"a loss must be a scalar, got shape {tuple(loss.shape)}")
         return loss
@@ -100,6 +122,16 @@ class FromLoss:
     def weights(self, similarity: Tensor, positives: Tensor) -> Tensor:
         """S = -dL/ds, (n_x, n_y); raises as the call does."""
         return minus_gradient(self, similarity, positives)
+
+
+class FromLoss(WholeObjective):
+    """The objective of any differentiable ``loss(similarity, positives)``, a scalar of the whole matrices."""
+
+    def __init__(self, loss: LossFunction):
+        self.loss = loss
+
+    def whole(self, similarity: Tensor, positives: Tensor) -> Tensor:
+        return self.loss(similarity, positives)
 
 
 def minus_gradient(loss: LossFunction, similarity: Tensor, positives: Tensor) -> Tensor:

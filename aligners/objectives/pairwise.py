@@ -12,12 +12,14 @@ class SigLIP(Objective):
 
     .. math:: \ell_i = -\sum_j \log \sigma(z_{ij} (s_{ij}/\tau + b)), \quad z = \pm 1
 
-    ``S = (P - sigmoid(s / tau + b)) / (tau n_x)``.
+    ``S = (P - sigmoid(s / tau + b)) / (tau n_x)``. Its value is in the logits' own scale, so that tau and b can be
+    learned together.
     """
 
     symmetric = False
+    learned = ("bias",)
 
-    def __init__(self, tau: float, bias: float):
+    def __init__(self, tau: float, bias: float | Tensor):
         self.tau = tau
         self.bias = bias
 

@@ -10,7 +10,6 @@ from aligners.objectives.base import Objective
 from aligners.objectives.names import named_objective
 from aligners.spectral.factors import POSITIVE_PART, SVD, Factors
 from aligners.spectral.step import Damping, Rule
-from ground.errors import UserError, nearest
 
 
 class Chosen(NamedTuple):
@@ -51,7 +50,7 @@ class SpectralSettings:
     """The arguments of ``UniConSpectral``, whose meaning stands in ``configs/aligner/unicon.yaml``.
 
     Raises:
-        UserError: an argument out of its range.
+        UserError: an unknown objective, or options that it does not know.
     """
 
     rank: int
@@ -82,24 +81,7 @@ class SpectralSettings:
     shared: bool  # what the argument and the data come to
 
     def __post_init__(self) -> None:
-        for name, choice, known in (("negatives", self.negatives, ("all", "batch")), ("svd", self.svd, SVD)):
-            if choice not in known:
-                raise UserError(f"unknown aligner.{name} '{choice}': {nearest(choice, known)}")
-        for name, values in self.candidates._asdict().items():
-            if not values:
-                raise UserError(f"aligner.{name} is an empty list: give a value, or some to choose from")
-        for passes in self.candidates.passes:
-            if not (isinstance(passes, int) and passes >= 0):
-                raise UserError(f"aligner.passes must be at least 0, got {passes}")
-        for lam in self.candidates.lam:
-            if self.whiten and not lam >= 0:
-                raise UserError(f"aligner.lam must be at least 0, got {lam}")
-        if not (self.sample == "enough" if isinstance(self.sample, str) else 0 < self.sample <= 1):
-            raise UserError(f"aligner.sample must be a share in (0, 1] or 'enough', got {self.sample}")
-        if not 0 < self.eta <= 1:
-            raise UserError(f"aligner.eta must be in (0, 1], got {self.eta}")
-        for tau in self.candidates.tau:
-            self.objective_at(tau)
+        self.objective_at(self.candidates.first.tau)  # mistakes in its options show at once
 
     @property
     def candidates(self) -> Candidates:

@@ -14,8 +14,9 @@ from datamodules.doctor.diagnosis import Diagnosis, diagnose
 from datamodules.doctor.inspection import Split, inspect
 from datamodules.items.missing import files_there
 from datamodules.items.raw_pairs import RawPairs
+from ground.configs import CONFIGS
 from ground.errors import UserError, nearest
-from ground.mistakes import CONFIGS, refuse_additions, user_line
+from ground.mistakes import refuse_additions, user_line
 from ground.values import check
 
 UNUSED = ("name=doctor", "aligner_name=doctor", "run_dir=doctor")

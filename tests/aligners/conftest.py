@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -6,14 +5,14 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from aligners.base.aligner import Aligner
+from ground.configs import CONFIGS, composed
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "aligner"
-NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+NAMES = sorted(path.stem for path in (CONFIGS / "aligner").glob("*.yaml"))
 
 
 def make(name: str, **changed: Any) -> Aligner:
     """The aligner of ``configs/aligner/NAME.yaml`` with some values changed."""
-    config = OmegaConf.load(CONFIGS / f"{name}.yaml")
+    config = composed(CONFIGS / "aligner" / f"{name}.yaml", "aligner")
     try:
         return instantiate(OmegaConf.merge(config, changed), _recursive_=False)
     except InstantiationException as error:

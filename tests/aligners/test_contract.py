@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from aligners.base.aligner import Aligner
 from aligners.base.arrays import fit_arrays
+from aligners.base.yaml_defaults import aligner_config
 from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
 from ground.errors import UserError
-from tests.aligners.conftest import CONFIGS, make
+from tests.aligners.conftest import make
 from tests.conftest import random_features
 
 RANK = 6
@@ -20,8 +20,7 @@ RANK = 6
 
 def fitted(name: str, pairs: Pairs, x: Tensor | None = None, y: Tensor | None = None) -> Aligner:
     """Fitted through ``Aligner.fit``; ``x`` and ``y`` in the place of the pairs' own features."""
-    config = OmegaConf.load(CONFIGS / f"{name}.yaml")
-    faster = {"optimizer": {"lr": 0.02}} if "optimizer" in config else {}  # for few steps on few pairs
+    faster = {"optimizer": {"lr": 0.02}} if "optimizer" in aligner_config(name) else {}  # for few steps on few pairs
     return make(name, rank=RANK, **faster).fit(
         pairs.x if x is None else x,
         pairs.y if y is None else y,

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import normalize
 
 from aligners.base.aligner import Aligner
-from aligners.gradient import GradientAligner
+from aligners.gradient import OfCosines
 from aligners.objectives.base import minus_gradient
 from aligners.objectives.softmax import UniCon
 from datamodules.pairs.pairs import Pairs
@@ -22,11 +22,11 @@ def fitted(name: str, pairs: Pairs, **changed: Any) -> Aligner:
 @pytest.mark.parametrize("name", ["sgd_clip", "sgd_siglip", "triplet", "hybrid"])
 def test_weights_are_minus_the_gradient_of_the_loss(pairs: Pairs, name: str) -> None:
     aligner = fitted(name, pairs, optimizer={"lr": 0.05})
-    assert isinstance(aligner, GradientAligner)
+    assert isinstance(aligner, OfCosines)
     with torch.no_grad():
         cosines = normalize(aligner.encode_x(pairs.x)) @ normalize(aligner.encode_y(pairs.y)).T
     positives = pairs.group[:, None] == pairs.y_group
-    expected = minus_gradient(aligner.loss, cosines, positives)
+    expected = minus_gradient(aligner.loss_of_cosines, cosines, positives)
     assert aligner.fitted_objective is not None
     weights = aligner.fitted_objective.weights(cosines, positives)
     # up to the objectives' own factor, tau for CLIP

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-import aligners.gradient
+import aligners.base.trained
 from aligners.base.aligner import Aligner
 from aligners.base.arrays import fit_arrays
 from aligners.base.warm_start import first_settings, set_head
@@ -21,8 +21,9 @@ from aligners.unicon import UniConSpectral
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.features import FeaturesDataModule
 from datamodules.pairs.pairs import Pairs
+from ground.configs import CONFIGS
 from ground.errors import UserError
-from tests.aligners.conftest import CONFIGS, make
+from tests.aligners.conftest import make
 from tests.aligners.processes import fit, fit_by_two
 from tests.conftest import CLIPART_FEATURES
 
@@ -92,7 +93,7 @@ def test_a_resumed_fit_keeps_its_heads(pairs: Pairs, tmp_path: Path, monkeypatch
     def again(_: Any) -> None:
         raise AssertionError("solved again")
 
-    monkeypatch.setattr(aligners.gradient, "spectral_solution", again)
+    monkeypatch.setattr(aligners.base.trained, "spectral_solution", again)
     resumed = make("sgd_clip", **WARM, **STANDING)
     lightning.Trainer(max_epochs=2, **common).fit(
         resumed, datamodule=datamodule, ckpt_path=tmp_path / "last.ckpt", weights_only=True
@@ -133,7 +134,7 @@ def test_two_processes_have_the_heads_of_one(pairs: Pairs, tmp_path: Path) -> No
 @pytest.mark.skipif(not CLIPART_FEATURES.is_file(), reason="no clip-art features file")
 def test_it_needs_a_quarter_of_the_epochs() -> None:
     def recalls(max_epochs: int, **changed: Any) -> list[float]:
-        evaluation = instantiate(OmegaConf.load(CONFIGS.parent / "evaluation" / "default.yaml"))
+        evaluation = instantiate(OmegaConf.load(CONFIGS / "evaluation" / "default.yaml"))
         evaluation.probe["every_pass"] = False
         lightning.seed_everything(0, verbose=False)
         trainer = lightning.Trainer(
