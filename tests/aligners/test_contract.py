@@ -95,7 +95,7 @@ def test_an_unknown_argument_is_named(aligner_name: str) -> None:
 
 
 def test_rank_below_one_is_refused(aligner_name: str) -> None:
-    with pytest.raises(UserError, match=r"aligner.rank must be a whole number of at least 1, got 0"):
+    with pytest.raises(UserError, match=r"aligner.rank must be at least 1, got 0"):
         make(aligner_name, rank=0)
 
 
