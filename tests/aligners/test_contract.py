@@ -13,7 +13,7 @@ from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
 from ground.errors import UserError
 from tests.aligners.conftest import CONFIGS, make
-from tests.conftest import random_features
+from tests.problems import random_features
 
 RANK = 6
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from aligners.base.aligner import Aligner
 from aligners.gradient import SGDCLIP
 from aligners.unicon import UniConSpectral
-from tests.conftest import random_features
+from tests.problems import random_features
 
 ROOT = Path(__file__).parents[2]
 N_X = 203  # odd, and so are the splits

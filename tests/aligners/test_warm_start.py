@@ -23,7 +23,7 @@ from datamodules.pairs.pairs import Pairs
 from ground.errors import UserError
 from tests.aligners.conftest import CONFIGS, make
 from tests.aligners.two_processes import fit, fit_by_two
-from tests.conftest import CLIPART_FEATURES
+from tests.problems import CLIPART_FEATURES
 
 RANK = 6
 STANDING = {"optimizer": {"lr": 0.0}, "scheduler": None}

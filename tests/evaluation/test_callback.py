@@ -24,7 +24,7 @@ from evaluation.retrieval import evaluate_retrieval
 from ground.errors import UserError
 from ground.mistakes import CONFIGS
 from report.tables import directions
-from tests.conftest import random_features
+from tests.problems import random_features
 
 
 def synthetic(**changed: Any) -> SyntheticDataModule:

@@ -9,7 +9,7 @@ from aligners.spectral.factors import uniform_solution
 from aligners.spectral.moments import Moments
 from aligners.spectral.rows import Rows
 from aligners.spectral.step import Damping
-from tests.conftest import random_features
+from tests.problems import random_features
 
 
 def rows_of(x: Tensor, y: Tensor) -> Rows:
