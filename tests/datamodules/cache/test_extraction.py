@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.cache import extraction
 from tests.datamodules.cached import Fake, build, texts
 
 
@@ -31,14 +30,3 @@ def test_progress_is_shown_to_whoever_looks(
         assert captured.err == ""
     cache.features(texts(8), Fake(), progress=ask)
     assert capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
-def test_ranks_by_the_launchers_variables(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
-        monkeypatch.delenv(name, raising=False)
-    assert extraction.is_rank_zero()
-    monkeypatch.setenv(variable, "0")
-    assert extraction.is_rank_zero()
-    monkeypatch.setenv(variable, "2")
-    assert not extraction.is_rank_zero()
