@@ -12,7 +12,7 @@ from aligners.base.aligner import Aligner
 from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
 from ground.errors import UserError
-from tests.aligners.conftest import CONFIGS, make
+from tests.aligners.made import CONFIGS, make
 from tests.problems import random_features
 
 RANK = 6

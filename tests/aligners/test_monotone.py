@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from aligners.unicon import UniConSpectral
-from tests.aligners.objectives.test_sweep import OBJECTIVES
-from tests.aligners.test_unicon import FIXED
+from tests.aligners.fixed import FIXED
+from tests.aligners.objectives.named import OBJECTIVES
 from tests.problems import CLIPART_FEATURES
 
 IMAGES = 120

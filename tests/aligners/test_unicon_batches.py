@@ -1,7 +1,4 @@
 import logging
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +12,8 @@ from aligners.unicon_batches import AGGREGATES, UniConBatches
 from datamodules.pairs.batches import GroupBatches
 from datamodules.pairs.pairs import Pairs
 from ground.errors import UserError
+from tests.aligners.two_processes import fit_by_two
 
-ROOT = Path(__file__).parents[2]
 RANK = 6
 
 
@@ -137,43 +134,12 @@ def test_mistakes_are_told(pairs: Pairs) -> None:
             fitted(pairs, batch_size=1, aggregate=aggregate)
 
 
-FIT = """
-import sys
-import lightning
-import torch
-from aligners.base.ddp import AlignerDDP
-from aligners.unicon_batches import UniConBatches
-from datamodules.base.datamodule import PairsDataModule
-from datamodules.features import pairs_of_tensors
-
-if __name__ == "__main__":
-    given, made = sys.argv[1:]
-    datamodule = PairsDataModule(batch_size=20, eval_batch_size=20, seed=0)
-    datamodule.splits = {"train": pairs_of_tensors(**torch.load(given))}
-    trainer = lightning.Trainer(
-        max_epochs=1, accelerator="cpu", devices=2, strategy=AlignerDDP(process_group_backend="gloo"),
-        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        use_distributed_sampler=False, limit_val_batches=0,
-    )
-    aligner = UniConBatches(rank=6, lam=0.3, weight_power=1.0, aggregate="accuracy")
-    trainer.fit(aligner, datamodule=datamodule)
-    if trainer.global_rank == 0:
-        torch.save(aligner.state_dict(), made)
-"""
-
-
+@pytest.mark.xdist_group("processes")
 def test_two_processes_give_the_solution_of_one(pairs: Pairs, tmp_path: Path) -> None:
-    given, made = tmp_path / "pairs.pt", tmp_path / "state.pt"
-    torch.save({"x": pairs.x.double(), "y": pairs.y.double(), "x_of_y": pairs.x_of_y, "group": pairs.group}, given)
-    script = tmp_path / "fit.py"
-    script.write_text(FIT)
-    ended = subprocess.run(
-        [sys.executable, str(script), str(given), str(made)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
     double = replace(pairs, x=pairs.x.double(), y=pairs.y.double())
+    changed = {"rank": RANK, "lam": 0.3, "weight_power": 1.0, "aggregate": "accuracy"}
     single = fitted(double, batch_size=20, aggregate="accuracy").state_dict()
-    for key, value in torch.load(made).items():
-        torch.testing.assert_close(value, single[key], rtol=0, atol=1e-9)
+    for state in fit_by_two(tmp_path, "unicon_batches", changed, double, max_epochs=1):
+        assert state.keys() == single.keys()
+        for key, value in state.items():
+            torch.testing.assert_close(value, single[key], rtol=0, atol=1e-9)

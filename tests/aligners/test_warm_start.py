@@ -21,7 +21,7 @@ from datamodules.base.datamodule import PairsDataModule
 from datamodules.features import FeaturesDataModule
 from datamodules.pairs.pairs import Pairs
 from ground.errors import UserError
-from tests.aligners.conftest import CONFIGS, make
+from tests.aligners.made import CONFIGS, make
 from tests.aligners.two_processes import fit, fit_by_two
 from tests.problems import CLIPART_FEATURES
 
@@ -117,6 +117,7 @@ def test_what_the_solver_refuses_is_refused(pairs: Pairs) -> None:
         fitted(SGDCLIP(rank=18, warm_start="unicon"), pairs)
 
 
+@pytest.mark.xdist_group("processes")
 def test_two_processes_have_the_heads_of_one(pairs: Pairs, tmp_path: Path) -> None:
     changed = WARM | {"optimizer": {"lr": 1e-3}}
     one = fit("sgd_clip", changed, pairs, 2)

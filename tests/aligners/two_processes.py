@@ -13,7 +13,7 @@ from torch import Tensor
 from aligners.base.ddp import AlignerDDP
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs
-from tests.aligners.conftest import make
+from tests.aligners.made import make
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["torch", "lightning", "aligners.gradient", "datamodules.base"])

@@ -16,6 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 from aligners.objectives.softmax import CLIP
 from ground.distributed import add_over_processes, concatenate, gather_rows, is_distributed, rank_and_world
 
+pytestmark = pytest.mark.xdist_group("processes")
+
 # children are forked from a server that has imported torch once
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["torch", "aligners.objectives", "hypothesis", "pytest"])

@@ -8,7 +8,7 @@ from aligners.objectives.softmax import CLIP
 from aligners.spectral import moments as module
 from aligners.spectral.moments import Moments
 from aligners.spectral.rows import Rows
-from tests.aligners.spectral.test_factors import grouped, normal
+from tests.aligners.spectral.drawn import grouped, normal
 
 
 def rows_of(x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor) -> Rows:

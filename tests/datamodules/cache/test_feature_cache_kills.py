@@ -15,6 +15,8 @@ import pytest
 
 from tests.datamodules.cached import Fake, Holes, build, tree
 
+pytestmark = pytest.mark.xdist_group("processes")
+
 # Children are forked from a server that has imported once what takes long.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["torch", "safetensors.torch", "rich.progress", "PIL.Image", "hypothesis", "pytest"])

@@ -14,6 +14,8 @@ from datamodules.cache.shards import write_shard
 from ground.errors import UserError
 from tests.datamodules.cached import Fake, Holes, build, everything, only_folder, tree
 
+pytestmark = pytest.mark.xdist_group("processes")
+
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["torch", "tests.datamodules.cached"])
 
