@@ -1,5 +1,7 @@
 """What every aligner with a config must do."""
 
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import lightning
@@ -33,14 +35,22 @@ def fitted(name: str, pairs: Pairs, x: Tensor | None = None, y: Tensor | None = 
     )
 
 
+@pytest.fixture(scope="module")
+def aligner(aligner_name: str, pairs: Pairs) -> Iterator[Aligner]:
+    """Fitted once for all tests that read it; none may change it."""
+    aligner = fitted(aligner_name, pairs)
+    state = deepcopy(aligner.state_dict())
+    yield aligner
+    assert all(torch.equal(value, state[key]) for key, value in aligner.state_dict().items())
+
+
 def metrics(aligner: Aligner, pairs: Pairs, x: Tensor, y: Tensor) -> dict[str, float]:
     with torch.no_grad():
         a, b = aligner.encode_x(x), aligner.encode_y(y)
     return evaluate_retrieval(a, b, pairs.group, pairs.y_group, "x", "y", 16)
 
 
-def test_embeddings_have_the_rank_and_retrieve(aligner_name: str, pairs: Pairs) -> None:
-    aligner = fitted(aligner_name, pairs)
+def test_embeddings_have_the_rank_and_retrieve(aligner: Aligner, pairs: Pairs) -> None:
     with torch.no_grad():
         a, b = aligner.encode_x(pairs.x), aligner.encode_y(pairs.y)
     assert a.shape == (pairs.n_x, RANK)
@@ -52,8 +62,7 @@ def test_embeddings_have_the_rank_and_retrieve(aligner_name: str, pairs: Pairs) 
     assert metrics(aligner, pairs, pairs.x, pairs.y)["mean_recall"] > 50
 
 
-def test_rows_are_encoded_each_by_itself(aligner_name: str, pairs: Pairs) -> None:
-    aligner = fitted(aligner_name, pairs)
+def test_rows_are_encoded_each_by_itself(aligner: Aligner, pairs: Pairs) -> None:
     with torch.no_grad():
         whole = aligner.encode_y(pairs.y)
         alone = torch.cat([aligner.encode_y(pairs.y[i : i + 1]) for i in range(5)])
@@ -68,8 +77,7 @@ def test_a_shift_of_all_features_changes_no_metric(aligner_name: str, pairs: Pai
     assert metrics(fitted(aligner_name, pairs, *shifted), pairs, *shifted) == pytest.approx(plain, abs=1e-9)
 
 
-def test_checkpoint_holds_the_whole_aligner(aligner_name: str, pairs: Pairs, tmp_path: Path) -> None:
-    aligner = fitted(aligner_name, pairs)
+def test_checkpoint_holds_the_whole_aligner(aligner: Aligner, pairs: Pairs, tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     aligner.trainer.save_checkpoint(path)
     loaded = type(aligner).load_from_checkpoint(path, weights_only=True)
@@ -100,10 +108,10 @@ def test_rank_below_one_is_refused(aligner_name: str) -> None:
         make(aligner_name, rank=0)
 
 
-def test_a_seed_gives_the_same_bits(aligner_name: str, pairs: Pairs) -> None:
-    one, two = fitted(aligner_name, pairs), fitted(aligner_name, pairs)
+def test_a_seed_gives_the_same_bits(aligner_name: str, aligner: Aligner, pairs: Pairs) -> None:
+    again = fitted(aligner_name, pairs)
     with torch.no_grad():
-        assert torch.equal(one.encode_x(pairs.x), two.encode_x(pairs.x))
+        assert torch.equal(again.encode_x(pairs.x), aligner.encode_x(pairs.x))
 
 
 def test_fewer_rows_than_dimensions(aligner_name: str) -> None:
@@ -134,8 +142,7 @@ def test_float16_features_near_its_limits(aligner_name: str, pairs: Pairs, scale
     assert metrics(aligner, pairs, x.half(), y.half())["mean_recall"] > 25
 
 
-def test_only_the_optimizer_counts_steps(aligner_name: str, pairs: Pairs) -> None:
-    aligner = fitted(aligner_name, pairs)
+def test_only_the_optimizer_counts_steps(aligner: Aligner) -> None:
     trainer = aligner.trainer
     assert isinstance(trainer, lightning.Trainer)
     assert trainer.global_step == trainer.current_epoch * 2  # two batches of 32 from 61 rows
