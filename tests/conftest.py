@@ -11,6 +11,8 @@ from datamodules.pairs.pairs import Pairs
 from tests.cli import small
 from tests.problems import random_features
 
+pytest_plugins = ["tests.backbones.tiny_models"]
+
 
 def pytest_configure() -> None:
     """One thread, here and in the processes that tests start; a job of SLURM's around the tests is not theirs."""
