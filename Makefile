@@ -20,7 +20,7 @@ run: $(INSTALLED) ## align the bundled images with their captions: python train.
 
 # a worker for each core, of one thread: small products in several threads wait for each other
 test: $(INSTALLED) ## the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
 
 compare: $(INSTALLED) ## every aligner on the bundled data, one table
 	$(BIN)/python train.py -m aligner=unicon,unicon_paper,sgd_clip,sgd_siglip,triplet,cca,pls

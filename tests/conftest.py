@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,13 @@ def pytest_configure() -> None:
     torch.set_num_threads(1)
     for name in [name for name in os.environ if name.startswith("SLURM_")]:
         del os.environ[name]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from tests.schedule import Schedule  # asked for by xdist alone, which need not be there
+
+    return Schedule(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,6 @@ MEASURED = [name for name in NAMES if not name.startswith("synthetic") and not n
 FAIR = [name for name in MEASURED if name not in PAPER]
 BASELINES = {"cca", "pls", "sgd_clip", "sgd_siglip", "triplet", "unicon", "unicon_paper"}
 
-pytestmark = pytest.mark.xdist_group("experiments")  # they share data, models and features
-
 
 @cache
 def composed(name: str) -> tuple[DictConfig, dict[str, list[str]]]:

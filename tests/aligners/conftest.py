@@ -15,9 +15,7 @@ from tests.problems import random_features
 def pytest_generate_tests(metafunc: Any) -> None:
     """A test with an argument ``aligner_name`` runs for every aligner that has a config."""
     if "aligner_name" in metafunc.fixturenames:
-        # those of one aligner in one worker, and next to each other: they share its fit
-        names = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NAMES]
-        metafunc.parametrize("aligner_name", names, scope="module")
+        metafunc.parametrize("aligner_name", NAMES, scope="module")  # those of one aligner share its fit
 
 
 @pytest.fixture(scope="session")

@@ -127,7 +127,6 @@ def test_a_period_below_one_is_refused() -> None:
         Hybrid(spectral_every=0)
 
 
-@pytest.mark.xdist_group("processes")
 def test_two_processes_have_the_heads_of_one(pairs: Pairs, tmp_path: Path) -> None:
     changed = {"rank": RANK, "hidden": 16, "spectral_every": 2, "optimizer": {"lr": 1e-3}}
     one = fit("hybrid", changed, pairs, 4)

@@ -10,8 +10,6 @@ from aligners.gradient import SGDCLIP
 from aligners.unicon import UniConSpectral
 from tests.aligners.runs import encoded, ranked, run_apart, run_here
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 
 @pytest.mark.parametrize(
     ("name", "cls", "processes", "overrides"),

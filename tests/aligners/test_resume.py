@@ -7,13 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 import torch
 
 from aligners.unicon import UniConSpectral
 from tests.aligners.runs import ROOT, arguments, encoded, ranked, run_here
-
-pytestmark = pytest.mark.xdist_group("processes")
 
 SLOW = ["aligner=unicon", "aligner.rank=8", "aligner.passes=60", "aligner.tolerance=0", "trainer.max_epochs=100"]
 

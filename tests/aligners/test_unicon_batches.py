@@ -134,7 +134,6 @@ def test_mistakes_are_told(pairs: Pairs) -> None:
             fitted(pairs, batch_size=1, aggregate=aggregate)
 
 
-@pytest.mark.xdist_group("processes")
 def test_two_processes_give_the_solution_of_one(pairs: Pairs, tmp_path: Path) -> None:
     double = replace(pairs, x=pairs.x.double(), y=pairs.y.double())
     changed = {"rank": RANK, "lam": 0.3, "weight_power": 1.0, "aggregate": "accuracy"}

@@ -124,7 +124,6 @@ def test_constant_features_are_refused(whiten: bool) -> None:
         UniConConvex(rank=2, whiten=whiten, unit=False).fit(torch.full((9, 4), 0.25), torch.rand(9, 4))
 
 
-@pytest.mark.xdist_group("processes")
 def test_two_processes_give_the_solution_of_one(tmp_path: Path) -> None:
     x, y, x_of_y = random_features(103, 2, 14, 11, seed=7)  # odd, and so are the splits
     split = torch.zeros(103, dtype=torch.uint8)

@@ -117,7 +117,6 @@ def test_what_the_solver_refuses_is_refused(pairs: Pairs) -> None:
         fitted(SGDCLIP(rank=18, warm_start="unicon"), pairs)
 
 
-@pytest.mark.xdist_group("processes")
 def test_two_processes_have_the_heads_of_one(pairs: Pairs, tmp_path: Path) -> None:
     changed = WARM | {"optimizer": {"lr": 1e-3}}
     one = fit("sgd_clip", changed, pairs, 2)

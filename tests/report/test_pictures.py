@@ -17,8 +17,6 @@ from report.pictures import PASSES_SHOWN, confusion, draw
 from tests.evaluation.runs import fitted, made, synthetic
 from tests.report.drawing import draw as drawn
 
-pytestmark = pytest.mark.xdist_group("pictures")  # they share a run
-
 ALWAYS = {"recall_over_passes", "singular_values", "similarity_matrix", "retrieval_sheet", "confusion_matrix"}
 LINEAR: dict[str, Any] = {"rank": 4, "feature_map": "identity", "tau": 0.2, "lam": 1.0, "weight_power": 1.0}
 
