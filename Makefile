@@ -18,8 +18,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 run: $(INSTALLED) ## align the bundled images with their captions: python train.py
 	$(BIN)/python train.py
 
+# a worker for each core, of one thread: small products in several threads wait for each other
 test: $(INSTALLED) ## the whole test suite
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
 
 compare: $(INSTALLED) ## every aligner on the bundled data, one table
 	$(BIN)/python train.py -m aligner=unicon,unicon_paper,sgd_clip,sgd_siglip,triplet,cca,pls
@@ -29,8 +30,8 @@ bench: $(INSTALLED) ## the benchmarks: quality, speed, scale
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.scale
 
-lint: $(INSTALLED) ## ruff's checks
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(INSTALLED) ## ruff's checks, and which package may import which
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache
 
 format: $(INSTALLED) ## ruff's fixes
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

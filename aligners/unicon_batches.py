@@ -23,6 +23,8 @@ from ground.ranges import Count, NonNegative, Positive
 
 logger = logging.getLogger(__name__)
 
+Aggregate = Literal["sum", "accuracy", "softmax", "majority"]
+
 
 @defaults_from("unicon_batches")
 class UniConBatches(MomentAligner):
@@ -51,7 +53,7 @@ class UniConBatches(MomentAligner):
         rank: Count,
         unit: bool,
         lam: NonNegative,
-        aggregate: Literal["sum", "accuracy", "softmax", "majority"],
+        aggregate: Aggregate,
         temperature: Positive,
         weight_power: NonNegative,
     ):

@@ -46,7 +46,7 @@ class LogMel(Backbone):
 
 
 def statistics(values: Tensor) -> Tensor:
-    """Of ``values`` (t, m), t > 1, over time (6 m,).
+    """Statistics (6 m,) of ``values`` (t, m), t > 1, over time.
 
     Mean, standard deviation, mean absolute step from one to the next, and the percentiles 10, 50 and 90, each the
     nearest value that occurs. Signed steps would add up to the last value minus the first.

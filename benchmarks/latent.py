@@ -80,7 +80,7 @@ class LatentFactors:
 
     @cached_property
     def _mixing(self) -> tuple[Tensor, Tensor]:
-        """Of each modality: A^T, B^T and the mean, (shared + private + 1, d)."""
+        """A^T, B^T and the mean of each modality, (shared + private + 1, d)."""
         generator = _generator(self.seed, 0)
 
         def modality(d: int) -> Tensor:

@@ -161,7 +161,7 @@ def reached(results: list[dict[str, Any]], recall: float) -> list[float]:
 
 
 def summarised(results: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Of each contestant: spreads of what was measured, and for ours the ratio to SGD-CLIP."""
+    """Spreads of what was measured of each contestant, and for ours the ratio to SGD-CLIP."""
     summary: dict[str, dict[str, Any]] = {}
     for name, of_name in results.items():
         notes = [each["note"] for each in of_name if "note" in each]

@@ -53,12 +53,12 @@ class MSCOCODataModule(CaptionedDataModule):
 
     @property
     def image_ids(self) -> dict[str, Tensor]:
-        """Of each split, COCO's number (n_x,) int64 of each image of ``raw``: after ``setup``, of each x."""
+        """COCO's numbers (n_x,) int64 of each split's images of ``raw``: after ``setup``, of each x."""
         return {split: _numbered(raw).ids for split, raw in self.raw.items()}
 
     @property
     def caption_ids(self) -> dict[str, Tensor]:
-        """Of each split, COCO's number (n,) int64 of each caption of ``raw``: after ``setup``, of each y.
+        """COCO's numbers (n,) int64 of each split's captions of ``raw``: after ``setup``, of each y.
 
         With ``captions: mean`` they are those of all captions that the means are of.
         """
@@ -70,7 +70,7 @@ class MSCOCODataModule(CaptionedDataModule):
 
     @property
     def coco_ids(self) -> tuple[Tensor, Tensor] | None:
-        """Of Karpathy's test split with all captions, which ECCV Caption and CxC judge."""
+        """The numbers in Karpathy's test split with all captions, which ECCV Caption and CxC judge."""
         if (self.split, self.captions) != ("karpathy", "all"):
             return None
         return self.image_ids["test"], self.caption_ids["test"]

@@ -1,33 +1,34 @@
-"""Small data that every package's tests use."""
+"""What every package's tests have: a quiet machine of one thread, small pairs, a finished run."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from datamodules.pairs.arrays import pairs_of_tensors
 from datamodules.pairs.pairs import Pairs
 from tests import pictures
 from tests.cli import small
+from tests.problems import random_features
 
-CLIPART_FEATURES = Path(__file__).parents[2] / "shared" / "data" / "clipart" / "features.safetensors"
+pytest_plugins = ["tests.backbones.tiny_models"]
 
 
-def random_features(
-    n_x: int, captions: int, d_x: int, d_y: int, seed: int, noise: float = 0.5
-) -> tuple[Tensor, Tensor, Tensor]:
-    """x (n_x, d_x), y (n_x * captions, d_y) of a common factor, and x_of_y."""
-    generator = torch.Generator().manual_seed(seed)
+def pytest_configure() -> None:
+    """One thread, here and in the processes that tests start; a job of SLURM's around the tests is not theirs."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        del os.environ[name]
 
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
 
-    z = normal(n_x, 8)
-    x_of_y = torch.arange(n_x).repeat_interleave(captions)
-    x = z @ normal(8, d_x) + noise * normal(n_x, d_x)
-    y = z[x_of_y] @ normal(8, d_y) + noise * normal(len(x_of_y), d_y)
-    return x, y, x_of_y
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from tests.schedule import Schedule  # asked for by xdist alone, which need not be there
+
+    return Schedule(config, log)
 
 
 @pytest.fixture(scope="session")

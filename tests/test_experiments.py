@@ -17,7 +17,7 @@ import train
 from ground.configs import CONFIGS
 from ground.configs import composed as with_bases
 from ground.values import check
-from tests.backbones import conftest as at_hand
+from tests.backbones.tiny_models import VOCABULARY
 from tests.cli import call
 from tests.datamodules import clotho_layout, image_layouts, layouts
 
@@ -26,10 +26,6 @@ PAPER = [name for name in NAMES if name.endswith("_paper")]
 MEASURED = [name for name in NAMES if not name.startswith("synthetic") and not name.endswith("_sample")]
 FAIR = [name for name in MEASURED if name not in PAPER]
 BASELINES = {"cca", "pls", "sgd_clip", "sgd_siglip", "triplet", "unicon", "unicon_paper"}
-
-# tiny models with random weights
-resnet18_file, clip_folder, sbert_folder = at_hand.resnet18_file, at_hand.clip_folder, at_hand.sbert_folder
-clap_folder, wav2clip_file = at_hand.clap_folder, at_hand.wav2clip_file
 
 
 @cache
@@ -138,7 +134,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     for folder, sounds in clotho_layout.write_clotho(root / "clotho").items():
         captions = root / "clotho" / f"clotho_captions_{folder}.csv"
         # words that the tiny text model knows, and sounds of different spectra
-        words = [[" ".join(generator.choice(at_hand.VOCABULARY[5:], 4)) for _ in range(5)] for _ in sounds]
+        words = [[" ".join(generator.choice(VOCABULARY[5:], 4)) for _ in range(5)] for _ in sounds]
         names = [row[0] for row in clotho_layout.read_rows(captions)]
         clotho_layout.write_captions(captions, [[name, *each] for name, each in zip(names, words, strict=True)])
         for sound in sounds:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from datamodules.clipart import DATA
-from tests.conftest import random_features
+from tests.problems import random_features
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -68,7 +68,7 @@ class RawFeatures(nn.Module):
 
     @property
     def metric_factors(self) -> tuple[Tensor | None, Tensor | None]:
-        """Of the metric of each modality's raw features, see ``aligners.spectral.whitening``."""
+        """Factors of the metric of each modality's raw features, see ``aligners.spectral.whitening``."""
         factor = self.map_x.metric_factor
         return factor, factor if self.shared else self.map_y.metric_factor
 

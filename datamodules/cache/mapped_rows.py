@@ -30,7 +30,7 @@ class MappedRows:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the rows, as stored."""
+        """The type of the rows, as stored."""
         return self._dtype
 
     def __len__(self) -> int:

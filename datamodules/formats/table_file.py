@@ -120,7 +120,7 @@ def _unit(path: Path) -> str:
 
 
 def _cells(path: Path, names: Sequence[str]) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Of each row its number and its cells of the columns ``names``."""
+    """Each row's number and its cells of the columns ``names``."""
     match path.suffix.lower():
         case ".jsonl":
             for number, record in _json_objects(path):

@@ -1,25 +1,32 @@
+"""Tests of every aligner, and the features of runs in several processes."""
+
+from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
+import pytest
+import torch
+from safetensors.torch import save_file
 
-from aligners.base.aligner import Aligner
-from ground.configs import CONFIGS, composed
-
-NAMES = sorted(path.stem for path in (CONFIGS / "aligner").glob("*.yaml"))
-
-
-def make(name: str, **changed: Any) -> Aligner:
-    """The aligner of ``configs/aligner/NAME.yaml`` with some values changed."""
-    config = composed(CONFIGS / "aligner" / f"{name}.yaml", "aligner")
-    try:
-        return instantiate(OmegaConf.merge(config, changed), _recursive_=False)
-    except InstantiationException as error:
-        raise (error.__cause__ or error) from None
+from tests.aligners.made import NAMES
+from tests.aligners.runs import N_X
+from tests.problems import random_features
 
 
 def pytest_generate_tests(metafunc: Any) -> None:
     """A test with an argument ``aligner_name`` runs for every aligner that has a config."""
     if "aligner_name" in metafunc.fixturenames:
-        metafunc.parametrize("aligner_name", NAMES)
+        metafunc.parametrize("aligner_name", NAMES, scope="module")  # those of one aligner share its fit
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    x, y, x_of_y = random_features(N_X, 3, 24, 17, seed=7, noise=1.5)
+    group = torch.arange(N_X)
+    group[1:20:2] = group[0:19:2]
+    split = torch.zeros(N_X, dtype=torch.uint8)
+    split[101:152], split[152:] = 1, 2
+    path = tmp_path_factory.mktemp("features") / "pairs.safetensors"
+    # float64 rows are computed with in float64: sums over any number of processes agree to rounding
+    tensors = {"x": x.double(), "y": y.double(), "x_of_y": x_of_y, "group": group, "split": split}
+    save_file(tensors, path, metadata={"x_name": "image", "y_name": "text"})
+    return path

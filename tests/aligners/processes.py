@@ -1,6 +1,5 @@
 """Fits by several gloo processes under DDP, as the strategy of ``configs/trainer/ddp_cpu.yaml`` runs them."""
 
-import multiprocessing
 import os
 import socket
 from pathlib import Path
@@ -16,10 +15,8 @@ from aligners.objectives import sweep
 from aligners.spectral import moments
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs
-from tests.aligners.conftest import make
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["torch", "lightning", "aligners.gradient", "datamodules.base"])
+from tests.aligners.made import make
+from tests.processes import PROCESSES
 
 
 def fit(name: str, changed: dict[str, Any], pairs: Pairs, max_epochs: int, **trainer: Any) -> dict[str, Tensor]:

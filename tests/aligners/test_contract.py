@@ -1,7 +1,10 @@
 """What every aligner with a config must do."""
 
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
+import lightning
 import pytest
 import torch
 from torch import Tensor
@@ -12,24 +15,39 @@ from aligners.base.yaml_defaults import aligner_config
 from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
 from ground.errors import UserError
-from tests.aligners.conftest import make
-from tests.conftest import random_features
+from tests.aligners.made import make
+from tests.problems import random_features
 
 RANK = 6
 
 
+FIT = {"batch_size": 32, "max_epochs": 20, "seed": 0}
+
+
+def made(name: str) -> Aligner:
+    faster = {"optimizer": {"lr": 0.02}} if "optimizer" in aligner_config(name) else {}  # for few steps on few pairs
+    return make(name, rank=RANK, **faster)
+
+
 def fitted(name: str, pairs: Pairs, x: Tensor | None = None, y: Tensor | None = None) -> Aligner:
     """Fitted through ``Aligner.fit``; ``x`` and ``y`` in the place of the pairs' own features."""
-    faster = {"optimizer": {"lr": 0.02}} if "optimizer" in aligner_config(name) else {}  # for few steps on few pairs
-    return make(name, rank=RANK, **faster).fit(
-        pairs.x if x is None else x,
-        pairs.y if y is None else y,
-        x_of_y=pairs.x_of_y,
-        group=pairs.group,
-        batch_size=32,
-        max_epochs=20,
-        seed=0,
-    )
+    x, y = pairs.x if x is None else x, pairs.y if y is None else y
+    return made(name).fit(x, y, x_of_y=pairs.x_of_y, group=pairs.group, **FIT)
+
+
+@pytest.fixture(scope="module")
+def trainer(aligner_name: str, pairs: Pairs) -> lightning.Trainer:
+    """That has fitted the aligner once for all tests that read it."""
+    return fit_arrays(made(aligner_name), pairs.x, pairs.y, x_of_y=pairs.x_of_y, group=pairs.group, **FIT)
+
+
+@pytest.fixture(scope="module")
+def aligner(trainer: lightning.Trainer) -> Iterator[Aligner]:
+    """What ``trainer`` has fitted; no test may change it."""
+    aligner = trainer.lightning_module
+    state = deepcopy(aligner.state_dict())
+    yield aligner
+    assert all(torch.equal(value, state[key]) for key, value in aligner.state_dict().items())
 
 
 def metrics(aligner: Aligner, pairs: Pairs, x: Tensor, y: Tensor) -> dict[str, float]:
@@ -38,8 +56,7 @@ def metrics(aligner: Aligner, pairs: Pairs, x: Tensor, y: Tensor) -> dict[str, f
     return evaluate_retrieval(a, b, pairs.group, pairs.y_group, "x", "y", 16)
 
 
-def test_embeddings_have_the_rank_and_retrieve(aligner_name: str, pairs: Pairs) -> None:
-    aligner = fitted(aligner_name, pairs)
+def test_embeddings_have_the_rank_and_retrieve(aligner: Aligner, pairs: Pairs) -> None:
     with torch.no_grad():
         a, b = aligner.encode_x(pairs.x), aligner.encode_y(pairs.y)
     assert a.shape == (pairs.n_x, RANK)
@@ -51,8 +68,7 @@ def test_embeddings_have_the_rank_and_retrieve(aligner_name: str, pairs: Pairs) 
     assert metrics(aligner, pairs, pairs.x, pairs.y)["mean_recall"] > 50
 
 
-def test_rows_are_encoded_each_by_itself(aligner_name: str, pairs: Pairs) -> None:
-    aligner = fitted(aligner_name, pairs)
+def test_rows_are_encoded_each_by_itself(aligner: Aligner, pairs: Pairs) -> None:
     with torch.no_grad():
         whole = aligner.encode_y(pairs.y)
         alone = torch.cat([aligner.encode_y(pairs.y[i : i + 1]) for i in range(5)])
@@ -67,9 +83,10 @@ def test_a_shift_of_all_features_changes_no_metric(aligner_name: str, pairs: Pai
     assert metrics(fitted(aligner_name, pairs, *shifted), pairs, *shifted) == pytest.approx(plain, abs=1e-9)
 
 
-def test_checkpoint_holds_the_whole_aligner(aligner_name: str, pairs: Pairs, tmp_path: Path) -> None:
-    aligner, path = make(aligner_name, rank=RANK), tmp_path / "last.ckpt"
-    trainer = fit_arrays(aligner, pairs.x, pairs.y, x_of_y=pairs.x_of_y, batch_size=32, max_epochs=3)
+def test_checkpoint_holds_the_whole_aligner(
+    trainer: lightning.Trainer, aligner: Aligner, pairs: Pairs, tmp_path: Path
+) -> None:
+    path = tmp_path / "last.ckpt"
     trainer.save_checkpoint(path)
     loaded = type(aligner).load_from_checkpoint(path, weights_only=True)
     assert loaded.hparams == aligner.hparams
@@ -99,10 +116,10 @@ def test_rank_below_one_is_refused(aligner_name: str) -> None:
         make(aligner_name, rank=0)
 
 
-def test_a_seed_gives_the_same_bits(aligner_name: str, pairs: Pairs) -> None:
-    one, two = fitted(aligner_name, pairs), fitted(aligner_name, pairs)
+def test_a_seed_gives_the_same_bits(aligner_name: str, aligner: Aligner, pairs: Pairs) -> None:
+    again = fitted(aligner_name, pairs)
     with torch.no_grad():
-        assert torch.equal(one.encode_x(pairs.x), two.encode_x(pairs.x))
+        assert torch.equal(again.encode_x(pairs.x), aligner.encode_x(pairs.x))
 
 
 def test_fewer_rows_than_dimensions(aligner_name: str) -> None:
@@ -133,9 +150,7 @@ def test_float16_features_near_its_limits(aligner_name: str, pairs: Pairs, scale
     assert metrics(aligner, pairs, x.half(), y.half())["mean_recall"] > 25
 
 
-def test_only_the_optimizer_counts_steps(aligner_name: str, pairs: Pairs) -> None:
-    trainer = fit_arrays(make(aligner_name, rank=RANK), pairs.x, pairs.y, x_of_y=pairs.x_of_y, batch_size=32)
-    assert trainer.global_step > 0
+def test_only_the_optimizer_counts_steps(trainer: lightning.Trainer) -> None:
     assert trainer.global_step == trainer.current_epoch * 2  # two batches of 32 from 61 rows
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from aligners import load
 from aligners.base.aligner import Aligner
 from datamodules.pairs.pairs import Pairs
-from tests.aligners.conftest import make
+from tests.aligners.made import make
 
 RANK = 6
 

@@ -11,7 +11,7 @@ from aligners.gradient import OfCosines
 from aligners.objectives.base import minus_gradient
 from aligners.objectives.softmax import UniCon
 from datamodules.pairs.pairs import Pairs
-from tests.aligners.conftest import make
+from tests.aligners.made import make
 
 
 def fitted(name: str, pairs: Pairs, **changed: Any) -> Aligner:

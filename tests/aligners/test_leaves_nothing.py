@@ -7,7 +7,7 @@ from torch import Tensor
 
 from datamodules.base import PairsDataModule
 from datamodules.pairs import Pairs
-from tests.aligners.conftest import NAMES, make
+from tests.aligners.made import NAMES, make
 
 
 def datamodule(pairs: Pairs) -> PairsDataModule:

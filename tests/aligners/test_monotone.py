@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from aligners.unicon import UniConSpectral
-from tests.aligners.objectives.test_sweep import OBJECTIVES
-from tests.aligners.test_unicon import FIXED
-from tests.conftest import CLIPART_FEATURES
+from tests.aligners.fixed import FIXED
+from tests.aligners.objectives.named import OBJECTIVES
+from tests.problems import CLIPART_FEATURES
 
 IMAGES = 120
 

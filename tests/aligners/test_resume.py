@@ -10,16 +10,13 @@ from pathlib import Path
 import torch
 
 from aligners.unicon import UniConSpectral
-from tests.aligners.test_processes import ROOT, encoded, features, ranked, run
-
-__all__ = ["features"]
+from tests.aligners.runs import ROOT, arguments, encoded, ranked, run_here
 
 SLOW = ["aligner=unicon", "aligner.rank=8", "aligner.passes=60", "aligner.tolerance=0", "trainer.max_epochs=100"]
 
 
 def started(features: Path, run_dir: Path, *overrides: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "train.py", "datamodule=features", f"datamodule.path={features}", f"run_dir={run_dir}"]
-    command += ["trainer.enable_progress_bar=false", "datamodule.batch_size=40", *SLOW, *overrides]
+    command = [sys.executable, "train.py", *arguments(features, run_dir, *SLOW, *overrides)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -37,14 +34,14 @@ def passes_of(checkpoint: Path) -> int:
 
 
 def test_a_killed_fit_goes_on_to_the_solution_of_an_uninterrupted_one(features: Path, tmp_path: Path) -> None:
-    whole = run(features, tmp_path / "whole", "trainer.accelerator=cpu", *SLOW)
+    whole = run_here(features, tmp_path / "whole", *SLOW)
     process = started(features, tmp_path / "cut", "trainer.accelerator=cpu")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     checkpoint = tmp_path / "cut" / "checkpoints" / "last.ckpt"
     assert 1 <= passes_of(checkpoint) < 61
     overrides = [*SLOW, f"resume={checkpoint}"]  # its run directory is moved aside, and found
-    resumed = run(features, tmp_path / "cut", "trainer.accelerator=cpu", *overrides)
+    resumed = run_here(features, tmp_path / "cut", *overrides)
     assert ranked(resumed) == ranked(whole)
     assert resumed["fit/passes"] == whole["fit/passes"]
     for one, other in zip(

@@ -14,8 +14,8 @@ from aligners.unicon import UniConSpectral
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.arrays import pairs_of_tensors
 from ground.errors import UserError
-from tests.aligners.conftest import NAMES, make
-from tests.conftest import random_features
+from tests.aligners.made import NAMES, make
+from tests.problems import random_features
 
 SHARING = [name for name in NAMES if "shared" in make(name).hparams]
 LIGHT = {"head": "linear", "landmarks": 20, "rank": 4}

@@ -16,11 +16,9 @@ from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
 from ground.errors import UserError
 from tests.aligners.exact_kernel import exact_kernel_similarity
-from tests.aligners.objectives.test_sweep import OBJECTIVES
-from tests.conftest import random_features
-
-FIXED: dict[str, Any] = {"lam": 1.0, "tau": 0.1, "weight_power": 1.0, "passes": 4}
-"""In the place of settings that are chosen."""
+from tests.aligners.fixed import FIXED
+from tests.aligners.objectives.named import OBJECTIVES
+from tests.problems import random_features
 
 
 def fitted(pairs: Pairs, **changed: object) -> UniConSpectral:

@@ -1,9 +1,7 @@
 import logging
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -12,12 +10,12 @@ from torch.nn.functional import normalize
 
 from aligners.base.arrays import fit_arrays
 from aligners.spectral import aggregation
-from aligners.unicon_batches import AGGREGATES, UniConBatches
+from aligners.unicon_batches import Aggregate, UniConBatches
 from datamodules.pairs.batches import GroupBatches
 from datamodules.pairs.pairs import Pairs
 from ground.errors import UserError
+from tests.aligners.processes import fit_by_two
 
-ROOT = Path(__file__).parents[2]
 RANK = 6
 
 
@@ -52,7 +50,7 @@ def whitened(pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
     return x, y, aggregation.batch_covariance(x, y, pairs.group[:, None] == pairs.y_group)
 
 
-@pytest.mark.parametrize("aggregate", AGGREGATES)
+@pytest.mark.parametrize("aggregate", get_args(Aggregate))
 @pytest.mark.parametrize("weight_power", [0.5, 1.0])
 def test_one_batch_gives_the_closed_form_of_the_whole_split(pairs: Pairs, aggregate: str, weight_power: float) -> None:
     pairs = replace(pairs, x=pairs.x.double(), y=pairs.y.double())
@@ -141,48 +139,16 @@ def test_mistakes_are_told(pairs: Pairs) -> None:
         UniConBatches(temperature=0)
     with pytest.raises(UserError, match=r"aligner.lam must be at least 0, got -1"):
         UniConBatches(lam=-1)
-    for aggregate in AGGREGATES:
+    for aggregate in get_args(Aggregate):
         with pytest.raises(UserError, match=r"every batch holds a single group: take a larger datamodule.batch_size"):
             fitted(pairs, batch_size=1, aggregate=aggregate)
 
 
-FIT = """
-import sys
-import lightning
-import torch
-from aligners.base.ddp import AlignerDDP
-from aligners.unicon_batches import UniConBatches
-from datamodules.base.datamodule import PairsDataModule
-from datamodules.features import pairs_of_tensors
-
-if __name__ == "__main__":
-    given, made = sys.argv[1:]
-    datamodule = PairsDataModule(batch_size=20, eval_batch_size=20, seed=0)
-    datamodule.splits = {"train": pairs_of_tensors(**torch.load(given))}
-    trainer = lightning.Trainer(
-        max_epochs=1, accelerator="cpu", devices=2, strategy=AlignerDDP(process_group_backend="gloo"),
-        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        use_distributed_sampler=False, limit_val_batches=0,
-    )
-    aligner = UniConBatches(rank=6, lam=0.3, weight_power=1.0, aggregate="accuracy")
-    trainer.fit(aligner, datamodule=datamodule)
-    if trainer.global_rank == 0:
-        torch.save(aligner.state_dict(), made)
-"""
-
-
 def test_two_processes_give_the_solution_of_one(pairs: Pairs, tmp_path: Path) -> None:
-    given, made = tmp_path / "pairs.pt", tmp_path / "state.pt"
-    torch.save({"x": pairs.x.double(), "y": pairs.y.double(), "x_of_y": pairs.x_of_y, "group": pairs.group}, given)
-    script = tmp_path / "fit.py"
-    script.write_text(FIT)
-    ended = subprocess.run(
-        [sys.executable, str(script), str(given), str(made)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
     double = replace(pairs, x=pairs.x.double(), y=pairs.y.double())
+    changed = {"rank": RANK, "lam": 0.3, "weight_power": 1.0, "aggregate": "accuracy"}
     single = fitted(double, batch_size=20, aggregate="accuracy").state_dict()
-    for key, value in torch.load(made).items():
-        torch.testing.assert_close(value, single[key], rtol=0, atol=1e-9)
+    for state in fit_by_two(tmp_path, "unicon_batches", changed, double, max_epochs=1):
+        assert state.keys() == single.keys()
+        for key, value in state.items():
+            torch.testing.assert_close(value, single[key], rtol=0, atol=1e-9)

@@ -16,7 +16,7 @@ from aligners.unicon_convex import UniConConvex
 from datamodules.pairs.pairs import Pairs
 from ground.errors import UserError
 from tests.cli import call, process
-from tests.conftest import random_features
+from tests.problems import random_features
 
 
 def fitted(pairs: Pairs, **changed: object) -> UniConConvex:

@@ -23,9 +23,9 @@ from datamodules.features import FeaturesDataModule
 from datamodules.pairs.pairs import Pairs
 from ground.configs import CONFIGS
 from ground.errors import UserError
-from tests.aligners.conftest import make
+from tests.aligners.made import make
 from tests.aligners.processes import fit, fit_by_two
-from tests.conftest import CLIPART_FEATURES
+from tests.problems import CLIPART_FEATURES
 
 RANK = 6
 STANDING = {"optimizer": {"lr": 0.0}, "scheduler": None}

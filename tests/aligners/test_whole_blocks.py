@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datamodules.pairs import Pairs
 from evaluation.retrieval import ranks
-from tests.aligners.conftest import make
+from tests.aligners.made import make
 from tests.aligners.processes import fit, fit_by
 
 FITS: dict[str, tuple[str, dict[str, Any]]] = {

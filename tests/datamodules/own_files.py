@@ -9,6 +9,7 @@ import soundfile
 from PIL import Image
 
 from datamodules.items.audio import Clip
+from datamodules.pairs.splits import SPLITS
 from tests.datamodules.fakes import CharacterCounts, Fake, MeanColour, common
 
 
@@ -44,6 +45,11 @@ def media(folder: Path, n: int) -> Path:
         (folder / f"{i}.png").write_bytes(picture(i))
         (folder / f"{i}.wav").write_bytes(sound(i))
     return folder
+
+
+def third(i: int) -> str:
+    """The split of pair i, where each split has a third."""
+    return SPLITS[i % 3]
 
 
 def arguments(folder: Path, **changes: Any) -> dict[str, Any]:

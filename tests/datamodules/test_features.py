@@ -17,7 +17,7 @@ from datamodules.pairs.arrays import pairs_of_tensors
 from datamodules.pairs.checked_rows import check_rows
 from datamodules.pairs.splits import SPLITS, drawn_split
 from ground.errors import UserError
-from tests.conftest import CLIPART_FEATURES, random_features
+from tests.problems import CLIPART_FEATURES, random_features
 
 
 def tensors(n_x: int = 40, captions: int = 2) -> dict[str, Tensor]:

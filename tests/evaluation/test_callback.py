@@ -3,11 +3,8 @@
 import time
 from typing import Any
 
-import lightning
 import pytest
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from aligners.base.aligner import Aligner
@@ -17,46 +14,13 @@ from aligners.unicon import UniConSpectral
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.arrays import pairs_of_tensors
 from datamodules.pairs.pairs import Labelled
-from datamodules.synthetic import SyntheticDataModule
 from evaluation.callback import Evaluation
 from evaluation.linear_probe import linear_probe
 from evaluation.retrieval import evaluate_retrieval
 from ground.errors import UserError
-from ground.mistakes import CONFIGS
 from report.tables import directions
-from tests.conftest import random_features
-
-
-def synthetic(**changed: Any) -> SyntheticDataModule:
-    config = OmegaConf.load(CONFIGS / "datamodule" / "synthetic.yaml")
-    sizes = {"n_train": 60, "n_val": 20, "n_test": 20, "seed": 0}
-    module: SyntheticDataModule = instantiate(OmegaConf.merge(config, sizes | changed))
-    return module
-
-
-def made(**changed: Any) -> Evaluation:
-    config = OmegaConf.load(CONFIGS / "evaluation" / "default.yaml")
-    evaluation: Evaluation = instantiate(OmegaConf.merge(config, changed))
-    return evaluation
-
-
-def fitted(
-    aligner: Aligner,
-    datamodule: PairsDataModule,
-    keep: str = "best",
-    evaluation: Evaluation | None = None,
-    **trainer: Any,
-) -> Evaluation:
-    evaluation = evaluation or made(keep=keep)
-    settings = {
-        "accelerator": "cpu", "max_epochs": 5, "logger": False, "enable_checkpointing": False,
-        "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0,
-        "callbacks": [evaluation],
-    } | trainer  # fmt: skip
-    runner = lightning.Trainer(**settings)
-    runner.fit(aligner, datamodule=datamodule)
-    runner.test(aligner, datamodule=datamodule, verbose=False)
-    return evaluation
+from tests.evaluation.runs import fitted, made, synthetic
+from tests.problems import random_features
 
 
 def shared(**changed: Any) -> PairsDataModule:

@@ -1,6 +1,5 @@
 """Sums, gathers and gradients of real gloo processes."""
 
-import multiprocessing
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -15,10 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from aligners.objectives.softmax import CLIP
 from ground.distributed import add_over_processes, concatenate, gather_rows, is_distributed, rank_and_world
-
-# children are forked from a server that has imported torch once
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["torch", "aligners.objectives", "hypothesis", "pytest"])
+from tests.processes import PROCESSES
 
 # rows of x and of y that each process holds; every x has one group, and the groups of y are GROUP[y]
 PARTS = {

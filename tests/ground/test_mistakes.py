@@ -5,7 +5,7 @@ from hydra.errors import InstantiationException
 
 from ground.errors import UserError, nearest
 from ground.mistakes import refuse_additions, user_line
-from tests.ground.test_values import composed
+from tests.ground.composed import composed
 
 
 def test_additions_need_a_reader() -> None:

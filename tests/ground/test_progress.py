@@ -1,44 +1,16 @@
-"""Progress of extraction, on the first process alone."""
-
-import sys
-from pathlib import Path
+"""Which process shows progress."""
 
 import pytest
 
-from ground import progress
-from tests.datamodules.cached import Fake, build, texts
-
-
-@pytest.mark.parametrize(
-    ("ask", "terminal", "rank", "shown"),
-    [(True, True, "0", True), (False, True, "0", False), (True, False, "0", False), (True, True, "1", False)],
-)
-def test_progress_is_shown_to_whoever_looks(
-    ask: bool, terminal: bool, rank: str, shown: bool,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    monkeypatch.setenv("RANK", rank)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
-    cache = build(tmp_path)
-    cache.features(texts(8), Fake(delay=0.01), progress=ask)
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    if shown:
-        assert "captions train" in captured.err
-        assert "items/s" in captured.err
-    else:
-        assert captured.err == ""
-    cache.features(texts(8), Fake(), progress=ask)
-    assert capsys.readouterr() == ("", "")
+from ground.progress import is_rank_zero
 
 
 @pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
 def test_ranks_by_the_launchers_variables(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
-    assert progress.is_rank_zero()
+    assert is_rank_zero()
     monkeypatch.setenv(variable, "0")
-    assert progress.is_rank_zero()
+    assert is_rank_zero()
     monkeypatch.setenv(variable, "2")
-    assert not progress.is_rank_zero()
+    assert not is_rank_zero()

@@ -4,21 +4,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 
 from ground.annotations import fits
 from ground.errors import UserError
 from ground.mistakes import CONFIGS
 from ground.values import check
+from tests.ground.composed import composed
 
 GROUPS = ("aligner", "datamodule", "evaluation", "trainer", "logger")
 CHOICES = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONFIGS / group).glob("*.yaml"))]
-
-
-def composed(*overrides: str) -> DictConfig:
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return compose("train", overrides=["name=n", "aligner_name=a", "run_dir=r", *overrides])
 
 
 @pytest.mark.parametrize("choice", CHOICES)

@@ -14,7 +14,7 @@ from datamodules.synthetic import SyntheticDataModule
 from evaluation.callback import Evaluation
 from report.figures.contrast_weights import departure
 from report.pictures import PASSES_SHOWN, confusion, draw
-from tests.evaluation.test_callback import fitted, made, synthetic
+from tests.evaluation.runs import fitted, made, synthetic
 from tests.report.drawing import draw as drawn
 
 ALWAYS = {"recall_over_passes", "singular_values", "similarity_matrix", "retrieval_sheet", "confusion_matrix"}

@@ -13,9 +13,9 @@ from aligners.closed_form import CCA
 from datamodules.items.audio import AudioFiles
 from datamodules.items.items import ImageFiles
 from ground.errors import UserError
-from tests.conftest import random_features
 from tests.datamodules.fakes import CharacterCounts, MeanColour
 from tests.datamodules.own_files import ClipLength, media
+from tests.problems import random_features
 
 
 def test_what_raw_items_are(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from aligners.gradient import SGDCLIP
 from aligners.unicon import UniConSpectral
 from datamodules.pairs.pairs import Pairs
 from ground.errors import UserError
-from tests.conftest import random_features
+from tests.problems import random_features
 
 
 @pytest.fixture(scope="module")

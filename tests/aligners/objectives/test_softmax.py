@@ -12,7 +12,7 @@ from aligners.objectives.base import Objective
 from aligners.objectives.general import GeneralContrastive
 from aligners.objectives.pairwise import Triplet
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
-from tests.aligners.objectives.test_objectives import (
+from tests.aligners.objectives.small_problems import (
     assert_weights_are_minus_the_gradient,
     asymmetric,
     autograd_weights,

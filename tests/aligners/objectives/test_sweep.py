@@ -8,15 +8,8 @@ from aligners.objectives import sweep as module
 from aligners.objectives.base import Objective
 from aligners.objectives.names import named_objective
 from aligners.objectives.sweep import Contrast
-from tests.aligners.spectral.test_factors import grouped, normal
-
-OBJECTIVES = {
-    "clip": {},
-    "info_nce": {},
-    "dcl": {},
-    "siglip": {"bias": -1.0},
-    "unicon": {"nu": 1.0},
-}
+from tests.aligners.objectives.named import OBJECTIVES
+from tests.aligners.spectral.drawn import grouped, normal
 
 
 @pytest.fixture(params=OBJECTIVES)

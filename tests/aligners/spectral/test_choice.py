@@ -11,7 +11,7 @@ from aligners.spectral.settings import Candidates, Chosen
 from aligners.spectral.step import Damping, Rule
 from aligners.spectral.trial import Trial
 from datamodules.pairs import PairBatch
-from tests.conftest import random_features
+from tests.problems import random_features
 
 
 def rows_of(x: Tensor, y: Tensor) -> PairBatch:

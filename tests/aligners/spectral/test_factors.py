@@ -10,10 +10,7 @@ from aligners.spectral.coordinates import Statistics, statistics
 from aligners.spectral.moments import Moments
 from datamodules.pairs import PairBatch
 from ground.errors import UserError
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.aligners.spectral.drawn import normal
 
 
 def statistics_of(x: Tensor, y: Tensor) -> Statistics:
@@ -21,10 +18,6 @@ def statistics_of(x: Tensor, y: Tensor) -> Statistics:
     moments.add(PairBatch(x, y, *(torch.arange(len(x)),) * 4))
     moments.tensors()
     return statistics(moments)
-
-
-def grouped(n_groups: int, n_x: int, n_y: int) -> tuple[Tensor, Tensor]:
-    return torch.arange(n_x) % n_groups, torch.arange(n_y) % n_groups
 
 
 @pytest.mark.parametrize("shape", [(7, 5), (5, 7), (6, 6)])

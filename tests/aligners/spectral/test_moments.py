@@ -6,7 +6,7 @@ from torch import Tensor
 from aligners.objectives.softmax import CLIP
 from aligners.spectral.moments import Moments
 from datamodules.pairs import PairBatch
-from tests.aligners.spectral.test_factors import grouped, normal
+from tests.aligners.spectral.drawn import grouped, normal
 
 
 def rows_of(x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor) -> PairBatch:

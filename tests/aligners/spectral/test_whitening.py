@@ -3,7 +3,7 @@ import torch
 
 from aligners.spectral.whitening import Whitening, spread, unwhitened, whitening
 from ground.errors import UserError
-from tests.aligners.spectral.test_factors import normal
+from tests.aligners.spectral.drawn import normal
 
 
 def identity(m: int) -> torch.Tensor:

@@ -1,6 +1,5 @@
 """Extraction by several gloo processes: each writes its shards once, and the cache is that of one process."""
 
-import multiprocessing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,7 @@ from datamodules.cache import entry as cache_entry
 from datamodules.cache.shards import write_shard
 from ground.errors import UserError
 from tests.datamodules.cached import Fake, Holes, build, everything, only_folder, tree
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["torch", "tests.datamodules.cached"])
+from tests.processes import PROCESSES
 
 STRINGS = [f"{'!' if i % 7 == 3 else ''}text {i}" for i in range(23)]
 BROKEN = [i for i in range(23) if i % 7 == 3]

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datamodules.pairs.balanced import BalancedBatches
-from tests.datamodules.base.test_datamodule import simulated
+from tests.datamodules.pairs.simulated import simulated
 
 WORLDS = (1, 2, 3)
 

@@ -1,0 +1,38 @@
+"""Small tables of pairs, in every format."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from datamodules.table import TableDataModule
+from tests.datamodules.own_files import arguments
+
+Rows = list[dict[str, Any]]
+
+
+def written(path: Path, rows: Rows) -> Path:
+    """The rows in the format of the suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    elif path.suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    else:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
+            writer.writeheader()
+            writer.writerows(rows)
+    return path
+
+
+def table(path: Path, **changes: Any) -> TableDataModule:
+    return TableDataModule(path=str(path), **arguments(path.parent, **changes))
+
+
+def captioned(n: int, **columns: Any) -> Rows:
+    """Images 0 to n - 1 with a text of as many letters as its number says."""
+    return [{"image": f"{i}.png", "text": "a" * (i + 1)} | {k: f(i) for k, f in columns.items()} for i in range(n)]
