@@ -36,12 +36,16 @@ class MomentAligner(SolvedAligner):
         )
 
     def solution(self, statistics: Statistics) -> Solved:
-        """The solution from the statistics of all training rows."""
+        """The solution from the statistics of all training rows.
+
+        Raises:
+            UserError: a covariance that is singular at ``lam``, or a rank above the data's.
+        """
         coordinates = statistics.coordinates(self.lam)
         return self.solved(coordinates, self.uniform(statistics, coordinates))
 
     def uniform(self, statistics: Statistics, coordinates: Coordinates) -> Factors:
-        """The factors for the uniform weights."""
+        """The factors, U (d_x, r) and V (d_y, r), for the uniform weights."""
         factorise = positive_part if self.shared else truncated_svd
         return uniform_solution(statistics.cross, coordinates.W_x, coordinates.W_y, self.rank, factorise)
 
@@ -58,8 +62,8 @@ class CCA(MomentAligner):
 
     Example:
         >>> import torch
-        >>> x, y = torch.randn(50, 8), torch.randn(50, 6)
-        >>> CCA(rank=4).fit(x, y).encode_x(x).shape
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> CCA(rank=4).fit(x, x[:, :6]).encode_x(x).shape
         torch.Size([50, 4])
     """
 
@@ -73,8 +77,8 @@ class PLS(MomentAligner):
 
     Example:
         >>> import torch
-        >>> x, y = torch.randn(50, 8), torch.randn(50, 6)
-        >>> PLS(rank=4).fit(x, y).encode_y(y).shape
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> PLS(rank=4).fit(x, x[:, :6]).encode_y(x[:, :6]).shape
         torch.Size([50, 4])
     """
 

@@ -9,7 +9,14 @@ from ground.ranges import Finite
 
 @defaults_from("sgd_clip")
 class SGDCLIP(OfCosines):
-    """Heads trained on CLIP's loss (Radford et al. 2021), SupCon-out where there are several positives."""
+    """Heads trained on CLIP's loss (Radford et al. 2021), SupCon-out where there are several positives.
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> SGDCLIP(rank=4, tau=0.1).fit(x, x.flip(1), max_epochs=2).encode_x(x).shape
+        torch.Size([50, 4])
+    """
 
 
 @defaults_from("sgd_siglip")
@@ -17,6 +24,13 @@ class SGDSigLIP(OfCosines):
     """Heads trained on the sigmoid loss of every pair (Zhai et al. 2023), with a learned temperature and bias.
 
     ``tau`` and ``bias`` are their values at the start (SigLIP: 0.1 and -10).
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> aligner = SGDSigLIP(rank=4, bias=-5.0).fit(x, x.flip(1), max_epochs=2)
+        >>> [name for name, parameter in aligner.named_parameters() if parameter.ndim == 0]
+        ['log_scale', 'bias']
     """
 
     def __init__(self, *, bias: Finite, **common: Any):
@@ -25,7 +39,14 @@ class SGDSigLIP(OfCosines):
 
 @defaults_from("triplet")
 class Triplet(OfCosines):
-    """Heads trained on the hinge of every negative of the batch against the positives, both directions."""
+    """Heads trained on the hinge of every negative of the batch against the positives, both directions.
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> Triplet(rank=4, margin=0.2).fit(x, x.flip(1), max_epochs=2).encode_y(x).shape
+        torch.Size([50, 4])
+    """
 
     def __init__(self, *, margin: Finite, **common: Any):
         options = {"margin": margin}  # the hinge has no temperature: that of these arguments is not read

@@ -47,6 +47,12 @@ class Hybrid(OfCosines):
 
     Raises:
         UserError: ``spectral_every`` below 1, adapted features that do not vary, or a rank above the data's.
+
+    Example:
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> aligner = Hybrid(rank=4, hidden=16).fit(x, x.flip(1), max_epochs=2)
+        >>> aligner.adapter_x.hidden.out_features, aligner.head_x.out_features
+        (16, 4)
     """
 
     head_x: nn.Linear
@@ -115,7 +121,11 @@ class Hybrid(OfCosines):
         return batch._replace(x=self.adapt_x(self.prepare_x(batch.x)), y=self.adapt_y(self.prepare_y(batch.y)))
 
     def solution(self, statistics: Statistics) -> Solved:
-        """The solution for the uniform weights."""
+        """The solution for the uniform weights.
+
+        Raises:
+            UserError: a covariance that is singular at ``lam``, or a rank above the data's.
+        """
         coordinates = statistics.coordinates(self.lam)
         factors = uniform_solution(statistics.cross, coordinates.W_x, coordinates.W_y, self.rank)
         return Solved(coordinates.embedding(factors, self.weight_power), factors)

@@ -33,6 +33,17 @@ def load(path: str | PathLike[str], *, trust: bool = False) -> Aligner:
 
     Raises:
         UserError: a file that is missing, damaged or of something else, or names a class that is not trusted.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from aligners import CCA
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> aligner = CCA(rank=4).fit(x, x.flip(1))
+        >>> with TemporaryDirectory() as folder:
+        ...     aligner.save(f"{folder}/cca.safetensors")
+        ...     same = load(f"{folder}/cca.safetensors")
+        >>> torch.equal(same.encode_x(x), aligner.encode_x(x))
+        True
     """
     place = Path(path).expanduser()
     return _of_run(place, trust) if place.is_dir() else Aligner.load(path, trust=trust)

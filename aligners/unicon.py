@@ -38,6 +38,15 @@ class UniConSpectral(SolvedAligner):
 
     Raises:
         UserError: an argument out of range, features that do not vary, or a rank above the data's.
+
+    Example:
+        >>> x = torch.randn(100, 8, generator=torch.Generator().manual_seed(0))
+        >>> y = x.flip(1)  # the same items, seen otherwise
+        >>> aligner = UniConSpectral(rank=8, feature_map="identity", tau=0.1).fit(x, y)
+        >>> int((aligner.similarity(x, y).argmax(1) == torch.arange(100)).sum())
+        100
+        >>> sorted(aligner.solution.chosen)
+        ['lam', 'passes', 'tau', 'weight_power']
     """
 
     U: Tensor

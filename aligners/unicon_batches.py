@@ -45,6 +45,11 @@ class UniConBatches(MomentAligner):
     Raises:
         UserError: an argument out of range, features that do not vary, batches of one group each, or for ``sum``,
             ``accuracy`` and ``softmax`` a rank above the data's.
+
+    Example:
+        >>> x = torch.randn(100, 8, generator=torch.Generator().manual_seed(0))
+        >>> UniConBatches(rank=4, aggregate="sum").fit(x, x.flip(1), batch_size=25).encode_x(x).shape
+        torch.Size([100, 4])
     """
 
     def __init__(
@@ -123,16 +128,16 @@ class UniConBatches(MomentAligner):
         return aggregation.weighted_mean(solutions, weights), self.rank, passed
 
     def _majority(self, solutions: list[BatchSolution]) -> tuple[Tensor, int, dict[str, float]]:
-        Q_x, found_x = aggregation.majority_directions([solution.U for solution in solutions], self.rank)
-        Q_y, found_y = aggregation.majority_directions([solution.V for solution in solutions], self.rank)
-        for name, found in (("x", found_x), ("y", found_y)):
-            if not found:
+        Q_x, majority_x = aggregation.majority_directions([solution.U for solution in solutions], self.rank)
+        Q_y, majority_y = aggregation.majority_directions([solution.V for solution in solutions], self.rank)
+        for name, majority in (("x", majority_x), ("y", majority_y)):
+            if not majority:
                 logger.warning(
                     "no direction of %s is in more than half of the %d batch solutions: the %d most common are taken",
                     name, len(solutions), self.rank,
                 )  # fmt: skip
         Z, rank = aggregation.restricted(solutions, Q_x, Q_y)
-        return Z, min(self.rank, rank), {"majority_x": float(found_x), "majority_y": float(found_y)}
+        return Z, min(self.rank, rank), {"majority_x": float(majority_x), "majority_y": float(majority_y)}
 
     def _accuracies(self, solutions: list[BatchSolution], coordinates: Coordinates) -> Tensor:
         """Retrieval accuracy (B,) of each batch's solution on data outside its batch; the processes share the work."""

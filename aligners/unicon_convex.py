@@ -43,6 +43,12 @@ class UniConConvex(SolvedAligner):
 
     Raises:
         UserError: an argument out of range, features that do not vary, or a rank above the data's.
+
+    Example:
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> aligner = UniConConvex(rank=4, rho=0.1).fit(x, x.flip(1))
+        >>> aligner.solution.Z.shape, aligner.solution.converged
+        (torch.Size([8, 8]), True)
     """
 
     solution: convex.ConvexSolution
@@ -84,7 +90,7 @@ class UniConConvex(SolvedAligner):
 
 @dataclass(frozen=True, kw_only=True)
 class ConvexSolved(Solved):
-    """Also the whole Z, of any rank, and how it was found."""
+    """A solution that keeps the whole Z, of any rank, and how it was found."""
 
     solution: convex.ConvexSolution
 

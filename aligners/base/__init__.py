@@ -2,6 +2,7 @@
 
 from aligners.base.aligner import Aligner
 from aligners.base.solved import SolvedAligner
+from aligners.base.trained import OfCosines, TrainedAligner
 from aligners.base.yaml_defaults import defaults_from
 
-__all__ = ["Aligner", "SolvedAligner", "defaults_from"]
+__all__ = ["Aligner", "OfCosines", "SolvedAligner", "TrainedAligner", "defaults_from"]

@@ -26,6 +26,13 @@ class Aligner(Arrays, Saved):
     constant changes nothing. With ``shared`` both sides have one encoder and one mean; None leaves it to the data,
     whose two sides may be views of one modality. A method builds its parameters in ``build``, and maps prepared
     features in ``embed_x`` and ``embed_y``.
+
+    Example:
+        >>> from aligners import CCA
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> aligner = CCA(rank=4).fit(x, x.flip(1))
+        >>> isinstance(aligner, Aligner), aligner.dims, aligner.similarity(x, x[:7]).shape
+        (True, (8, 8), torch.Size([50, 7]))
     """
 
     mean_x: Tensor
@@ -67,9 +74,11 @@ class Aligner(Arrays, Saved):
         return self.embed_y(self.prepare_y(self.rows_of("y", y))).float()
 
     def prepare_x(self, x: Tensor) -> Tensor:
+        """Features (n, d_x), centred and, if ``unit``, of length 1: float64 as they came, all others float32."""
         return self._prepare(x, self.mean_x)
 
     def prepare_y(self, y: Tensor) -> Tensor:
+        """Features (n, d_y), as ``prepare_x``."""
         return self._prepare(y, self.mean_y)
 
     def _prepare(self, rows: Tensor, mean: Tensor) -> Tensor:

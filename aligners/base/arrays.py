@@ -90,7 +90,7 @@ class Arrays(lightning.LightningModule):
         return normalize(self.encode_x(x)) @ normalize(self.encode_y(y)).T
 
     def begin_again(self) -> None:
-        """As it was made, from its hyper-parameters."""
+        """Become what it was when it was made, from its hyper-parameters."""
         made_with = dict(self.hparams)
         vars(self).clear()
         type(self).__init__(self, **made_with)

@@ -51,6 +51,7 @@ class RawItems:
 
     @cached_property
     def backbones(self) -> Backbones:
+        """The frozen backbones of x and y."""
         return self._make()
 
     def features(self, side: str, items: Sequence[Any]) -> Tensor:

@@ -23,12 +23,12 @@ def class_at(name: Any, base: type, trust: bool, file: str) -> Any:
     if not trust and module.partition(".")[0] not in PACKAGES:
         raise UserError(f"{file} names {name}, from outside this project: trust=True imports it, if you trust the file")
     try:
-        found = getattr(import_module(module), leaf)
+        kind = getattr(import_module(module), leaf)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"{file} needs {name}, which cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, base)):
+    if not (isinstance(kind, type) and issubclass(kind, base)):
         raise UserError(f"{file} names {name}, which is no {base.__name__}")
-    return found
+    return kind
 
 
 def check_calls(values: Any, file: str) -> None:

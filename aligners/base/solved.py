@@ -18,6 +18,8 @@ from datamodules.pairs import PairBatch
 class SolvedAligner(Aligner):
     r"""Embeddings :math:`f(x) = \mathrm{raw}(x) P_x - o_x`: the centring, whitening, rotation and weights in one.
 
+    raw(x) is what the feature map makes of a prepared row, before whitening; without a map, the row itself.
+
     A pass over the training data is an epoch: batches are added to the pass in ``training_step``, and after the last
     one it ends, so that the validation of that epoch sees the new solution. Every pass has the same batches, each whole
     in one process. A child makes the ``first_pass``; with a feature map it overrides ``raw_x`` and ``raw_y``.
@@ -26,6 +28,13 @@ class SolvedAligner(Aligner):
         projection_x: (m_x, r) float64, as ``projection_y`` (m_y, r).
         offset_x: (r,) float64, as ``offset_y``: the projected mean of the raw features.
         singular_values: (r,) float64 of the solution, falling.
+
+    Example:
+        >>> from aligners import PLS
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> aligner = PLS(rank=4).fit(x, x[:, :6])
+        >>> aligner.projection_x.shape, aligner.projection_y.shape, aligner.singular_values.shape
+        (torch.Size([8, 4]), torch.Size([6, 4]), torch.Size([4]))
     """
 
     projection_x: Tensor
@@ -65,11 +74,11 @@ class SolvedAligner(Aligner):
         self.register_buffer("singular_values", torch.zeros(self.rank, dtype=torch.float64))
 
     def raw_x(self, x: Tensor) -> Tensor:
-        """Prepared features (n, d_x) to raw features (n, m_x)."""
+        """Prepared features (n, d_x) to raw features (n, m_x), not whitened."""
         return x
 
     def raw_y(self, y: Tensor) -> Tensor:
-        """Prepared features (n, d_y) to raw features (n, m_y)."""
+        """Prepared features (n, d_y) to raw features (n, m_y), not whitened."""
         return y
 
     def embed_x(self, x: Tensor) -> Tensor:
@@ -79,7 +88,7 @@ class SolvedAligner(Aligner):
         return project(self.raw_y(y), self.projection_y, self.offset_y)
 
     def mapped(self, batch: PairBatch) -> PairBatch:
-        """A batch of features to the same batch of raw features."""
+        """A batch of features to the same batch of raw features, not whitened."""
         return batch._replace(x=self.raw_x(self.prepare_x(batch.x)), y=self.raw_y(self.prepare_y(batch.y)))
 
     def hold(self, solved: Solved) -> None:

@@ -20,7 +20,7 @@ from ground.distributed import concatenate
 from ground.ranges import Count, Positive
 
 TOTAL_STEPS = "total_steps"
-"""Where a scheduler's argument has this value, the run's number of optimizer steps takes its place."""
+"""Value of a scheduler's argument that stands for the run's number of optimizer steps."""
 
 
 def head(kind: Literal["linear", "mlp"], d: int, hidden: int, rank: int, bias: bool) -> nn.Module:
@@ -40,6 +40,18 @@ class TrainedAligner(Aligner):
 
     Raises:
         UserError: an unknown head or warm start, or a warm start of heads that are not linear.
+
+    Example:
+        >>> @defaults_from("base/trained")
+        ... class Distance(TrainedAligner):
+        ...     def __init__(self, **common):
+        ...         super().__init__(**common)
+        ...
+        ...     def loss(self, x, y, batch):
+        ...         return torch.cdist(normalize(x), normalize(y))[batch.positives].mean()
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> Distance(rank=4).fit(x, x.flip(1), max_epochs=2).encode_x(x).shape
+        torch.Size([50, 4])
     """
 
     def __init__(
@@ -136,6 +148,12 @@ class OfCosines(TrainedAligner):
 
     Raises:
         UserError: what ``TrainedAligner`` and ``chosen_objective`` refuse, or a temperature that is not positive.
+
+    Example:
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> aligner = OfCosines(rank=4, objective="dcl", learn_tau=False).fit(x, x.flip(1), max_epochs=2)
+        >>> type(aligner.fitted_objective).__name__, round(aligner.fitted_objective.tau, 2)
+        ('DCL', 0.07)
     """
 
     log_scale: nn.Parameter

@@ -34,7 +34,7 @@ def check_warm_start(name: str, head: str) -> None:
 
 
 def first_settings() -> dict[str, Any]:
-    """The first of each list of ``configs/aligner/unicon.yaml``."""
+    """The first value of each list of ``configs/aligner/unicon.yaml``, by key."""
     return {key: value[0] for key, value in aligner_config("unicon").items() if isinstance(value, list)}
 
 

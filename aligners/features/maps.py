@@ -1,4 +1,4 @@
-"""The feature maps of both modalities, and the raw rows that the spectral solver works on."""
+"""The feature maps of both modalities, and the raw rows, before whitening, that the spectral solver works on."""
 
 from typing import Annotated, Any
 
@@ -19,10 +19,20 @@ ORIGIN_ROWS = 1024
 
 
 class RawFeatures(nn.Module):
-    """Raw features of prepared rows, less an origin: about their mean, the same in every process.
+    """Raw features of prepared rows, not whitened, less an origin: about their mean, the same in every process.
 
     Kernel rows are all about the same positive numbers, and float32 products of them would lose digits to
-    these. ``shared``: one map for both modalities. ``arguments`` are those of ``feature_maps.feature_map``.
+    these. ``shared``: one map for both modalities. ``arguments`` are those of ``feature_map``.
+
+    Example:
+        >>> features = RawFeatures(
+        ...     "nystrom", 3, 5, shared=False, kernel="rbf", bandwidth=1.0,
+        ...     landmarks=4, landmark_selection="uniform", landmark_ridge=1e-6,
+        ... )
+        >>> draws = torch.Generator().manual_seed(0)
+        >>> features.fit(torch.randn(20, 3, generator=draws), torch.randn(20, 5, generator=draws), draws)
+        >>> features.dims, features.y(torch.ones(2, 5)).shape
+        ((4, 4), torch.Size([2, 4]))
     """
 
     origin_x: Tensor

@@ -1,7 +1,7 @@
 r"""Feature maps of the spectral aligner: fitted once on training features, shared by all batches.
 
-A map is :math:`\phi(x) = L^{-1} \mathrm{raw}(x)`. The solver works on raw rows in the metric :math:`L L^T`, so that a
-row costs its raw features and no more.
+A map is :math:`\phi(x) = L^{-1} \mathrm{raw}(x)`. The solver works on raw rows, before this and any other whitening, in
+the metric :math:`L L^T`, so that a row costs its raw features and no more.
 
 Every map has ``dim``, the width m of phi; ``sample_size``, the training rows that ``fit(sample, generator)`` wants
 to see; ``raw`` and ``forward`` (n, d) to (n, m), in the rows' dtype; and ``metric_factor``, L (m, m) float64 or None
@@ -31,6 +31,14 @@ class Nystrom(nn.Module):
     ``kernel`` is a name of ``KERNELS``, ``d`` the rows' dimension, ``landmarks`` the m to choose by the rule
     ``selection`` of ``aligners.features.landmarks`` (fewer where there are fewer rows), ``ridge`` epsilon, relative to
     the kernel's mean diagonal, ``bandwidth`` a multiple of the rows' median distance.
+
+    Example:
+        >>> draws = torch.Generator().manual_seed(0)
+        >>> x = torch.randn(20, 3, generator=draws)
+        >>> phi = Nystrom("rbf", d=3, landmarks=20, selection="uniform", ridge=1e-9, bandwidth=1.0)
+        >>> phi.fit(x, draws)
+        >>> torch.allclose(phi(x) @ phi(x).T, KERNELS["rbf"](x, x, float(phi.fitted_bandwidth)), atol=1e-3)
+        True
     """
 
     landmarks: Tensor

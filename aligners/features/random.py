@@ -27,6 +27,14 @@ class RandomFeatures(nn.Module):
 
     Raises:
         UserError: a kernel without random features, or an odd m where features come in pairs.
+
+    Example:
+        >>> draws = torch.Generator().manual_seed(0)
+        >>> x = torch.randn(20, 3, generator=draws)
+        >>> phi = RandomFeatures("rbf", d=3, features=64, bandwidth=1.0)
+        >>> phi.fit(x, draws)
+        >>> phi(x).shape, (phi(x) @ phi(x).T).diagonal().allclose(torch.ones(20))
+        (torch.Size([20, 64]), True)
     """
 
     metric_factor = None

@@ -10,11 +10,14 @@ from aligners.objectives.general import GeneralContrastive
 from aligners.objectives.names import OBJECTIVES, chosen_objective, named_objective
 from aligners.objectives.pairwise import SigLIP, Triplet
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
+from aligners.objectives.sweep import Contrast, Contrasted
 
 __all__ = [
     "CLIP",
     "DCL",
     "OBJECTIVES",
+    "Contrast",
+    "Contrasted",
     "FromLoss",
     "FromRows",
     "GeneralContrastive",

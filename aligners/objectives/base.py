@@ -16,7 +16,7 @@ from torch import Tensor
 from ground.errors import UserError
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
-"""Of similarities and positives."""
+"""Similarities and positives, (b, n) or (n_x, n_y), to losses."""
 
 
 class Objective(ABC):
@@ -24,6 +24,16 @@ class Objective(ABC):
 
     One with a temperature takes ``tau`` in its constructor. Of its other arguments, a gradient aligner learns those
     that ``learned`` names, from the values that they are given.
+
+    Example:
+        >>> class Alignment(Objective):
+        ...     def rows(self, similarity, positives):
+        ...         return -(similarity * positives).sum(1)
+        >>> Alignment()(torch.eye(2), torch.eye(2).bool())
+        tensor(-1.)
+        >>> Alignment().weights(torch.eye(2), torch.eye(2).bool())
+        tensor([[0.5000, 0.0000],
+                [0.0000, 0.5000]])
     """
 
     symmetric = True
@@ -79,6 +89,11 @@ class FromRows(Objective):
 
     Raises:
         ValueError: from every call, where ``row_loss`` returns another shape.
+
+    Example:
+        >>> margin = FromRows(lambda s, p: (1 - s[p]).relu(), symmetric=False)
+        >>> margin(torch.eye(2) / 2, torch.eye(2).bool())
+        tensor(0.5000)
     """
 
     def __init__(self, row_loss: LossFunction, symmetric: bool):
@@ -96,6 +111,13 @@ class WholeObjective(Objective):
     """A contrastive loss that is no sum over rows: ``whole`` is the loss, its weights are by autograd.
 
     It runs under gradient aligners, and cannot be swept by blocks.
+
+    Example:
+        >>> class Alignment(WholeObjective):
+        ...     def whole(self, similarity, positives):
+        ...         return -similarity[positives].mean()
+        >>> Alignment()(torch.eye(2), torch.eye(2).bool())
+        tensor(-1.)
     """
 
     @abstractmethod
@@ -125,7 +147,13 @@ class WholeObjective(Objective):
 
 
 class FromLoss(WholeObjective):
-    """The objective of any differentiable ``loss(similarity, positives)``, a scalar of the whole matrices."""
+    """The objective of any differentiable ``loss(similarity, positives)``, a scalar of the whole matrices.
+
+    Example:
+        >>> alignment = FromLoss(lambda s, p: -s[p].mean())
+        >>> alignment.weights(torch.zeros(2, 2), torch.eye(2).bool()).diagonal()
+        tensor([0.5000, 0.5000])
+    """
 
     def __init__(self, loss: LossFunction):
         self.loss = loss

@@ -26,6 +26,11 @@ class GeneralContrastive(Objective):
 
     Raises:
         ValueError: from every call, positives that are not one-to-one, or a shape that is not that of ``eps``.
+
+    Example:
+        >>> clip = GeneralContrastive(torch.log, torch.exp, nu=1.0, eps=(1.0, 1.0))
+        >>> clip(torch.eye(3), torch.eye(3).bool())
+        tensor(0.5514)
     """
 
     def __init__(

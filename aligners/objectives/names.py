@@ -24,7 +24,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "unicon": UniCon,
     "triplet": Triplet,  # by its Clarke subgradient
 }
-"""By the name that a config gives; the defaults of its options stand in ``configs/objective/NAME.yaml``."""
+"""The classes by the name that a config gives; the defaults of its options stand in ``configs/objective/NAME.yaml``."""
 TAU = "tau"
 
 
@@ -59,6 +59,11 @@ def chosen_objective(name: str, options: Mapping[str, Any]) -> ChosenObjective:
     Raises:
         UserError: an unknown name, a class that cannot be imported or is no ``Objective``, or an option that the
             objective does not know, that is missing, or that is no finite number where a number belongs.
+
+    Example:
+        >>> chosen = chosen_objective("siglip", {"bias": -5})
+        >>> chosen.kind.__name__, chosen.options, chosen.at(tau=0.1).tau
+        ('SigLIP', {'bias': -5}, 0.1)
     """
     kind = _imported(name) if "." in name else OBJECTIVES.get(name)
     if kind is None:
@@ -84,6 +89,10 @@ def named_objective(name: str, tau: float, **options: Any) -> Objective:
 
     Raises:
         UserError: what ``chosen_objective`` refuses, or a temperature that is not positive.
+
+    Example:
+        >>> named_objective("unicon", tau=0.1, nu=0.5).nu
+        0.5
     """
     chosen = chosen_objective(name, options)
     if not tau > 0:

@@ -14,6 +14,10 @@ class SigLIP(Objective):
 
     ``S = (P - sigmoid(s / tau + b)) / (tau n_x)``. Its value is in the logits' own scale, so that tau and b can be
     learned together.
+
+    Example:
+        >>> SigLIP(tau=1.0, bias=0.0)(torch.eye(2), torch.eye(2).bool())
+        tensor(1.0064)
     """
 
     symmetric = False
@@ -38,6 +42,10 @@ class Triplet(Objective):
 
     One-to-one, S off the diagonal is ``-(T + U) / (2n)`` with the active triplets T of the rows and U of the
     columns, and on it their sums (the Clarke subgradient). Memory is (number of positives, n), not cubic.
+
+    Example:
+        >>> Triplet(margin=0.2)(torch.zeros(3, 3), torch.eye(3).bool())
+        tensor(0.4000)
     """
 
     def __init__(self, margin: float):

@@ -21,6 +21,10 @@ class UniCon(Objective):
     derivative is ``(nu - 1 + q_ik) / |P(i)|`` at a positive and ``-(exp(s_ij / tau) / N_i) mean_k q_ik`` at a
     negative; a row sums to ``nu - 1``. One-to-one and nu = 1 it is CLIP; with several positives it is not
     (SupCon's denominator holds all positives). A row without negatives is worth ``(1 - nu)`` times its mean similarity.
+
+    Example:
+        >>> UniCon(tau=1.0, nu=1.0)(torch.eye(3), torch.eye(3).bool())
+        tensor(0.5514)
     """
 
     def __init__(self, tau: float, nu: float):
@@ -53,6 +57,10 @@ class DCL(Objective):
     Minus the derivative is ``1 / |P(i)|`` at a positive and minus the softmax over the negatives at a negative.
     A row without negatives has nothing to be told from: its loss and weights are 0, which keeps that a shift
     of the similarities changes nothing and every row of the derivative sums to 0.
+
+    Example:
+        >>> DCL(tau=1.0)(torch.eye(3), torch.eye(3).bool())
+        tensor(-0.3069)
     """
 
     def __init__(self, tau: float):
@@ -82,6 +90,10 @@ class InfoNCE(Objective):
 
     With one positive a row it is InfoNCE; with several the positives stand in the denominator as well,
     SupCon-out of Khosla et al. 2020, Eq. 2. ``S = (Pr - Qr) / n_x`` in the scale of UniCon.
+
+    Example:
+        >>> InfoNCE(tau=1.0)(torch.eye(3), torch.eye(3).bool())
+        tensor(0.5514)
     """
 
     symmetric = False
@@ -104,6 +116,14 @@ class CLIP(InfoNCE):
     """InfoNCE in both directions (Radford et al. 2021); many-to-many it is SupCon-out.
 
     ``S = (Pr - Qr) / (2 n_x) + (Pc - Qc) / (2 n_y)``; one-to-one ``(2 I - Qr - Qc) / (2 n)``.
+
+    Example:
+        >>> clip = CLIP(tau=1.0)
+        >>> clip(torch.eye(3), torch.eye(3).bool())
+        tensor(0.5514)
+        >>> clip.weights(torch.zeros(2, 2), torch.eye(2).bool())
+        tensor([[ 0.2500, -0.2500],
+                [-0.2500,  0.2500]])
     """
 
     symmetric = True

@@ -16,7 +16,12 @@ TILE_ROWS = 1024
 
 
 class Contrasted(NamedTuple):
-    """The objective at some embeddings, and what its weights need to be found again."""
+    """The objective at some embeddings, and what its weights need to be found again.
+
+    Example:
+        >>> Contrasted(0.5)
+        Contrasted(value=0.5, rows=None, columns=None)
+    """
 
     value: float
     rows: Tensor | None = None
@@ -35,6 +40,15 @@ class Contrast:
     InfoNCE and CLIP take square tiles and two streams, as their weights are a rank-one scaling of
     ``exp(s / tau)``: first its row and column sums, then its products. Any other objective takes whole rows,
     and whole columns if it is symmetric.
+
+    Example:
+        >>> contrast = Contrast(CLIP(tau=1.0), torch.arange(3), torch.arange(3), block_size=2**20)
+        >>> at = contrast.value(torch.eye(3), torch.eye(3))
+        >>> round(at.value, 4)
+        0.5514
+        >>> SB, StA = contrast.pull(torch.eye(3), torch.eye(3), A=torch.eye(3), B=torch.eye(3), at=at)
+        >>> SB.shape
+        torch.Size([3, 3])
     """
 
     def __init__(

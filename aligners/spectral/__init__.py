@@ -16,7 +16,8 @@ similarities and T its projection on the tangent space of the rank-r matrices at
 What has the size of the data is in the features' own dtype, what has the size of their dimensions in float64.
 """
 
-from aligners.spectral.coordinates import Coordinates, Projector, Statistics, statistics
+from aligners.spectral.bandwidth import fitted
+from aligners.spectral.coordinates import Coordinates, Projector, Statistics, project, statistics
 from aligners.spectral.factors import (
     POSITIVE_PART,
     SVD,
@@ -27,29 +28,52 @@ from aligners.spectral.factors import (
     truncated_svd,
     uniform_solution,
 )
-from aligners.spectral.moments import Moments
+from aligners.spectral.first_pass import FirstPass
+from aligners.spectral.moment_pass import MomentPass
+from aligners.spectral.moments import Moments, run_length
+from aligners.spectral.negatives import NEGATIVES
+from aligners.spectral.passes import Pass, Solved, run
+from aligners.spectral.record import Record
 from aligners.spectral.rows import Rows
+from aligners.spectral.settings import SpectralSettings
 from aligners.spectral.step import Step, rotated, tangent_step
-from aligners.spectral.whitening import Whitening, whitening
+from aligners.spectral.training import Training, raw_features
+from aligners.spectral.whitening import Spread, Whitening, spread, unwhitened, whitening
 
 __all__ = [
+    "NEGATIVES",
     "POSITIVE_PART",
     "SVD",
     "Coordinates",
     "Factors",
+    "FirstPass",
+    "MomentPass",
     "Moments",
+    "Pass",
     "Projector",
+    "Record",
     "Rows",
+    "Solved",
+    "SpectralSettings",
+    "Spread",
     "Statistics",
     "Step",
+    "Training",
     "Whitening",
+    "fitted",
     "positive_part",
+    "project",
     "randomised_positive_part",
     "randomised_svd",
+    "raw_features",
     "rotated",
+    "run",
+    "run_length",
+    "spread",
     "statistics",
     "tangent_step",
     "truncated_svd",
     "uniform_solution",
+    "unwhitened",
     "whitening",
 ]

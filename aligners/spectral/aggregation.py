@@ -118,8 +118,8 @@ def majority_directions(bases: list[Tensor], rank: int) -> tuple[Tensor, int]:
     for U in voting:
         mean_projector.addmm_(U, U.T, alpha=1 / len(voting))
     values, vectors = torch.linalg.eigh(mean_projector)
-    found = min(rank, int((values > _HALF).sum()))
-    return vectors.flip(1)[:, : found or rank], found
+    majority = min(rank, int((values > _HALF).sum()))
+    return vectors.flip(1)[:, : majority or rank], majority
 
 
 def restricted(solutions: list[BatchSolution], Q_x: Tensor, Q_y: Tensor) -> tuple[Tensor, int]:

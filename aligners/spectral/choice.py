@@ -41,7 +41,7 @@ class Trials(NamedTuple):
     validation: PairBatch
 
     def first(self, at: Chosen) -> Trial:
-        """The solution for the uniform weights, tried."""
+        """The solution for the uniform weights at a setting, tried on validation."""
         coordinates, factors = self.start(at.lam)
         return Trial(at._replace(passes=0), self._hits(coordinates.embedding(factors, at.weight_power)))
 
@@ -51,6 +51,9 @@ class Trials(NamedTuple):
         One axis after the other: the ridge and the weight power by the first solution, where a ridge costs one
         decomposition; then the temperature and the passes by trial passes. The default stands against candidates
         that are not better by more than a standard error: a validation split of some hundred items cannot tell more.
+
+        Raises:
+            UserError: a ridge at which a covariance is singular, or a rank above the data's.
         """
         trials: list[Trial] = []
         settings = candidates.first
@@ -58,9 +61,9 @@ class Trials(NamedTuple):
 
         def tried(start: tuple[Coordinates, Factors], at: Chosen, passes: Sequence[int]) -> list[Trial]:
             after = list(islice(self._after_passes(rows, *start, at), max(passes) + 1))
-            found = [Trial(at._replace(passes=k), after[k]) for k in passes]
-            trials.extend(found)
-            return found
+            here = [Trial(at._replace(passes=k), after[k]) for k in passes]
+            trials.extend(here)
+            return here
 
         start = self.start(settings.lam)
         if len(candidates.lam) > 1 or len(candidates.weight_power) > 1:
@@ -123,7 +126,11 @@ def trials_on(training: Training, statistics: Statistics) -> Trials:
 
 
 def first_trial(training: Training, moments: Moments) -> Trial:
-    """The first solution from these moments at the first of all candidates, on validation."""
+    """The first solution from these moments at the first of all candidates, tried on validation.
+
+    Raises:
+        UserError: no validation split, or what ``Training.solved`` refuses.
+    """
     return trials_on(training, training.statistics(moments)).first(training.settings.candidates.first)
 
 

@@ -94,6 +94,7 @@ class ConvexSolution:
 
     @property
     def objective(self) -> float:
+        """F(Z)."""
         return self.iterates[-1].objective
 
     @property

@@ -1,4 +1,4 @@
-r"""Whitened coordinates of raw feature rows: :math:`\psi(x) = W^T (\mathrm{raw}(x) - \mu)`."""
+r"""Whitened coordinates of raw feature rows, those before whitening: :math:`\psi(x) = W^T (\mathrm{raw}(x) - \mu)`."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,15 @@ from datamodules.pairs import PairBatch
 
 
 class Projector(NamedTuple):
-    """``Psi_x D_x`` (b, k) and ``Psi_y D_y`` (c, l) of rows: ``rows @ P - offset`` with P = W D."""
+    """``Psi_x D_x`` (b, k) and ``Psi_y D_y`` (c, l) of rows: ``rows @ P - offset`` with P = W D.
+
+    Example:
+        >>> eye, zero = torch.eye(2), torch.zeros(1)
+        >>> projector = Projector(eye[:, :1], eye[:, 1:], offset_x=zero, offset_y=zero + 1)
+        >>> x, y = projector(PairBatch(eye, eye, *4 * [torch.arange(2)]))
+        >>> x.flatten(), y.flatten()
+        (tensor([1., 0.]), tensor([-1., 0.]))
+    """
 
     P_x: Tensor
     P_y: Tensor
@@ -24,7 +32,17 @@ class Projector(NamedTuple):
 
 
 class Coordinates(NamedTuple):
-    """The whitened coordinates of both modalities; of one and the same where they share an encoder."""
+    """The whitened coordinates of both modalities; of one and the same where they share an encoder.
+
+    Example:
+        >>> rows = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)).double()
+        >>> batch, eye = PairBatch(rows, rows, *4 * [torch.arange(50)]), torch.eye(3).double()
+        >>> moments = Moments(3, 3, n_x=50, n_y=50, device="cpu", batches_in_block=1)
+        >>> moments.add(batch)
+        >>> psi, _ = statistics(moments).coordinates(lam=0.0).projector(eye, eye)(batch)
+        >>> torch.allclose(psi.T.cov(correction=0), eye)  # white
+        True
+    """
 
     W_x: Whitening
     W_y: Whitening
@@ -33,17 +51,17 @@ class Coordinates(NamedTuple):
     shared: bool
 
     def projector(self, D_x: Tensor, D_y: Tensor) -> Projector:
-        """On directions (m_x, k) and (m_y, l) in these coordinates."""
+        """The projector on directions (m_x, k) and (m_y, l) in these coordinates."""
         P_x, P_y = self.W_x @ D_x, self.W_y @ D_y
         return Projector(P_x, P_y, self.mean_x @ P_x, self.mean_y @ P_y)
 
     def embedding(self, factors: Factors, weight_power: float) -> Projector:
-        """On U s^p and V s^p: what embeds."""
+        """The projector on U s^p (m_x, r) and V s^p (m_y, r): what embeds."""
         weights = factors.s**weight_power
         return self.projector(factors.U * weights, factors.V * weights)
 
     def pulled(self, raw_x: Tensor, sum_x: Tensor, raw_y: Tensor, sum_y: Tensor) -> tuple[Tensor, Tensor]:
-        """``Psi^T H`` (m, r) of both from ``raw^T H`` and the column sums (r,) of H."""
+        """``Psi^T H`` (m, r) of both modalities from ``raw^T H`` (m, r) of unwhitened rows and H's column sums (r,)."""
         return (
             self.W_x.T @ (raw_x - torch.outer(self.mean_x, sum_x)),
             self.W_y.T @ (raw_y - torch.outer(self.mean_y, sum_y)),
@@ -51,7 +69,15 @@ class Coordinates(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """What the moments of the raw features come to, for any ridge."""
+    """What the moments of the raw features, before whitening, come to, for any ridge.
+
+    Example:
+        >>> rows = torch.diag(torch.tensor([1.0, 2.0, 3.0]))
+        >>> moments = Moments(3, 3, n_x=3, n_y=3, device="cpu", batches_in_block=1)
+        >>> moments.add(PairBatch(rows, -rows, *4 * [torch.arange(3)]))
+        >>> torch.allclose(statistics(moments).cross, -statistics(moments).x.covariance)
+        True
+    """
 
     x: Spread
     y: Spread
@@ -74,7 +100,9 @@ class Statistics(NamedTuple):
 def statistics(
     moments: Moments, metric_factor_x: Tensor | None = None, metric_factor_y: Tensor | None = None, shared: bool = False
 ) -> Statistics:
-    """Of both modalities, or with ``shared`` of both as one.
+    """The statistics of both modalities, or with ``shared`` of both as one.
+
+    ``moments`` hold the sums of all processes. A metric factor (m, m) is the feature map's, None for the identity.
 
     Raises:
         UserError: features that do not vary.

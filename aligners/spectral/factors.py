@@ -12,7 +12,13 @@ from ground.errors import UserError
 
 @dataclass(frozen=True)
 class Factors:
-    """``Z = U diag(s) V^T``: U (m_x, r) and V (m_y, r) orthonormal, s (r,) falling."""
+    """``Z = U diag(s) V^T``: U (m_x, r) and V (m_y, r) orthonormal, s (r,) falling.
+
+    Example:
+        >>> factors = truncated_svd(torch.diag(torch.tensor([3.0, 2.0, 1.0])), rank=2)
+        >>> factors.U.shape, [round(s, 4) for s in factors.s.tolist()], round(factors.gap, 4)
+        (torch.Size([3, 2]), [3.0, 2.0], 2.0)
+    """
 
     U: Tensor
     s: Tensor
@@ -110,15 +116,16 @@ KRYLOV_STEPS = 8
 
 
 def _check_rank(s: Tensor, rank: int) -> None:
-    found = int((s > 1e-7 * s[0]).sum())
-    if found < rank:
+    rank_of_data = int((s > 1e-7 * s[0]).sum())
+    if rank_of_data < rank:
         raise UserError(
-            f"rank {rank} is above what the data allows: its cross-covariance has rank {found}; "
-            f"set aligner.rank={found} or less"
+            f"rank {rank} is above what the data allows: its cross-covariance has rank {rank_of_data}; "
+            f"set aligner.rank={rank_of_data} or less"
         )
 
 
 def singular_gap(s: Tensor, rank: int) -> float:
+    """``s_r / s_{r+1}`` of falling singular values s (m,); infinite where there are no more than r."""
     following = float(s[rank]) if len(s) > rank else 0.0
     return float(s[rank - 1]) / following if following else float("inf")
 

@@ -24,6 +24,26 @@ class FirstPass:
 
     The mapped rows are kept for the later passes where they fit into memory. A fit that was cut off reads this pass
     again, and goes on by ``resume`` in the place of ``end``.
+
+    Raises:
+        UserError: by ``end``, features that do not vary, a singular covariance, a rank above the data's, or settings
+            to be chosen where there is no validation split.
+
+    Example:
+        >>> import torch
+        >>> from aligners import UniConSpectral
+        >>> from aligners.spectral import raw_features, run
+        >>> from datamodules.pairs import GroupBatches, pairs_of_tensors
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> pairs, settings = pairs_of_tensors(x, x[:, :6]), UniConSpectral(
+        ...     rank=4, feature_map="identity", tau=0.1, lam=1.0, passes=2, weight_power=1.0
+        ... ).settings
+        >>> features, device = raw_features(settings, *pairs.dims, bandwidth=1.0), torch.device("cpu")
+        >>> training = Training(settings, features, pairs, None, torch.clone, torch.clone, device)
+        >>> stream = Stream(pairs, GroupBatches(pairs.group, batch_size=25, seed=0), device)
+        >>> solved = run(FirstPass(training, Record(), stream), stream)  # without a Trainer
+        >>> solved.projector.P_x.shape, len(solved.record.passes)
+        (torch.Size([8, 4]), 3)
     """
 
     reads = True
@@ -85,7 +105,7 @@ class FirstPass:
         return negatives, negatives.at(factors)
 
     def resume(self, factors: Factors) -> Pass:
-        """In the place of ``end``: the pass that goes on from ``factors``, at the settings of the record."""
+        """The pass that goes on from ``factors``, in the place of ``end``, at the settings of the record."""
         chosen = Chosen(*(self.record.chosen[name] for name in Chosen._fields))  # type: ignore[arg-type] # passes is whole
         coordinates = self.training.coordinates(self.training.statistics(self.sampled.moments), chosen.lam)
         del self.sampled

@@ -10,7 +10,17 @@ from ground.distributed import add_over_processes
 
 
 class MomentPass:
-    """``moments`` of the mapped rows of all batches, and what ``solve`` makes of those of all processes."""
+    """``moments`` of the mapped rows of all batches, and what ``solve`` makes of those of all processes.
+
+    Example:
+        >>> import torch
+        >>> batch = PairBatch(torch.eye(3), torch.eye(3), *4 * [torch.arange(3)])
+        >>> moments = Moments(3, 3, n_x=3, n_y=3, device="cpu")
+        >>> first = MomentPass(moments, mapped=lambda batch: batch, solve=lambda moments: moments.count_x)
+        >>> first.add(batch)
+        >>> first.end()
+        (tensor([3.], dtype=torch.float64), None)
+    """
 
     reads = True
 

@@ -27,7 +27,15 @@ class Moments:
     at equal similarities. ``n_x`` and ``n_y`` set the weight of a row against that of a column; fewer items
     may be added (a sample). The squares, most of the work, are taken of about ``square_rows`` rows of each
     modality, or of all: which ones follows from their index alone. ``batches_in_block`` batches in a row are
-    multiplied at once (see ``run_length``), or all that were added.
+    multiplied at once (see ``run_length``), or all that were added: the sums are complete at the end of a block,
+    or after ``tensors()``.
+
+    Example:
+        >>> rows = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
+        >>> moments = Moments(2, 2, n_x=2, n_y=2, device="cpu", batches_in_block=1)
+        >>> moments.add(PairBatch(rows, rows, *4 * [torch.arange(2)]))
+        >>> moments.mean_x.tolist(), moments.cross_covariance.tolist()
+        ([2.0, 0.0], [[1.0, 0.0], [0.0, 0.0]])
     """
 
     def __init__(
@@ -89,7 +97,7 @@ class Moments:
         self.weight += (weights * p * q).sum()
 
     def tensors(self) -> list[Tensor]:
-        """All sums, to be added over processes in place."""
+        """All sums, to be added over processes in place; complete, where batches waited for the end of their block."""
         self._flush()
         return [
             self.count_x, self.count_y, self.weight, self.sum_x, self.sum_y, self.upper_x, self.upper_y,
@@ -114,26 +122,32 @@ class Moments:
 
     @property
     def mean_square_x(self) -> float:
+        """The mean of the squares of all numbers of x, centre included."""
         return float(self.upper_x.diagonal().mean() / self.count_x)
 
     @property
     def mean_square_y(self) -> float:
+        """The mean of the squares of all numbers of y, centre included."""
         return float(self.upper_y.diagonal().mean() / self.count_y)
 
     @property
     def mean_x(self) -> Tensor:
+        """(m_x,)."""
         return self.sum_x / self.count_x
 
     @property
     def mean_y(self) -> Tensor:
+        """(m_y,)."""
         return self.sum_y / self.count_y
 
     @property
     def covariance_x(self) -> Tensor:
+        """(m_x, m_x)."""
         return _symmetric(self.upper_x) / self.count_x - torch.outer(self.mean_x, self.mean_x)
 
     @property
     def covariance_y(self) -> Tensor:
+        """(m_y, m_y)."""
         return _symmetric(self.upper_y) / self.count_y - torch.outer(self.mean_y, self.mean_y)
 
     @property

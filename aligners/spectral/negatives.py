@@ -1,4 +1,4 @@
-"""Against what a pass contrasts each item: all items of the training split, or those of its batch."""
+"""What a pass contrasts each item against: all items of the training split, or those of its batch."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -10,7 +10,7 @@ from aligners.objectives.sweep import Contrast, Contrasted
 from aligners.spectral.coordinates import Coordinates
 from aligners.spectral.factors import Factors
 from aligners.spectral.rows import Rows
-from aligners.spectral.step import Rule, Step, Taken, line_search, rotated
+from aligners.spectral.step import Accepted, Rule, Step, line_search, rotated
 from datamodules.pairs import PairBatch
 from ground.distributed import add_over_processes, gather_rows, rank_and_world
 
@@ -73,14 +73,14 @@ class AllPairs:
             torch.cat([here, beside], 1)
             for here, beside in zip(_projections(place), self._projected(step.Q_x, step.Q_y), strict=True)
         )
-        taken = line_search(
+        accepted = line_search(
             step,
             place.factors.s,
             place.contrasted.value,
             self.rule.damping,
             lambda u, s, v: self._contrasted(s, A @ u.to(A), B @ v.to(B)),
         )
-        return taken and _place(place, step, taken)._replace(A=A @ taken.u.to(A), B=B @ taken.v.to(B))
+        return accepted and _place(place, step, accepted)._replace(A=A @ accepted.u.to(A), B=B @ accepted.v.to(B))
 
     def _contrasted(self, s: Tensor, A: Tensor, B: Tensor) -> Contrasted:
         return self.contrast.value(*self.rule.weighted(s, A, B))
@@ -101,7 +101,10 @@ class AllPairs:
 
 
 class WithinBatches:
-    """S within each batch, whole in one process: the mean of the batches' objectives, in O(m r) memory."""
+    """S within each batch, whole in one process, in O(m r) memory.
+
+    The objective is the mean of the batches' objectives, ``sum_b n_b L_b / sum_b n_b`` with n_b the x of batch b.
+    """
 
     def __init__(self, rule: Rule, coordinates: Coordinates, rows: Rows, x_group: Tensor, y_group: Tensor):
         self.rule, self.coordinates, self.rows = rule, coordinates, rows
@@ -123,14 +126,14 @@ class WithinBatches:
 
     def search(self, place: Place, step: Step) -> Place | None:
         U, V = torch.cat([place.factors.U, step.Q_x], 1), torch.cat([place.factors.V, step.Q_y], 1)
-        taken = line_search(
+        accepted = line_search(
             step,
             place.factors.s,
             place.contrasted.value,
             self.rule.damping,
             lambda u, s, v: self._contrasted(U @ u, s, V @ v),
         )
-        return taken and _place(place, step, taken)
+        return accepted and _place(place, step, accepted)
 
     def _contrasted(self, U: Tensor, s: Tensor, V: Tensor) -> Contrasted:
         projector = self.coordinates.projector(U, V)
@@ -151,7 +154,7 @@ NEGATIVES: dict[str, Callable[[Rule, Coordinates, Rows, Tensor, Tensor], Negativ
     "all": AllPairs,
     "batch": WithinBatches,
 }
-"""By the name that a config gives; of a rule, the rows, and the groups of all x (n_x,) and y (n_y,) of the split."""
+"""The kinds by the name that a config gives; made of a rule, coordinates, rows, and all groups (n_x,) and (n_y,)."""
 
 
 def _projections(place: Place) -> tuple[Tensor, Tensor]:
@@ -160,6 +163,6 @@ def _projections(place: Place) -> tuple[Tensor, Tensor]:
     return place.A, place.B
 
 
-def _place(place: Place, step: Step, taken: Taken[Contrasted]) -> Place:
-    factors = rotated(place.factors, step, taken.u, taken.s, taken.v, taken.gap)
-    return Place(factors, taken.contrasted, eta=taken.eta, last=taken.last)
+def _place(place: Place, step: Step, accepted: Accepted[Contrasted]) -> Place:
+    factors = rotated(place.factors, step, accepted.u, accepted.s, accepted.v, accepted.gap)
+    return Place(factors, accepted.contrasted, eta=accepted.eta, last=accepted.last)

@@ -18,7 +18,14 @@ from ground.distributed import add_over_processes
 
 @dataclass(frozen=True)
 class Solved:
-    """What a pass gives: what embeds, the factors behind it, and what is to be told of the pass and of the fit."""
+    """What a pass gives: what embeds, the factors behind it, and what is to be told of the pass and of the fit.
+
+    Example:
+        >>> projector = Projector(torch.eye(3)[:, :2], torch.eye(3)[:, :2], torch.zeros(2), torch.zeros(2))
+        >>> solved = Solved(projector, Factors(torch.eye(3)[:, :2], torch.ones(2), torch.eye(3)[:, :2], gap=1.0))
+        >>> solved.passed, solved.record.passes
+        ({}, [])
+    """
 
     projector: Projector
     factors: Factors
@@ -27,7 +34,21 @@ class Solved:
 
 
 class Pass(Protocol):
-    """One reading of the training rows. Made when it begins; ``end`` gives the solution and the pass after it."""
+    """One reading of the training rows. Made when it begins; ``end`` gives the solution and the pass after it.
+
+    Example:
+        >>> class Count:
+        ...     reads, number = True, 0
+        ...
+        ...     def add(self, batch):
+        ...         self.number += len(batch.x)
+        ...
+        ...     def end(self):
+        ...         return self.number, None
+        >>> batches = [PairBatch(*2 * [torch.zeros(3, 2)], *4 * [torch.arange(3)])] * 2
+        >>> run(Count(), lambda reads: batches)
+        6
+    """
 
     @property
     def reads(self) -> bool:
@@ -51,7 +72,11 @@ def solutions(first: Pass, stream: Stream) -> Iterator[Solved]:
 
 
 def run(first: Pass, stream: Stream) -> Solved:
-    """The solution that the chain of passes ends with, without a Trainer."""
+    """The solution that the chain of passes ends with, without a Trainer.
+
+    Raises:
+        UserError: what a pass refuses, such as features that do not vary or a rank above the data's.
+    """
     *_, last = solutions(first, stream)
     return last
 
@@ -89,8 +114,8 @@ class StepPass:
         if not negatives.rows.replicated:
             add_over_processes(*self.sums)
         step = tangent_step(self.place.factors, *coordinates.pulled(*self.sums), shared=coordinates.shared)
-        found = negatives.search(self.place, step)
-        return after(negatives, found or self.place._replace(eta=0.0, last=True), self.record, self.left - 1)
+        place = negatives.search(self.place, step)
+        return after(negatives, place or self.place._replace(eta=0.0, last=True), self.record, self.left - 1)
 
 
 def after(negatives: Negatives, place: Place, record: Record, left: int) -> tuple[Solved, Pass | None]:

@@ -18,6 +18,13 @@ class Record:
         trials: each setting tried on validation, with its mean recall.
         conditions: condition numbers of the whitened covariances, ridge included, by modality.
         warnings: what a user should know, in words.
+
+    Example:
+        >>> record = Record().after({"objective": 0.5}).after({"objective": 0.4})
+        >>> [passed["objective"] for passed in record.passes]
+        [0.5, 0.4]
+        >>> record.whitened({"x": 1e9}, {"x": 100}, {"x": 8}).warnings
+        ['the whitening of x has the condition number 1.0e+09: a larger aligner.lam makes it stable']
     """
 
     passes: list[dict[str, float]] = field(default_factory=list)
@@ -27,17 +34,17 @@ class Record:
     warnings: list[str] = field(default_factory=list)
 
     def after(self, passed: dict[str, float]) -> "Record":
-        """With what one more pass reports."""
+        """The record with what one more pass reports."""
         return replace(self, passes=[*self.passes, passed])
 
     def tried(self, trials: list[dict[str, float]], chosen: Mapping[str, float]) -> "Record":
-        """With further trials, and the settings that were taken."""
+        """The record with further trials, and the settings that were chosen."""
         return replace(self, trials=self.trials + trials, chosen={**self.chosen, **chosen})
 
     def whitened(
         self, conditions: dict[str, float], items: Mapping[str, int], directions: Mapping[str, int]
     ) -> "Record":
-        """With the condition numbers, and a warning where there is less data than directions or hardly a whitening."""
+        """The record with condition numbers, and warnings of fewer items than directions or an unstable whitening."""
         warnings = []
         for side, n in items.items():
             if n <= directions[side]:
@@ -53,11 +60,11 @@ class Record:
         return replace(self, conditions=conditions, warnings=self.warnings + warnings)
 
     def plain(self) -> dict[str, Any]:
-        """As plain values, which a checkpoint loads with ``weights_only``."""
+        """Plain values, which a checkpoint loads with ``weights_only``."""
         return asdict(self)
 
     @property
     def facts(self) -> dict[str, float]:
-        """For ``metrics.json``; the passes that were run are counted by the evaluation."""
+        """Numbers for ``metrics.json``; the passes that were run are counted by the evaluation."""
         chosen = {key: value for key, value in self.chosen.items() if key != "passes"}
         return {**chosen, **{f"condition_{side}": value for side, value in self.conditions.items()}}

@@ -13,7 +13,14 @@ RowMap = Callable[[PairBatch], PairBatch]
 
 
 class Rows(Protocol):
-    """This process's mapped rows, batch by batch, the same batches in every pass."""
+    """This process's mapped rows, batch by batch, the same batches in every pass.
+
+    Example:
+        >>> batch = PairBatch(*(torch.zeros(2, 3), torch.zeros(2, 4)), *4 * [torch.arange(2)])
+        >>> rows: Rows = KeptRows([batch])
+        >>> rows.reads, [part.x.shape for part in rows]
+        (False, [torch.Size([2, 3])])
+    """
 
     reads: bool
     """Whether ``of`` needs batches that hold features."""

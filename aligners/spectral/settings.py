@@ -51,6 +51,12 @@ class SpectralSettings:
 
     Raises:
         UserError: an unknown objective, or options that it does not know.
+
+    Example:
+        >>> from aligners import UniConSpectral
+        >>> settings = UniConSpectral(tau=[0.1, 0.05], lam=1.0, passes=4, weight_power=1.0).settings
+        >>> settings.chooses, settings.candidates.open_names, settings.bandwidths
+        (True, ['tau'], (1.0,))
     """
 
     rank: int

@@ -17,6 +17,13 @@ class Step:
 
     ``Q_x`` (m_x, q_x) and ``Q_y`` (m_y, q_y) are orthonormal and orthogonal to U and V; ``tangent``
     (r + q_x, r + q_y) is T(C) / |T(C)| in the bases [U, Q_x] and [V, Q_y]. ``shared``: both sides are one.
+
+    Example:
+        >>> C = torch.tensor([[3.0, 1.0], [0.0, 2.0]])
+        >>> e_1 = torch.eye(2)[:, :1]
+        >>> step = tangent_step(Factors(e_1, torch.ones(1), e_1, gap=2.0), C @ e_1, C.T @ e_1)
+        >>> step.Q_x.shape, step.Q_y.shape, step.tangent
+        (torch.Size([2, 0]), torch.Size([2, 1]), tensor([[0.9487, 0.3162]]))
     """
 
     Q_x: Tensor
@@ -41,9 +48,10 @@ class Step:
 
 
 def tangent_step(factors: Factors, CV: Tensor, CtU: Tensor, shared: bool = False) -> Step:
-    """The projection of C on the tangent space at Z, from ``C V`` (m_x, r) and ``C^T U`` (m_y, r).
+    """The projection of C on the tangent space at Z (Vandereycken 2013), from ``C V`` (m_x, r) and ``C^T U`` (m_y, r).
 
-    With ``shared``, U = V and C stands for its symmetric part.
+    ``T(C) = U U^T C + C V V^T - U U^T C V V^T``, divided by its length. With ``shared``, U = V and C stands for its
+    symmetric part.
     """
     if shared:
         CV = CtU = (CV + CtU) / 2
@@ -72,7 +80,7 @@ def _directions_beside(basis: Tensor, target: Tensor, scale: Tensor) -> tuple[Te
 
 
 def rotated(factors: Factors, step: Step, u: Tensor, s: Tensor, v: Tensor, gap: float) -> Factors:
-    """The factors of the matrix that ``Step.trial`` gives."""
+    """The factors, U (m_x, r) and V (m_y, r), of the matrix that ``Step.trial`` gives in the bases of its plane."""
     return Factors(torch.cat([factors.U, step.Q_x], 1) @ u, s, torch.cat([factors.V, step.Q_y], 1) @ v, gap)
 
 
@@ -99,13 +107,13 @@ class Rule(NamedTuple):
     block_size: int
 
     def weighted(self, s: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
-        """A s^p and B s^p: the embeddings that are contrasted."""
+        """A s^p (n_x, r) and B s^p (n_y, r) of projections A and B: the embeddings that are contrasted."""
         weights = (s**self.weight_power).to(A)
         return A * weights, B * weights
 
 
 class Valued(Protocol):
-    """What an objective comes to somewhere."""
+    """What an objective comes to at some embeddings."""
 
     @property
     def value(self) -> float: ...
@@ -114,8 +122,8 @@ class Valued(Protocol):
 V = TypeVar("V", bound=Valued)
 
 
-class Taken(NamedTuple, Generic[V]):
-    """The step that was taken, in the bases of its plane."""
+class Accepted(NamedTuple, Generic[V]):
+    """The step that was accepted, in the bases of its plane."""
 
     u: Tensor
     s: Tensor
@@ -128,14 +136,18 @@ class Taken(NamedTuple, Generic[V]):
 
 def line_search(
     step: Step, s: Tensor, value: float, damping: Damping, contrasted: Callable[[Tensor, Tensor, Tensor], V]
-) -> Taken[V] | None:
-    """The first trial step that does not raise the objective above ``value``; None when each of them does."""
+) -> Accepted[V] | None:
+    """The first trial step from s (r,) that does not raise the objective above ``value``; None when each of them does.
+
+    ``contrasted`` gives the objective at the u, s and v of ``Step.trial``. The lengths tried are ``damping.eta`` and
+    its halves; without the safeguard the first one stands.
+    """
     eta = damping.eta
     for _ in range(damping.max_halvings + 1):
         u, new_s, v, gap = step.trial(s, eta)
         at = contrasted(u, new_s, v)
         if at.value <= value or not damping.safeguard:
             last = damping.safeguard and value - at.value <= damping.tolerance * abs(at.value)
-            return Taken(u, new_s, v, gap, eta, at, last)
+            return Accepted(u, new_s, v, gap, eta, at, last)
         eta /= 2
     return None

@@ -34,6 +34,16 @@ class Training:
     """The training and validation splits seen through feature maps.
 
     ``prepare_x`` and ``prepare_y`` centre (and scale) features on ``device``, as the aligner does before it embeds.
+
+    Example:
+        >>> from aligners import UniConSpectral
+        >>> from datamodules.pairs import pairs_of_tensors
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> pairs, settings = pairs_of_tensors(x, x[:, :6]), UniConSpectral(rank=4, feature_map="identity").settings
+        >>> features = raw_features(settings, *pairs.dims, bandwidth=1.0)
+        >>> training = Training(settings, features, pairs, None, torch.clone, torch.clone, torch.device("cpu"))
+        >>> training.mapped(pairs[torch.arange(5)]).y.shape
+        torch.Size([5, 6])
     """
 
     settings: SpectralSettings
@@ -45,7 +55,7 @@ class Training:
     device: torch.device
 
     def mapped(self, batch: PairBatch) -> PairBatch:
-        """The raw feature rows of a batch on the device."""
+        """The raw feature rows (b, m_x), (c, m_y) of a batch, before any whitening, on the device."""
         return batch._replace(
             x=self.features.x(self.prepare_x(batch.x)),
             y=self.features.y(self.prepare_y(batch.y)),
@@ -56,16 +66,24 @@ class Training:
         return drawn(self.train, self.settings.choice_items, self.mapped, self.device)
 
     def moments(self, n_x: int, n_y: int, square_rows: int | None = None, block: int | None = None) -> Moments:
-        """Empty, for rows of these features, multiplied by ``block`` batches at once."""
+        """Empty moments of n_x and n_y rows of these features, multiplied by ``block`` batches at once."""
         return Moments(*self.features.dims, n_x, n_y, self.device, square_rows, block)
 
     def statistics(self, moments: Moments) -> Statistics:
-        """What the moments of all processes, added in place, come to."""
+        """What the moments of all processes, added in place, come to.
+
+        Raises:
+            UserError: features that do not vary.
+        """
         add_over_processes(*moments.tensors())
         return statistics(moments, *self.features.metric_factors, self.settings.shared)
 
     def coordinates(self, statistics: Statistics, lam: float) -> Coordinates:
-        """Whitened with the ridge ``lam``, if the settings whiten."""
+        """Coordinates whitened with the ridge ``lam``, if the settings whiten.
+
+        Raises:
+            UserError: a covariance that is singular at ``lam``.
+        """
         return statistics.coordinates(lam if self.settings.whiten else None)
 
     def solved(self, statistics: Statistics, lam: float) -> tuple[Coordinates, Factors]:

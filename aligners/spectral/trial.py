@@ -12,7 +12,7 @@ class Trial(NamedTuple):
 
     chosen: Chosen
     hits: tuple[Tensor, Tensor]
-    """Of each x (n_x,) and of each y (n_y,) as a query: the mean of its hits at 1, 5 and 10, in percent."""
+    """Means of the hits at 1, 5 and 10 in percent, of each x (n_x,) and of each y (n_y,) as a query."""
 
     @property
     def recall(self) -> float:

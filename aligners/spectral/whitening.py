@@ -1,4 +1,4 @@
-"""Whitening of raw features by a Cholesky factor."""
+"""Whitening by a Cholesky factor; features that are not whitened yet are called raw."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ ROUNDING = 1e-12
 
 
 JITTERS = (0.0, 1e-9, 1e-8, 1e-7)
-"""Of the mean diagonal, added one after the other until the factorisation stands against float32 rounding."""
+"""Shares of the mean diagonal, added one after the other until the factorisation stands against float32 rounding."""
 
 
 class Whitening:
@@ -26,6 +26,13 @@ class Whitening:
 
     ``factor`` (m, m) is the lower Cholesky factor of what is inverted, None for the identity; ``metric_factor``
     that of M.
+
+    Example:
+        >>> covariance = torch.diag(torch.tensor([4.0, 1.0]))
+        >>> W = whitening(spread(covariance, torch.zeros(2), mean_square=2.5), lam=0.0)
+        >>> W.T @ covariance @ (W @ torch.eye(2))
+        tensor([[1., 0.],
+                [0., 1.]])
     """
 
     def __init__(self, factor: Tensor | None, metric_factor: Tensor | None = None, transposed: bool = False):
@@ -35,6 +42,7 @@ class Whitening:
 
     @property
     def T(self) -> "Whitening":  # noqa: N802
+        """W^T, as an operator too."""
         return Whitening(self.factor, self.metric_factor, not self._transposed)
 
     def __matmul__(self, matrix: Tensor) -> Tensor:
@@ -56,7 +64,12 @@ class Whitening:
 
 
 class Spread(NamedTuple):
-    """The second moment of one modality's raw features."""
+    """The second moment of one modality's raw features.
+
+    Example:
+        >>> spread(torch.diag(torch.tensor([4.0, 1.0])), torch.zeros(2), mean_square=2.5).mean_variance
+        tensor(2.5000)
+    """
 
     covariance: Tensor  # (m, m)
     mean: Tensor  # (m,)
@@ -67,8 +80,9 @@ class Spread(NamedTuple):
 
 
 def spread(covariance: Tensor, mean: Tensor, mean_square: float, metric_factor: Tensor | None = None) -> Spread:
-    """``mean_square`` is the mean of the squared raw features, centre included: a variance that is nothing
-    beside it is rounding.
+    """The spread of raw features with this covariance (m, m) and mean (m,).
+
+    ``mean_square`` is the mean of their squares, centre included: a variance that is nothing beside it is rounding.
 
     Raises:
         UserError: a covariance that is zero (constant features).
@@ -104,7 +118,7 @@ def whitening(of: Spread, lam: float) -> Whitening:
 
 
 def unwhitened(of: Spread) -> Whitening:
-    """In the place of ``whitening`` where nothing is whitened: the features' own inner product."""
+    """The features' own inner product, in the place of ``whitening`` where nothing is whitened."""
     return Whitening(of.metric_factor, of.metric_factor)
 
 

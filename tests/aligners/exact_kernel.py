@@ -49,7 +49,7 @@ def _whitened(kernel: Gram, rows: Tensor, new: Tensor, lam: float) -> tuple[Tens
     against = against - against.mean(1, keepdim=True) - gram.mean(0) + gram.mean()
     gram = gram - gram.mean(0) - gram.mean(1, keepdim=True) + gram.mean()
     values, Q = torch.linalg.eigh(gram)
-    found = values > 1e-10 * values[-1]
-    values, Q = values[found], Q[:, found]
+    kept = values > 1e-10 * values[-1]
+    values, Q = values[kept], Q[:, kept]
     scale = (values / n + lam * values.sum() / n**2).rsqrt()
     return Q * values.sqrt() * scale, against @ Q / values.sqrt() * scale

@@ -113,8 +113,8 @@ def test_the_sum_nears_the_closed_form_where_batches_are_few(pairs: Pairs) -> No
 
 def test_a_majority_below_the_rank_leaves_dimensions_zero(pairs: Pairs, caplog: pytest.LogCaptureFixture) -> None:
     aligner, metrics = logged(pairs, batch_size=8, aggregate="majority", rank=8)
-    found = [int(metrics[f"fit/majority_{name}"]) for name in "xy"]
-    kept = min(found)
+    majorities = [int(metrics[f"fit/majority_{name}"]) for name in "xy"]
+    kept = min(majorities)
     assert 0 < kept < 8
     assert "more than half" not in caplog.text
     for embeddings in (aligner.encode_x(pairs.x), aligner.encode_y(pairs.y)):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from aligners import spectral
 from aligners.base.solved import SolvedAligner
-from aligners.spectral.coordinates import statistics
 from aligners.spectral.factors import uniform_solution
 from aligners.spectral.moments import Moments
 from aligners.spectral.passes import Solved
@@ -31,13 +31,13 @@ def test_embeddings_are_the_centred_whitened_weighted_raw_features(pairs: Pairs,
     moments = Moments(raw_x.shape[1], raw_y.shape[1], pairs.n_x, pairs.n_y, "cpu")
     moments.add(PairBatch(raw_x, raw_y, pairs.group, pairs.y_group, torch.arange(pairs.n_x), torch.arange(pairs.n_y)))
     moments.tensors()
-    found = statistics(moments)
-    frame = found.coordinates(0.3)
-    factors = uniform_solution(found.cross, frame.W_x, frame.W_y, 4)
-    aligner.hold(Solved(frame.embedding(factors, power), factors))
+    statistics = spectral.statistics(moments)
+    coordinates = statistics.coordinates(0.3)
+    factors = uniform_solution(statistics.cross, coordinates.W_x, coordinates.W_y, 4)
+    aligner.hold(Solved(coordinates.embedding(factors, power), factors))
     for embedded, raw, W, D in (
-        (aligner.embed_x(x), raw_x, frame.W_x, factors.U),
-        (aligner.embed_y(y), raw_y, frame.W_y, factors.V),
+        (aligner.embed_x(x), raw_x, coordinates.W_x, factors.U),
+        (aligner.embed_y(y), raw_y, coordinates.W_y, factors.V),
     ):
         expected = (raw - raw.mean(0)) @ (W @ torch.eye(raw.shape[1], dtype=torch.float64)) @ D * factors.s**power
         torch.testing.assert_close(embedded, expected, rtol=0, atol=1e-10)

@@ -53,9 +53,9 @@ def test_uniform_takes_the_first_rows() -> None:
 @pytest.mark.parametrize("selection", ["kmeans++", "leverage"])
 def test_small_clusters_get_a_landmark(selection: str) -> None:
     sample, of = clusters([380, 5, 5, 5, 5])
-    found = [len(of[select(selection, sample, 20, "linear", 1.0, draws(seed))].unique()) for seed in range(20)]
+    distinct = [len(of[select(selection, sample, 20, "linear", 1.0, draws(seed))].unique()) for seed in range(20)]
     uniform = [len(of[torch.randperm(400, generator=draws(seed))[:20]].unique()) for seed in range(20)]
-    assert sum(found) / 20 > 4
+    assert sum(distinct) / 20 > 4
     assert sum(uniform) / 20 < 3
 
 

@@ -74,9 +74,9 @@ def test_single_precision(objective: Objective, density: float) -> None:
     value, weights = objective(single, positives), objective.weights(single, positives)
     assert value.dtype == weights.dtype == torch.float32
     torch.testing.assert_close(value.double(), objective(s, positives), rtol=1e-5, atol=1e-6)
-    for found in (weights, autograd_weights(objective, single, positives)):
+    for each in (weights, autograd_weights(objective, single, positives)):
         scale = objective.weights(s, positives).abs().max().item()
-        torch.testing.assert_close(found.double(), objective.weights(s, positives), rtol=0, atol=1e-4 * scale)
+        torch.testing.assert_close(each.double(), objective.weights(s, positives), rtol=0, atol=1e-4 * scale)
 
 
 def test_clip_is_torchs_cross_entropy() -> None:

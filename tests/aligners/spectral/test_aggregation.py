@@ -174,28 +174,28 @@ def test_a_batch_of_noise_is_weighed_down_and_its_directions_voted_out() -> None
     assert share_of_noise("accuracy") < 0.05
     assert share_of_noise("softmax") < 1e-3
     assert share_of_noise("majority") < 0.01
-    Q, found = aggregation.majority_directions([Z.U for Z in solutions], 3)
-    assert found == 3
+    Q, majority = aggregation.majority_directions([Z.U for Z in solutions], 3)
+    assert majority == 3
     assert (Q[:3].norm(dim=0) > 0.99).all()
 
 
 def test_majority_keeps_what_more_than_half_contain() -> None:
     e = torch.eye(6, dtype=torch.float64)
     bases = [e[:, [0, 1]], e[:, [0, 1]], e[:, [0, 2]], e[:, [0, 3]], e[:, :0]]  # the last has no vote
-    Q, found = aggregation.majority_directions(bases, 3)
-    assert found == 1  # e_1 is in two of four: no majority
+    Q, majority = aggregation.majority_directions(bases, 3)
+    assert majority == 1  # e_1 is in two of four: no majority
     torch.testing.assert_close(Q.abs(), e[:, [0]])
     bases[3] = e[:, [1, 3]]
-    Q, found = aggregation.majority_directions(bases, 3)
-    assert found == 2
+    Q, majority = aggregation.majority_directions(bases, 3)
+    assert majority == 2
     torch.testing.assert_close(Q @ Q.T, e[:, :2] @ e[:, :2].T)
     assert aggregation.majority_directions(bases, 1)[0].shape == (6, 1)
 
 
 def test_without_a_majority_the_most_common_directions_are_taken() -> None:
     e = torch.eye(6, dtype=torch.float64)
-    Q, found = aggregation.majority_directions([e[:, [0, 1]], e[:, [0, 2]][:, 1:], e[:, [3, 1]][:, :1]], 2)
-    assert found == 0
+    Q, majority = aggregation.majority_directions([e[:, [0, 1]], e[:, [0, 2]][:, 1:], e[:, [3, 1]][:, :1]], 2)
+    assert majority == 0
     assert Q.shape == (6, 2)
 
 
@@ -204,13 +204,17 @@ def test_without_a_majority_the_most_common_directions_are_taken() -> None:
 def test_majority_directions_are_orthonormal_and_all_there_are(n: int, m: int, k: int, rank: int, seed: int) -> None:
     rank = min(rank, m)
     bases = [torch.linalg.qr(normal(m, k, seed=seed + 100 * b)).Q for b in range(n)]
-    Q, found = aggregation.majority_directions(bases, rank)
-    assert Q.shape[1] == (found or rank)
+    Q, majority = aggregation.majority_directions(bases, rank)
+    assert Q.shape[1] == (majority or rank)
     torch.testing.assert_close(Q.T @ Q, torch.eye(Q.shape[1], dtype=torch.float64))
     support = sum((U.T @ Q).square().sum(0) for U in bases) / n
-    assert (support[:found] > 0.5).all()
-    if found < rank:  # all that is left has no majority
-        beside = torch.linalg.svd(Q[:, :found], full_matrices=True)[0][:, found:] if found else torch.eye(m).double()
+    assert (support[:majority] > 0.5).all()
+    if majority < rank:  # all that is left has no majority
+        beside = (
+            torch.linalg.svd(Q[:, :majority], full_matrices=True)[0][:, majority:]
+            if majority
+            else torch.eye(m).double()
+        )
         mean_projector = sum(U @ U.T for U in bases) / n
         assert torch.linalg.eigvalsh(beside.T @ mean_projector @ beside).max() < 0.5 + 1e-8
 

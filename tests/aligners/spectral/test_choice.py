@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from aligners import spectral
 from aligners.objectives.softmax import CLIP
 from aligners.spectral.choice import Trials
-from aligners.spectral.coordinates import Statistics, statistics
 from aligners.spectral.factors import uniform_solution
 from aligners.spectral.moments import Moments
 from aligners.spectral.settings import Candidates, Chosen
@@ -26,11 +26,11 @@ def trials_on(n: int, noise: float) -> Trials:
     moments = Moments(14, 12, n // 2, n // 2, "cpu")
     moments.add(train)
     moments.tensors()
-    found: Statistics = statistics(moments)
+    statistics = spectral.statistics(moments)
 
     def start(lam: float):  # type: ignore[no-untyped-def]
-        frame = found.coordinates(lam)
-        return frame, uniform_solution(found.cross, frame.W_x, frame.W_y, 5)
+        coordinates = statistics.coordinates(lam)
+        return coordinates, uniform_solution(statistics.cross, coordinates.W_x, coordinates.W_y, 5)
 
     def rule(at: Chosen) -> Rule:
         return Rule(CLIP(at.tau), at.weight_power, Damping(0.1, True, 10, 0.0), 10_000)

@@ -28,7 +28,7 @@ each_pairing = pytest.mark.parametrize("pairing", GROUPS)
 
 
 def problem(objective: Objective, pairing: str, rho: float = 0.05, block_size: int = 5, seed: int = 0) -> ConvexProblem:
-    """Of (n_x, 4) and (n_y, 3) features: 12 unknowns."""
+    """A problem of (n_x, 4) and (n_y, 3) features: 12 unknowns."""
     x_group, y_group = GROUPS[pairing]
     generator = torch.Generator().manual_seed(seed)
     A = torch.randn(len(x_group), 4, dtype=torch.float64, generator=generator)

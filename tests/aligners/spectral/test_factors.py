@@ -6,7 +6,7 @@ from sklearn.cross_decomposition import PLSSVD
 from torch import Tensor
 
 from aligners import spectral
-from aligners.spectral.coordinates import Statistics, statistics
+from aligners.spectral.coordinates import Statistics
 from aligners.spectral.moments import Moments
 from datamodules.pairs import PairBatch
 from ground.errors import UserError
@@ -17,7 +17,7 @@ def statistics_of(x: Tensor, y: Tensor) -> Statistics:
     moments = Moments(x.shape[1], y.shape[1], len(x), len(y), "cpu")
     moments.add(PairBatch(x, y, *(torch.arange(len(x)),) * 4))
     moments.tensors()
-    return statistics(moments)
+    return spectral.statistics(moments)
 
 
 @pytest.mark.parametrize("shape", [(7, 5), (5, 7), (6, 6)])
@@ -97,9 +97,9 @@ def test_a_shared_step_stays_symmetric_and_positive() -> None:
 def test_without_whitening_it_is_scikit_learns_pls() -> None:
     x, y = normal(60, 7), normal(60, 5, seed=1)
     y[:, :3] += x[:, :3]
-    found = statistics_of(x, y)
-    frame = found.coordinates(None)
-    factors = spectral.uniform_solution(found.cross, frame.W_x, frame.W_y, 3)
+    statistics = statistics_of(x, y)
+    coordinates = statistics.coordinates(None)
+    factors = spectral.uniform_solution(statistics.cross, coordinates.W_x, coordinates.W_y, 3)
     oracle = PLSSVD(n_components=3, scale=False).fit(x.numpy(), y.numpy())
     for ours, theirs in ((factors.U, oracle.x_weights_), (factors.V, oracle.y_weights_)):
         overlap = (ours * torch.as_tensor(theirs)).sum(0).abs()
@@ -109,10 +109,10 @@ def test_without_whitening_it_is_scikit_learns_pls() -> None:
 def test_with_whitening_singular_values_are_the_canonical_correlations() -> None:
     x, y = normal(80, 4), normal(80, 3, seed=1)
     y[:, 0] += 2 * x[:, 1]
-    found = statistics_of(x, y)
-    frame = found.coordinates(0.0)
-    factors = spectral.uniform_solution(found.cross, frame.W_x, frame.W_y, 3)
-    a, b = (x - x.mean(0)) @ (frame.W_x @ factors.U), (y - y.mean(0)) @ (frame.W_y @ factors.V)
+    statistics = statistics_of(x, y)
+    coordinates = statistics.coordinates(0.0)
+    factors = spectral.uniform_solution(statistics.cross, coordinates.W_x, coordinates.W_y, 3)
+    a, b = (x - x.mean(0)) @ (coordinates.W_x @ factors.U), (y - y.mean(0)) @ (coordinates.W_y @ factors.V)
     correlations = torch.stack([torch.corrcoef(torch.stack([a[:, k], b[:, k]]))[0, 1] for k in range(3)])
     Q_x, Q_y = torch.linalg.qr(x - x.mean(0)).Q, torch.linalg.qr(y - y.mean(0)).Q
     expected = torch.linalg.svdvals(Q_x.T @ Q_y)  # cosines of the angles between the column spaces
