@@ -5,6 +5,7 @@ from ground.lazy import lazy
 __getattr__ = lazy(
     __name__,
     {
+        "audio": ("Clip",),
         "backbone": ("Backbone",),
         "clap": ("Clap",),
         "efficientnet_lite": ("EfficientNetLite0",),

@@ -12,7 +12,13 @@ RESAMPLER = "soxr HQ"
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A mono sound: ``samples`` (n,) float32, full scale is 1, at ``rate`` Hz; ``notes`` say what is odd about it."""
+    """A mono sound: ``samples`` (n,) float32, full scale is 1, at ``rate`` Hz; ``notes`` say what is odd about it.
+
+    Example:
+        >>> clip = Clip(np.zeros(8_000, np.float32), rate=16_000)
+        >>> len(resampled(clip, 32_000))
+        16000
+    """
 
     samples: NDArray[np.float32]
     rate: int

@@ -26,6 +26,21 @@ class Backbone(nn.Module, ABC):
 
     Raises:
         UserError: an argument of a wrong type or out of its range.
+
+    Example:
+        >>> class MeanColour(Backbone):
+        ...     modality, dim = "image", 3
+        ...
+        ...     def _content(self):
+        ...         return "mean over the pixels", []
+        ...
+        ...     def _load(self):
+        ...         return nn.AdaptiveAvgPool2d(1)
+        ...
+        ...     def _forward(self, network, items):
+        ...         return network(torch.stack(items)).flatten(1)
+        >>> MeanColour(batch_size=2, device="cpu").encode([torch.ones(3, 4, 4)] * 5).shape
+        torch.Size([5, 3])
     """
 
     modality: str

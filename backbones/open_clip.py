@@ -43,6 +43,10 @@ class OpenClip(Backbone):
 
     Raises:
         UserError: an argument out of its range; on first use, an unknown ``model`` or ``pretrained``, missing weights.
+
+    Example:
+        >>> OpenClip("ViT-B-32", "openai", None, "image", download=False, batch_size=8, device="cpu").dim
+        512
     """
 
     def __init__(

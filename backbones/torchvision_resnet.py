@@ -29,6 +29,19 @@ class TorchvisionResNet(Backbone):
 
     Raises:
         UserError: an argument out of its range; on first use, an unknown ``pretrained``, or missing weights.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> from torchvision.models import resnet18
+        >>> with TemporaryDirectory() as folder:
+        ...     torch.save(resnet18().state_dict(), f"{folder}/own.pth")
+        ...     backbone = TorchvisionResNet(
+        ...         "resnet18", "IMAGENET1K_V1", f"{folder}/own.pth", False, size=64, batch_size=8, device="cpu"
+        ...     )
+        ...     features = backbone.encode([Image.new("RGB", (90, 60), "red")])
+        >>> features.shape
+        torch.Size([1, 512])
     """
 
     modality = "image"

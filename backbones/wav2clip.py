@@ -31,6 +31,11 @@ class Wav2Clip(Backbone):
 
     Raises:
         UserError: on first use, for missing weights or another checkpoint.
+
+    Example:
+        >>> backbone = Wav2Clip(None, download=False, batch_size=8, device="cpu")
+        >>> backbone.modality, backbone.dim
+        ('audio', 512)
     """
 
     modality = "audio"

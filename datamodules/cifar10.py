@@ -40,6 +40,15 @@ class CIFAR10DataModule(ImageViewsDataModule):
     Raises:
         UserError: an argument out of its range; at ``prepare_data``, files that are missing or that their checksums
             refuse.
+
+    Example:
+        >>> from hydra import compose, initialize_config_dir
+        >>> from hydra.utils import instantiate
+        >>> from ground.configs import CONFIGS
+        >>> with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        ...     data = instantiate(compose("train", ["datamodule=cifar10"]).datamodule)
+        >>> data.layout.golden[0]
+        {'train': (45000, 45000), 'val': (5000, 5000), 'test': (10000, 10000)}
     """
 
     def __init__(

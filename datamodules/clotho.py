@@ -40,6 +40,17 @@ class ClothoDataModule(ExtractedDataModule):
 
     Raises:
         UserError: an argument out of its range; on reading, CSV files that are missing or cannot be used.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from hydra import compose, initialize_config_dir
+        >>> from hydra.utils import instantiate
+        >>> from ground.configs import CONFIGS
+        >>> with TemporaryDirectory() as folder, initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        ...     Path(folder, "clotho_captions_validation.csv").touch()
+        ...     data = instantiate(compose("train", ["datamodule=clotho", f"data_dir={folder}"]).datamodule)
+        ...     data.version, data.layout.golden[0]["validation"]
+        (2, (1045, 5225))
     """
 
     modalities = ("audio", "text")
@@ -171,7 +182,7 @@ def _texts(raw: RawPairs) -> list[str]:
 
 
 def _described(raw: RawPairs, folder: str) -> RawPairs:
-    """Without empty captions, and without clips that have no other."""
+    """The pairs without empty captions, and without clips that have no other."""
     some = torch.tensor([bool(text) for text in _texts(raw)], dtype=torch.bool)
     if some.all():
         return raw

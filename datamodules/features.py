@@ -30,6 +30,20 @@ class FeaturesDataModule(PairsDataModule):
 
     Raises:
         UserError: an argument out of its range; on setup, for anything in the file that cannot be used, in one line.
+
+    Example:
+        >>> import torch
+        >>> from tempfile import TemporaryDirectory
+        >>> from safetensors.torch import save_file
+        >>> with TemporaryDirectory() as folder:
+        ...     save_file({"x": torch.ones(10, 4), "y": torch.ones(10, 3)}, f"{folder}/f.safetensors")
+        ...     data = FeaturesDataModule(
+        ...         f"{folder}/f.safetensors", val_share=0.1, test_share=0.2, split_seed=0,
+        ...         batch_size=4, eval_batch_size=8, seed=0,
+        ...     )
+        ...     data.setup()
+        >>> {split: pairs.n_x for split, pairs in data.splits.items()}, data.dims
+        ({'train': 7, 'val': 1, 'test': 2}, (4, 3))
     """
 
     def __init__(

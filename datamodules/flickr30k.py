@@ -22,6 +22,15 @@ class Flickr30KDataModule(CaptionedDataModule):
         annotations: ``json``, ``dataset_flickr30k.json``; ``token``, ``results_20130124.token``, which has no
             splits; or ``auto``, the first that is there.
         others: as in ``CaptionedDataModule``.
+
+    Example:
+        >>> from hydra import compose, initialize_config_dir
+        >>> from hydra.utils import instantiate
+        >>> from ground.configs import CONFIGS
+        >>> with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        ...     data = instantiate(compose("train", ["datamodule=flickr30k", "datamodule.split=paper"]).datamodule)
+        >>> data.sizes("all", 31783)
+        {'train': 25426, 'val': 3178, 'test': 3179}
     """
 
     dataset = "flickr30k"

@@ -32,6 +32,20 @@ class ImageFolderDataModule(ImageViewsDataModule):
 
     Raises:
         UserError: an argument out of its range; at ``prepare_data``, a folder that is not such a tree.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from hydra import compose, initialize_config_dir
+        >>> from hydra.utils import instantiate
+        >>> from ground.configs import CONFIGS
+        >>> with TemporaryDirectory() as tree, initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        ...     for i in range(10):
+        ...         Path(tree, f"class {i % 2}").mkdir(exist_ok=True)
+        ...         Path(tree, f"class {i % 2}", f"{i}.png").touch()
+        ...     data = instantiate(compose("train", ["datamodule=image_folder", f"datamodule.path={tree}"]).datamodule)
+        ...     data.prepare_data()
+        >>> data.label_names, {split: raw.n_x for split, raw in data.raw.items()}
+        (['class 0', 'class 1'], {'train': 7, 'val': 1, 'test': 2})
     """
 
     def __init__(

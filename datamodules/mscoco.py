@@ -40,6 +40,15 @@ class MSCOCODataModule(CaptionedDataModule):
 
     Raises:
         UserError: as ``CaptionedDataModule``.
+
+    Example:
+        >>> from hydra import compose, initialize_config_dir
+        >>> from hydra.utils import instantiate
+        >>> from ground.configs import CONFIGS
+        >>> with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        ...     data = instantiate(compose("train", ["datamodule=mscoco"]).datamodule)
+        >>> data.layout.golden[0]["test"]
+        (5000, 25010)
     """
 
     dataset = "mscoco"

@@ -27,6 +27,16 @@ class SyntheticDataModule(PairsDataModule):
 
     Raises:
         UserError: an argument out of its range.
+
+    Example:
+        >>> from hydra import compose, initialize_config_dir
+        >>> from hydra.utils import instantiate
+        >>> from ground.configs import CONFIGS
+        >>> with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        ...     data = instantiate(compose("train", ["datamodule=synthetic"]).datamodule)
+        >>> data.setup()
+        >>> data.dims, {split: pairs.n_x for split, pairs in data.splits.items()}
+        ((40, 30), {'train': 600, 'val': 200, 'test': 200})
     """
 
     def __init__(

@@ -58,6 +58,18 @@ class TableDataModule(ExtractedDataModule):
 
     Raises:
         UserError: a table that cannot be used, in one line: its header on construction, its rows by ``read``.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from hydra import compose, initialize_config_dir
+        >>> from hydra.utils import instantiate
+        >>> from ground.configs import CONFIGS
+        >>> with TemporaryDirectory() as folder, initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        ...     table = Path(folder, "pairs.csv")
+        ...     _ = table.write_text("image,text\\ndog.png,a dog\\n")
+        ...     data = instantiate(compose("train", ["datamodule=table", f"datamodule.path={table}"]).datamodule)
+        >>> data.x_name, data.y_name
+        ('image', 'text')
     """
 
     def __init__(

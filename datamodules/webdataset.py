@@ -41,6 +41,22 @@ class WebDatasetDataModule(ExtractedDataModule):
 
     Raises:
         UserError: shards that cannot be used, in one line: the first on construction, the others by ``read``.
+
+    Example:
+        >>> import tarfile
+        >>> from tempfile import TemporaryDirectory
+        >>> from hydra import compose, initialize_config_dir
+        >>> from hydra.utils import instantiate
+        >>> from ground.configs import CONFIGS
+        >>> with TemporaryDirectory() as folder, initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        ...     shard = Path(folder, "train-000.tar")
+        ...     with tarfile.open(shard, "w") as tar:
+        ...         for name, content in (("a.jpg", ""), ("a.txt", "a dog")):
+        ...             _ = Path(folder, name).write_text(content)
+        ...             tar.add(Path(folder, name), name)
+        ...     data = instantiate(compose("train", ["datamodule=webdataset", f"datamodule.path={shard}"]).datamodule)
+        >>> data.x_name, data.y_name, data.protocol["shards"]
+        ('image', 'text', 1)
     """
 
     def __init__(

@@ -10,5 +10,6 @@ __getattr__ = lazy(
         "extracted": ("ExtractedDataModule", "Layout"),
         "captioned": ("CaptionedDataModule",),
         "image_views": ("ImageViewsDataModule",),
+        "transfer": ("check_transfer",),
     },
 )

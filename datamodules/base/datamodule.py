@@ -29,6 +29,14 @@ class PairsDataModule(lightning.LightningDataModule):
 
     Raises:
         UserError: an argument of a wrong type or out of its range.
+
+    Example:
+        >>> import torch
+        >>> from datamodules.pairs import pairs_of_tensors
+        >>> data = PairsDataModule(batch_size=4, eval_batch_size=8, seed=0)
+        >>> data.splits = {"train": pairs_of_tensors(torch.ones(8, 3), torch.ones(8, 2))}
+        >>> data.dims, [tuple(batch.x.shape) for batch in data.train_dataloader()]
+        ((3, 2), [(4, 3), (4, 3)])
     """
 
     x_name = "x"

@@ -22,7 +22,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Layout:
-    """What the whole of an official dataset looks like on disk, for ``datamodules.doctor``."""
+    """What the whole of an official dataset looks like on disk, for ``datamodules.doctor``.
+
+    Example:
+        >>> Layout("download it", golden=[{"train": (1000, 5000), "test": (100, 500)}]).golden[0]["test"]
+        (100, 500)
+    """
 
     obtain: str
     """How it is got: the commands of a lawful download, or what to put where."""
@@ -132,7 +137,7 @@ class ExtractedDataModule(PairsDataModule):
         self.raw = divided | {"train": self._fewer(divided["train"])}
 
     def _fewer(self, pairs: RawPairs) -> RawPairs:
-        """As many x of the training split as are asked for, with their y."""
+        """The training split with as many x as are asked for, and their y."""
         if self.train_items is None or self.train_items >= pairs.n_x:
             return pairs
         order = torch.randperm(pairs.n_x, generator=torch.Generator().manual_seed(self.seed))
@@ -157,7 +162,7 @@ class ExtractedDataModule(PairsDataModule):
         self.splits |= {split: self.finished(pairs) for split, (pairs, _) in usable.items()}
 
     def _with_y(self, split: str, extracted: ExtractedPairs) -> tuple[Pairs, RawPairs]:
-        """Without the x whose group has no y: they are nobody's positive."""
+        """The pairs without the x whose group has no y: they are nobody's positive."""
         pairs, raw = extracted.pairs, extracted.raw
         kept = torch.isin(pairs.group, pairs.y_group).nonzero()[:, 0]
         if len(kept) == pairs.n_x:

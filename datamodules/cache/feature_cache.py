@@ -72,6 +72,21 @@ class FeatureCache:
 
     Raises:
         UserError: an argument is out of its range.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from datamodules.items import Texts
+        >>> class Lengths:
+        ...     dim, fingerprint, batch_size = 1, "lengths of texts", 8
+        ...
+        ...     def encode(self, items):
+        ...         return torch.tensor([[float(len(item))] for item in items])
+        >>> with TemporaryDirectory() as folder:
+        ...     cache = FeatureCache(folder, "float32", shard_size=2, max_unreadable_share=0.0)
+        ...     source = Texts(["a", "bb", "ccc"], "some texts")
+        ...     first, second = (cache.features(source, Lengths()) for _ in range(2))
+        >>> second[torch.arange(3)].flatten(), first.extracted_items, second.extracted_items
+        (tensor([1., 2., 3.]), 3, 0)
     """
 
     @checked("datamodule.")

@@ -13,6 +13,15 @@ class MappedRows:
     """The rows of the shards ``paths``, one after the other, as ``FeatureRows`` (n, dim) in the stored dtype.
 
     Nothing is read before it is asked for. What is pickled are the paths: each process maps the files itself.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from datamodules.cache.shards import write_shard
+        >>> with TemporaryDirectory() as folder:
+        ...     write_shard(Path(folder, "0"), torch.eye(2), {})
+        ...     rows = MappedRows([Path(folder, "0"), Path(folder, "0")], 2, torch.float32)
+        ...     rows.shape, rows[torch.tensor([3, 0])].tolist()
+        ((4, 2), [[0.0, 1.0], [1.0, 0.0]])
     """
 
     def __init__(self, paths: list[Path], dim: int, dtype: torch.dtype) -> None:

@@ -14,7 +14,7 @@ from ground.errors import UserError, nearest
 
 logger = logging.getLogger(__name__)
 
-# Of two modalities, the first in this order is x.
+# The first of two modalities in this order is x.
 MODALITIES = ("image", "audio", "text")
 
 # How a split may be spelled, and its number.

@@ -1,4 +1,4 @@
-"""From the columns of a table to items: which are one, what they belong to, and where the table contradicts itself."""
+"""Items from the columns of a table: which are one, what they belong to, and where the table contradicts itself."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches

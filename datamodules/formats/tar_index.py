@@ -75,7 +75,7 @@ class TarIndex:
         return np.frombuffer(self._tar, dtype=np.int64)
 
     def spans(self, modality: str) -> Spans:
-        """Where the images or sounds of the samples are."""
+        """Places of the images or sounds of the samples."""
         starts, sizes, names = self._places[modality]
         return Spans(self.tars, self.tar, np.frombuffer(starts, np.int64), np.frombuffer(sizes, np.int64), names)
 

@@ -29,7 +29,7 @@ class Sample:
 
     key: str
     media: dict[str, tuple[str, int, int]] = field(default_factory=dict)
-    """Of ``image`` and ``audio``, where they are: the member's name, first byte and size."""
+    """The member's name, first byte and size of ``image`` and ``audio``, where they are."""
     texts: list[str] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     """``split``, ``group``, ``label``, where they are given."""

@@ -2,4 +2,11 @@
 
 from ground.lazy import lazy
 
-__getattr__ = lazy(__name__, {"labelled_images": ("LabelledImages",), "views": ("Transform", "Views")})
+__getattr__ = lazy(
+    __name__,
+    {
+        "augmentations": ("EXTREME", "SimCLR"),
+        "labelled_images": ("LabelledImages",),
+        "views": ("Transform", "Views"),
+    },
+)

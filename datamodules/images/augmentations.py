@@ -23,6 +23,11 @@ class SimCLR:
     Args:
         size: side of the views in pixels, to which the middle of the image is resized first; None: the short side
             of the image, which is not resized.
+
+    Example:
+        >>> view = SimCLR(32)(Image.new("RGB", (40, 48)), seed=0)
+        >>> view.size
+        (32, 32)
     """
 
     def __init__(self, size: int | None) -> None:

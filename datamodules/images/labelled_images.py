@@ -9,7 +9,15 @@ from datamodules.items.items import Items
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """n images and the class of each, ``label`` (n,) int64."""
+    """n images and the class of each, ``label`` (n,) int64.
+
+    Example:
+        >>> import torch
+        >>> from datamodules.items import ImageFiles
+        >>> images = LabelledImages(ImageFiles(["dog.png", "cat.png"], "pets"), torch.tensor([0, 1]))
+        >>> len(images.items), images.label.tolist()
+        (2, [0, 1])
+    """
 
     items: Items
     label: Tensor

@@ -15,7 +15,18 @@ from datamodules.items.items import Items
 
 
 class Transform(Protocol):
-    """A random change of an image: an augmentation, or a corruption."""
+    """A random change of an image: an augmentation, or a corruption.
+
+    Example:
+        >>> class Turned:
+        ...     description = "a quarter turn, to either side"
+        ...
+        ...     def __call__(self, image, seed):
+        ...         return image.rotate(90 if seed % 2 else -90, expand=True)
+        >>> turn: Transform = Turned()
+        >>> turn(Image.new("RGB", (9, 7)), 1).size
+        (7, 9)
+    """
 
     @property
     def description(self) -> str:
@@ -37,6 +48,14 @@ class Views:
         name: what messages call them.
         image: (k,) int64 in [0, n), the image of each view; None: one view of each image.
         number: (k,) int64, which view of its image each is; None: view 0.
+
+    Example:
+        >>> from datamodules.images import SimCLR
+        >>> from datamodules.items import ImageArrays
+        >>> images = ImageArrays(np.zeros((3, 48, 40, 3), np.uint8), "black images")
+        >>> views = Views(images, SimCLR(32), seed=0, name="views", image=torch.tensor([0, 0, 2]))
+        >>> len(views), views[2].size
+        (3, (32, 32))
     """
 
     def __init__(

@@ -24,7 +24,17 @@ BLOCK = 1 << 20  # frames decoded at once: a header that promises hours costs no
 
 
 class AudioFiles(Files):
-    """The sounds of ``paths`` (n,) as ``Clip``: all formats of libsndfile (WAV, FLAC, OGG, MP3, ...), mixed to mono."""
+    """The sounds of ``paths`` (n,) as ``Clip``: all formats of libsndfile (WAV, FLAC, OGG, MP3, ...), mixed to mono.
+
+    Example:
+        >>> import soundfile
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     soundfile.write(f"{folder}/a.wav", np.linspace(-0.5, 0.5, 16000), 16000)
+        ...     clip = AudioFiles([f"{folder}/a.wav"], "sounds")[0]
+        >>> clip.rate, clip.samples.shape, clip.notes
+        (16000, (16000,), ())
+    """
 
     kind = "audio files"
 

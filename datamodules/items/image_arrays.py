@@ -14,6 +14,11 @@ class ImageArrays:
 
     Raises:
         ValueError: another shape or type.
+
+    Example:
+        >>> images = ImageArrays(np.zeros((2, 32, 32, 3), np.uint8), "black images")
+        >>> len(images), images[1].size
+        (2, (32, 32))
     """
 
     def __init__(self, pixels: NDArray[np.uint8], name: str) -> None:

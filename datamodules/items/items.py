@@ -21,14 +21,28 @@ _EXHAUSTED = (EMFILE, ENFILE, ENOMEM)
 
 
 class Unreadable(Exception):  # noqa: N818 - it is the state of an item, handled where it is met
-    """An item that cannot be read. The message is one line that names the item and says why."""
+    """An item that cannot be read. The message is one line that names the item and says why.
+
+    Example:
+        >>> try:
+        ...     ImageFiles(["nowhere.png"], "images")[0]
+        ... except Unreadable as reason:
+        ...     print(reason)
+        nowhere.png: No such file or directory
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(" ".join(reason.split()))
 
 
 class Items(Protocol):
-    """n raw items in a fixed order; each split of a dataset is a source of its own."""
+    """n raw items in a fixed order; each split of a dataset is a source of its own.
+
+    Example:
+        >>> source: Items = Texts(["a dog", "a cat"], "captions")
+        >>> len(source), source[1], source.show(1)
+        (2, 'a cat', 'a cat')
+    """
 
     @property
     def name(self) -> str:
@@ -51,7 +65,16 @@ class Items(Protocol):
 
 
 class Files:
-    """The bytes of the files ``paths`` (n,), each kept to what it was when the fingerprint was taken."""
+    """The bytes of the files ``paths`` (n,), each kept to what it was when the fingerprint was taken.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a.txt")
+        ...     _ = path.write_bytes(b"abc")
+        ...     Files([path], "files").content(0)
+        b'abc'
+    """
 
     kind: str
     """What the files hold; part of the fingerprint."""
@@ -100,6 +123,14 @@ class ImageFiles(Files):
     """The images of ``paths`` (n,), fully decoded and upright (EXIF orientation applied).
 
     An image keeps its own colour mode and is an ``ImageFile`` whose ``filename`` is its path.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("L", (9, 7)).save(f"{folder}/a.png")
+        ...     image = ImageFiles([f"{folder}/a.png"], "images")[0]
+        >>> image.size, image.mode
+        ((9, 7), 'L')
     """
 
     kind = "image files"
@@ -119,7 +150,13 @@ class ImageFiles(Files):
 
 
 class Texts:
-    """The strings ``strings`` (n,)."""
+    """The strings ``strings`` (n,).
+
+    Example:
+        >>> texts = Texts(["a dog", "a cat"], "captions")
+        >>> texts[0], texts.fingerprint == Texts(["a cat", "a dog"], "captions").fingerprint
+        ('a dog', False)
+    """
 
     def __init__(self, strings: Sequence[str], name: str) -> None:
         self.strings = list(strings)

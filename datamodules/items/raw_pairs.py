@@ -15,6 +15,13 @@ class RawPairs:
 
     ``x`` and ``y`` are sources of n_x and n_y items, ``x_of_y`` (n_y,) int64 the x that each y belongs to,
     ``group`` (n_x,) int64 the group of each x, ``label`` (n_x,) int64 an optional class of each x.
+
+    Example:
+        >>> from datamodules.items import Texts
+        >>> x, y = Texts(["dog", "cat"], "x"), Texts(["Hund", "Katze", "Kater"], "y")
+        >>> raw = RawPairs(x, y, x_of_y=torch.tensor([0, 1, 1]), group=torch.arange(2))
+        >>> raw.take_x(torch.tensor([1])).y.strings
+        ['Katze', 'Kater']
     """
 
     x: Items
@@ -53,7 +60,15 @@ class RawPairs:
 def captioned(
     x: Items, captions: list[list[str]], texts: Items, group: Tensor | None, label: Tensor | None
 ) -> RawPairs:
-    """x with the captions of each, where ``texts`` are all captions in the order of their x."""
+    """x with the captions of each, where ``texts`` are all captions in the order of their x.
+
+    Example:
+        >>> from datamodules.items import Texts
+        >>> captions = [["Hund"], ["Katze", "Kater"]]
+        >>> texts = Texts([text for each in captions for text in each], "y")
+        >>> captioned(Texts(["dog", "cat"], "x"), captions, texts, group=None, label=None).x_of_y
+        tensor([0, 1, 1])
+    """
     counts = torch.tensor([len(each) for each in captions], dtype=torch.int64)
     owner = torch.repeat_interleave(torch.arange(len(x)), counts)
     return RawPairs(x, texts, owner, torch.arange(len(x)) if group is None else group, label)

@@ -25,7 +25,7 @@ CHUNK = 256  # members that a thread hashes with one open file
 
 @dataclass(frozen=True)
 class Spans:
-    """Where the bytes of n members are: in which tar, from which byte, how many, and the members' names."""
+    """Places of the bytes of n members: in which tar, from which byte, how many, and the members' names."""
 
     tars: list[Path]
     tar: np.ndarray  # (n,) int64, into tars

@@ -14,6 +14,7 @@ from datamodules.pairs.pairs import (
     with_positives,
 )
 from datamodules.pairs.splits import SPLITS, drawn_split
+from datamodules.pairs.stream import Stream
 
 __all__ = [
     "SPLITS",
@@ -26,6 +27,7 @@ __all__ = [
     "Pairs",
     "SelectedRows",
     "ShareInOrder",
+    "Stream",
     "drawn_split",
     "pairs_of_tensors",
     "subset",

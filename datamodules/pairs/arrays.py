@@ -25,6 +25,11 @@ def pairs_of_tensors(
     Raises:
         UserError: shapes or row counts that do not fit, ``x_of_y`` out of range, and rows that hold NaN or
             infinity or nothing but zeros (naming the first of them).
+
+    Example:
+        >>> pairs = pairs_of_tensors(torch.ones(2, 3), torch.ones(5, 4), x_of_y=torch.tensor([0, 0, 0, 1, 1]))
+        >>> pairs.n_x, pairs.n_y, pairs.dims
+        (2, 5, (3, 4))
     """
     check_shape("x", x)
     check_shape("y", y)

@@ -19,6 +19,12 @@ class BalancedBatches(GroupBatches):
         label: (n,) int64, the class of each x, the same within a group.
         batch_size: x in a batch, at most, where groups are of one size.
         seed: of the order.
+
+    Example:
+        >>> label = torch.tensor([0, 0, 0, 0, 1, 1])
+        >>> batches = BalancedBatches(torch.arange(6), label, batch_size=3, seed=0)
+        >>> [label[rows].tolist() for rows in batches]
+        [[0, 0, 1], [0, 0, 1]]
     """
 
     def __init__(self, group: Tensor, label: Tensor, batch_size: int, seed: int):

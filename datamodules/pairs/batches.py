@@ -28,6 +28,11 @@ class GroupBatches(Sampler[Tensor]):
         reads: False: empty batches alone, for a pass that holds its rows already.
 
     Yields the rows of x (b,) of this process's part.
+
+    Example:
+        >>> batches = GroupBatches(torch.tensor([0, 0, 1, 2]), batch_size=2, seed=0)
+        >>> sorted(row for rows in batches for row in rows.tolist())
+        [0, 1, 2, 3]
     """
 
     def __init__(self, group: Tensor, batch_size: int, seed: int):
@@ -67,7 +72,12 @@ class GroupBatches(Sampler[Tensor]):
 
 
 class ShareInOrder(Sampler[Tensor]):
-    """This process's share of n rows of x, in order, each row in one process: shares may be uneven."""
+    """This process's share of n rows of x, in order, each row in one process: shares may be uneven.
+
+    Example:
+        >>> [rows.tolist() for rows in ShareInOrder(5, batch_size=2)]
+        [[0, 1], [2, 3], [4]]
+    """
 
     def __init__(self, n: int, batch_size: int):
         self.n = n

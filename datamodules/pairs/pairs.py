@@ -9,7 +9,13 @@ from torch import Tensor
 
 
 class FeatureRows(Protocol):
-    """Rows of features, in memory or mapped from disk; a ``torch.Tensor`` (n, d) is one."""
+    """Rows of features, in memory or mapped from disk; a ``torch.Tensor`` (n, d) is one.
+
+    Example:
+        >>> rows: FeatureRows = torch.eye(3)
+        >>> rows[torch.tensor([2])]
+        tensor([[0., 0., 1.]])
+    """
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -20,7 +26,13 @@ class FeatureRows(Protocol):
 
 @dataclass(frozen=True)
 class SelectedRows:
-    """Rows ``index`` (k,) of other rows, read when they are asked for."""
+    """Rows ``index`` (k,) of other rows, read when they are asked for.
+
+    Example:
+        >>> rows = SelectedRows(torch.arange(5.0)[:, None], torch.tensor([4, 2]))
+        >>> rows.shape, rows[torch.tensor([0])]
+        ((2, 1), tensor([[4.]]))
+    """
 
     rows: FeatureRows
     index: Tensor
@@ -34,7 +46,12 @@ class SelectedRows:
 
 
 class Members:
-    """Which members each owner has: ``owner`` (n,) int64 in [0, n_owners) names the owner of each member."""
+    """Which members each owner has: ``owner`` (n,) int64 in [0, n_owners) names the owner of each member.
+
+    Example:
+        >>> Members(torch.tensor([0, 1, 0]), 2).of(torch.tensor([1, 0]))
+        tensor([1, 0, 2])
+    """
 
     def __init__(self, owner: Tensor, n_owners: int):
         self.order = torch.argsort(owner, stable=True)
@@ -54,6 +71,13 @@ class PairBatch(NamedTuple):
     Items are positives of each other exactly when their groups are equal: an image with five captions is
     one x and five y of one group. The index is the item's row in its split: gathered results are put in
     order, and repeats dropped, by it.
+
+    Example:
+        >>> group, row = torch.tensor([0, 0, 1]), torch.arange(3)  # an x with two y, one with a single y
+        >>> batch = PairBatch(torch.ones(2, 4), torch.ones(3, 5), row[:2], group, row[:2], row)
+        >>> batch.positives
+        tensor([[ True,  True, False],
+                [False, False,  True]])
     """
 
     x: Tensor  # (b, d_x)
@@ -76,6 +100,12 @@ class Pairs:
     ``x`` (n_x, d_x) and ``y`` (n_y, d_y) are feature rows, ``x_of_y`` (n_y,) int64 the row of ``x`` that
     each y belongs to, ``group`` (n_x,) int64 the group of each x (a y has the group of its x), ``label``
     (n_x,) int64 an optional class of each x. ``pairs[x_index]`` is the batch of these x and all their y.
+
+    Example:
+        >>> pairs = Pairs(torch.eye(2), torch.eye(3), x_of_y=torch.tensor([0, 1, 1]), group=torch.arange(2))
+        >>> batch = pairs[torch.tensor([1])]
+        >>> batch.y_index, batch.y_group
+        (tensor([1, 2]), tensor([1, 1]))
     """
 
     x: FeatureRows
@@ -127,7 +157,12 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Feature rows ``x`` (n, d) and the class of each, ``label`` (n,) int64."""
+    """Feature rows ``x`` (n, d) and the class of each, ``label`` (n,) int64.
+
+    Example:
+        >>> Labelled(torch.eye(3), torch.tensor([0, 1, 1])).label.bincount()
+        tensor([1, 2])
+    """
 
     x: FeatureRows
     label: Tensor
@@ -142,6 +177,11 @@ def subset(pairs: Pairs, x_index: Tensor) -> Pairs:
     """The x rows ``x_index`` (k,), each once, and all y that belong to them in their own order.
 
     Rows are read when they are asked for.
+
+    Example:
+        >>> pairs = Pairs(torch.eye(3), torch.eye(4), x_of_y=torch.tensor([0, 1, 2, 2]), group=torch.arange(3))
+        >>> subset(pairs, torch.tensor([2, 0])).x_of_y
+        tensor([1, 0, 0])
     """
     new_row = torch.full((pairs.n_x,), -1)
     new_row[x_index] = torch.arange(len(x_index))
@@ -157,6 +197,6 @@ def subset(pairs: Pairs, x_index: Tensor) -> Pairs:
 
 
 def with_positives(pairs: Pairs) -> Pairs:
-    """Without the x whose group has no y: they are nobody's positive."""
+    """The pairs without the x whose group has no y: they are nobody's positive."""
     has_y = torch.isin(pairs.group, pairs.y_group)
     return pairs if has_y.all() else subset(pairs, has_y.nonzero()[:, 0])

@@ -13,6 +13,10 @@ def drawn_split(group: Tensor, val_share: float, test_share: float, seed: int) -
 
     Raises:
         UserError: shares out of their range, fewer than three groups, or none left for train.
+
+    Example:
+        >>> drawn_split(torch.tensor([0, 1, 2, 3, 4]), val_share=0.2, test_share=0.2, seed=0).bincount().tolist()
+        [3, 1, 1]
     """
     if not (val_share > 0 and test_share > 0 and val_share + test_share < 1):
         raise UserError(

@@ -20,7 +20,7 @@ REAL = Path(__file__).parents[3] / "shared" / "data" / "clotho"
 
 
 def numbers(data: ClothoDataModule) -> dict[str, list[int]]:
-    """Of each split, the numbers of its clips: as their features tell, checked against those of their captions."""
+    """The numbers of the clips of each split: as their features tell, checked against those of their captions."""
     told = {}
     for split in SPLITS:
         pairs = data.splits[split]

@@ -44,7 +44,7 @@ def glass(x: Pixels, c: tuple[float, int], rng: Generator) -> Pixels:
 
 
 def motion(x: Pixels, c: tuple[float, float], rng: Generator) -> Pixels:
-    """In a direction within 45 degrees of the horizontal, with a radius ``c[0]`` and a sigma ``c[1]``."""
+    """Motion blur in a direction within 45 degrees of the horizontal, with a radius ``c[0]`` and a sigma ``c[1]``."""
     return np.round(moved(x, *c, rng.uniform(-45, 45)) * 255) / 255
 
 

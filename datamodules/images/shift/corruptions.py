@@ -101,7 +101,7 @@ def _bytes(x: Pixels) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 Formula = Callable[[Pixels, Any, Generator], Pixels]
-"""Of the image (32, 32, 3) in [0, 1], the constants of the severity, and the source of all its random numbers."""
+"""An image (32, 32, 3) in [0, 1], the constants of the severity and the source of random numbers, to an image."""
 
 FORMULAS: dict[str, tuple[Formula, list[Any]]] = {
     "gaussian_noise": (gaussian_noise, [0.04, 0.06, 0.08, 0.09, 0.10]),
