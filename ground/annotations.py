@@ -17,6 +17,11 @@ def problem(name: str, value: Any, hint: Any) -> str | None:
     """What is wrong with ``value`` as the argument ``name``, in one line; None where it fits type and range.
 
     A list is checked item by item, a ``TypedDict`` key by key.
+
+    Example:
+        >>> from ground.ranges import Positive
+        >>> problem("aligner.tau", -1.0, Positive)
+        'aligner.tau must be above 0, got -1.0'
     """
     suited = [each for each in _alternatives(hint) if fits(value, each)]
     if not suited:

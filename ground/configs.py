@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from ground.errors import UserError, nearest
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-"""Of this code: a folder ``configs`` beside a user's script is another."""
+"""The folder of this code: one of the same name beside a user's script is another."""
 HERE = "@_here_"
 SELF = "_self_"
 
@@ -20,6 +20,10 @@ def composed(path: Path, group: str) -> DictConfig:
 
     Raises:
         UserError: a file or a base that does not exist.
+
+    Example:
+        >>> composed(CONFIGS / "aligner" / "cca.yaml", "aligner").rank  # of its base
+        128
     """
     if not path.is_file():
         raise UserError(f"unknown {group} '{path.stem}': {nearest(path.stem, _names(path.parent))}")

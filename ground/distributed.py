@@ -77,6 +77,11 @@ def gather_rows(n: int, index: Tensor, rows: Tensor) -> Tensor:
 
     Raises:
         RuntimeError: a row that no process holds.
+
+    Example:
+        >>> gather_rows(2, torch.tensor([1, 0]), torch.eye(2))
+        tensor([[0., 1.],
+                [1., 0.]])
     """
     rank, world = rank_and_world()
     holder = torch.full((n,), world, device=rows.device)

@@ -5,11 +5,24 @@ from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """A mistake in what the user gave. The command line prints its one line and ends with exit code 2."""
+    """A mistake in what the user gave. The command line prints its one line and ends with exit code 2.
+
+    Example:
+        >>> try:
+        ...     raise UserError(f"unknown key 'rnak': {nearest('rnak', ['rank', 'tau'])}")
+        ... except UserError as error:
+        ...     print(error)
+        unknown key 'rnak': did you mean 'rank'?
+    """
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The names closest to a mistyped one, as a phrase: ``did you mean 'rank' or 'seed'?``; else a few of them."""
+    """The names closest to a mistyped one, as a phrase: ``did you mean 'rank' or 'seed'?``; else a few of them.
+
+    Example:
+        >>> nearest("rnak", ["rank", "tau"])
+        "did you mean 'rank'?"
+    """
     known = sorted(known)
     if not known:
         return "there are none"

@@ -17,7 +17,15 @@ def keep_former(path: Path) -> None:
 
 
 def to_json(value: Any) -> str:
-    """JSON of metrics, where a number that is not finite is null."""
+    """JSON of metrics, where a number that is not finite is null.
+
+    Example:
+        >>> print(to_json({"b": float("nan"), "a": 1.5}), end="")
+        {
+          "a": 1.5,
+          "b": null
+        }
+    """
 
     def finite(node: Any) -> Any:
         if isinstance(node, dict):

@@ -29,7 +29,7 @@ FORMER = {
     "datamodules.mapped_rows": "datamodules.cache.mapped_rows",
     "evaluation.report": "report.tables",
 }
-"""Where each is now."""
+"""Former names to those of now."""
 
 
 class _Finder(MetaPathFinder, Loader):

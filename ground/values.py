@@ -50,7 +50,19 @@ def check_arguments(target: Any, values: Mapping[str, Any], prefix: str) -> None
 
 
 def checked(prefix: str) -> Callable[[Function], Function]:
-    """Decorator of a constructor or a function: every call is checked as ``check_arguments`` does."""
+    """Decorator of a constructor or a function: every call is checked as ``check_arguments`` does.
+
+    Example:
+        >>> from ground.ranges import Count
+        >>> @checked("aligner.")
+        ... def half(rank: Count) -> int:
+        ...     return rank // 2
+        >>> try:
+        ...     half(0)
+        ... except UserError as error:
+        ...     print(error)
+        aligner.rank must be at least 1, got 0
+    """
 
     def decorate(function: Function) -> Function:
         names = list(inspect.signature(function).parameters)
