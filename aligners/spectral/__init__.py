@@ -28,7 +28,7 @@ from aligners.spectral.factors import (
     uniform_solution,
 )
 from aligners.spectral.moments import Moments
-from aligners.spectral.rows import Rows
+from aligners.spectral.passes import Pass, Solved, run, solutions
 from aligners.spectral.step import Step, rotated, tangent_step
 from aligners.spectral.whitening import Whitening, whitening
 
@@ -38,8 +38,9 @@ __all__ = [
     "Coordinates",
     "Factors",
     "Moments",
+    "Pass",
     "Projector",
-    "Rows",
+    "Solved",
     "Statistics",
     "Step",
     "Whitening",
@@ -47,6 +48,8 @@ __all__ = [
     "randomised_positive_part",
     "randomised_svd",
     "rotated",
+    "run",
+    "solutions",
     "statistics",
     "tangent_step",
     "truncated_svd",
