@@ -6,6 +6,8 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import (
     HydraException,
     InstantiationException,
@@ -17,8 +19,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ground.errors import UserError, nearest
+from ground.former import KEYS, unknown_key
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+SEARCH_PATH = "hydra.searchpath"
+"""The override that names further folders of YAMLs, as ``file://FOLDER``."""
 
 
 def user_line(error: BaseException, overrides: list[str]) -> str | None:
@@ -52,7 +57,7 @@ def explain(error: BaseException, overrides: list[str]) -> str:
     text = _one_line(error)
     key = re.search(r"Could not override '([^']+)'", text)
     if key and key[1] not in (known := _known_keys(overrides)):
-        return f"unknown key '{key[1]}': {nearest(key[1], known)}"
+        return unknown_key(key[1], known)
     return text
 
 
@@ -68,24 +73,40 @@ def refuse_additions(overrides: list[str], config: DictConfig) -> None:
     """
     for override in overrides:
         key = override.lstrip("+").split("=")[0]
-        if not override.startswith("+") or key.split("@")[0] in _groups():
+        if not override.startswith("+") or key.split("@")[0] in _groups(overrides):
             continue
         owner = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else None
         known = _known_keys(overrides)
-        if key not in known and not (isinstance(owner, DictConfig) and "_target_" in owner):
-            raise UserError(f"unknown key '{key}': {nearest(key, known)}")
+        read = key in known or (isinstance(owner, DictConfig) and "_target_" in owner)
+        if key in KEYS or not read:
+            raise UserError(unknown_key(key, known))
 
 
 def _known_keys(overrides: list[str]) -> list[str]:
     """All keys of the config that the user's choices of group files compose."""
-    chosen = [o.split(",")[0] for o in overrides if o.split("=")[0].split("@")[0] in _groups()]
+    groups = _groups(overrides)
+    chosen = [o.split(",")[0] for o in overrides if o.split("=")[0].split("@")[0] in groups]
+    chosen += [o for o in overrides if o.startswith(f"{SEARCH_PATH}=")]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return list(_leaves(compose("train", overrides=chosen)))
 
 
-def _groups() -> list[str]:
-    return [entry.name for entry in CONFIGS.iterdir() if entry.is_dir()]
+def _groups(overrides: list[str]) -> set[str]:
+    """The groups of the configs here and in the user's folders."""
+    own = [Path(each.removeprefix("file://")) for each in search_path(overrides) if each.startswith("file://")]
+    return {entry.name for folder in (CONFIGS, *own) if folder.is_dir() for entry in folder.iterdir() if entry.is_dir()}
+
+
+def search_path(overrides: list[str]) -> list[str]:
+    """The folders that ``hydra.searchpath`` names."""
+    values = [each.value() for each in parsed([o for o in overrides if o.lstrip("+").startswith(f"{SEARCH_PATH}=")])]
+    return [str(folder) for value in values if isinstance(value, list) for folder in value]
+
+
+def parsed(overrides: list[str]) -> list[Override]:
+    """Overrides as Hydra reads them."""
+    return OverridesParser.create().parse_overrides(overrides)
 
 
 def _leaves(config: DictConfig, prefix: str = "") -> Iterator[str]:
