@@ -21,11 +21,11 @@ from evaluation.scoring import COSINE, Scorer, check_groups
 
 logger = logging.getLogger(__name__)
 
-Judged = dict[int, set[int]]
+Positives = dict[int, set[int]]
 """The ids of the positives of each query, by the query's id."""
 
 
-def judged_positives(name: str) -> Judged | None:
+def judged_positives(name: str) -> Positives | None:
     """``data/NAME.json`` of the package ``eccv-caption``, or None where it is not installed."""
     spec = importlib.util.find_spec("eccv_caption")
     if spec is None or spec.origin is None:
@@ -61,7 +61,7 @@ def judged_retrieval(
     gallery: Tensor,
     query_ids: Tensor,
     gallery_ids: Tensor,
-    judged: Judged,
+    judged: Positives,
     block_size: int,
     scorer: Scorer = COSINE,
 ) -> dict[str, float]:

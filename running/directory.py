@@ -71,7 +71,8 @@ class RunDirectory:
         """``ranks.safetensors`` of the tests, whose path is returned, the figures as PNG, and ``metrics.json``."""
         ranks = self.path / "ranks.safetensors"
         write_ranks(ranks, tests)
-        (self.path / "metrics.json").write_text(to_json(metrics), encoding="utf-8")
         for name, figure in figures.items():
             figure.savefig(self.path / "figures" / f"{name}.png", dpi=120)
+        # the last: a run that has it came to its end
+        (self.path / "metrics.json").write_text(to_json(metrics), encoding="utf-8")
         return ranks

@@ -52,8 +52,15 @@ class FinishedRun:
 
     @property
     def fit_metrics(self) -> dict[str, Any]:
-        """What ``metrics.json`` says of the fit."""
-        metrics = json.loads((self.path / "metrics.json").read_text(encoding="utf-8"))
+        """What ``metrics.json`` says of the fit.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        try:
+            metrics = json.loads((self.path / "metrics.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot read {self.path / 'metrics.json'}: {error}") from error
         return {key: value for key, value in metrics.items() if key.startswith(CARRIED)}
 
     def restore(self, aligner: LightningModule, evaluation: Evaluation) -> None:
@@ -64,7 +71,7 @@ class FinishedRun:
         """
         try:
             checkpoint = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            state = checkpoint["state_dict"]
+            state, judged = checkpoint["state_dict"], checkpoint["callbacks"][evaluation.state_key]
         except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
             raise UserError(f"{self.checkpoint} is no whole checkpoint") from error
         try:
@@ -73,7 +80,7 @@ class FinishedRun:
         except (KeyError, RuntimeError) as error:
             name = type(aligner).__name__
             raise UserError(f"{self.checkpoint} is of another aligner than config.yaml's {name}") from error
-        evaluation.load_state_dict(checkpoint["callbacks"][evaluation.state_key])
+        evaluation.load_state_dict(judged)
 
     def refuse_to_move_for(self, run_dir: str) -> None:
         """Raise UserError where a run in ``run_dir`` would move this one aside."""

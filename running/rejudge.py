@@ -34,7 +34,7 @@ def with_run(overrides: list[str]) -> Iterator[list[str]]:
         yield []
         return
     if not isinstance(path, str):
-        raise UserError(f"test takes one run directory, got {path}")
+        raise UserError(f"test takes one run directory, got {keys['test'].input_line}")
     own = f"experiment={NAME}"
     for key in keys:
         if any(key == each or key.startswith(f"{each}.") for each in OF_THE_FIT) and own not in overrides:

@@ -74,6 +74,7 @@ def _run(
         plugins=[AtomicCheckpointIO()],
         default_root_dir=config.run_dir,
     )
+    of_the_fit: dict[str, Any] = {}
     failed = True
     try:
         log_config(loggers, config)
@@ -82,12 +83,13 @@ def _run(
             trainer.fit(aligner, datamodule=datamodule, ckpt_path=resumed, weights_only=True)
             trainer.save_checkpoint(folder / "last.ckpt")  # of the pass that evaluation keeps
         else:
+            of_the_fit = fitted.fit_metrics
             fitted.restore(aligner, evaluation)
         trainer.test(aligner, datamodule=datamodule, verbose=False)
         if other is not None:
             evaluation.prefix = "transfer"
             trainer.test(aligner, datamodule=other, verbose=False)
-        metrics = evaluation.metrics | (fitted.fit_metrics if fitted is not None else {})
+        metrics = evaluation.metrics | of_the_fit
         if directory is not None:
             figures = pictures.draw(evaluation, aligner, datamodule)
             ranks = directory.write(metrics, figures, evaluation.tests)
