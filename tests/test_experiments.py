@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 import train
 from ground.mistakes import CONFIGS
 from ground.values import check
+from report.pictures import Pictures
 from tests.backbones import conftest as at_hand
 from tests.cli import call
 from tests.datamodules import clotho_layout, image_layouts, layouts
@@ -145,7 +146,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
         image_layouts.class_folders(root / "image_folder" / split, {"cat": 30, "dog": 30}, start)
     with pytest.MonkeyPatch.context() as patch:
         image_layouts.cifar_pickles(root / "cifar10", patch)
-        patch.setattr(train, "draw", lambda *_: {})  # pictures take most of the time, and have their tests
+        patch.setattr(Pictures, "draw", lambda *_: {})  # pictures take most of the time, and have their tests
         yield {name: root / name for name in ("flickr30k", "mscoco", "clotho", "image_folder", "cifar10", "cache")}
 
 
