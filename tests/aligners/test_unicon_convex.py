@@ -133,7 +133,7 @@ def test_two_processes_give_the_solution_of_one(tmp_path: Path) -> None:
     common = [
         "aligner=unicon_convex", "aligner.rank=8", "aligner.tolerance=1e-12", "aligner.block_size=10",
         "datamodule=features", f"datamodule.path={path}", "datamodule.batch_size=16",
-        "trainer.enable_progress_bar=false", "evaluation.sheet_items=1",
+        "trainer.enable_progress_bar=false", "report.sheet_items=1",
     ]  # fmt: skip
     assert call(*common, "trainer.accelerator=cpu", f"run_dir={tmp_path / 'one'}") == 0
     two_devices = ["trainer=ddp_cpu", "trainer.devices=2", f"run_dir={tmp_path / 'two'}"]
