@@ -113,7 +113,8 @@ class Evaluation(lightning.Callback):
             self.metrics["fit/kept_pass"] = self.keeping.number
 
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
-        fitted, tested = pl_module.dims, trainer.datamodule.dims  # type: ignore[attr-defined]
+        # of the test split: further data that is tested on may have no other
+        fitted, tested = pl_module.dims, trainer.datamodule.splits["test"].dims  # type: ignore[attr-defined]
         if fitted != tested:
             raise UserError(f"the aligner was fitted on features of dimensions {fitted}, the test data has {tested}")
 
