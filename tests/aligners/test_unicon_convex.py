@@ -98,8 +98,8 @@ def test_a_solve_cut_short_warns(pairs: Pairs, caplog: pytest.LogCaptureFixture)
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"objective": "clipp"}, "unknown convex aligner.objective 'clipp': did you mean 'clip'"),
-        ({"objective": "unicon"}, "unknown convex aligner.objective 'unicon'"),
+        ({"objective": "clipp"}, "unknown aligner.objective 'clipp': did you mean 'clip'"),
+        ({"objective": "unicon"}, "unknown aligner.objective 'unicon'"),
         ({"tau": 0.0}, "aligner.tau must be above 0, got 0.0"),
         ({"rho": 0.0}, "aligner.rho must be above 0, got 0.0"),
         ({"lam": -1.0}, "aligner.lam must be at least 0, got -1.0"),
