@@ -22,7 +22,9 @@ class MomentAligner(SolvedAligner):
         UserError: features that do not vary, or a rank above the data's.
     """
 
-    def __init__(self, rank: int, unit: bool, shared: bool | None, lam: float | None, weight_power: float):
+    def __init__(
+        self, rank: Count, unit: bool, shared: bool | None, lam: NonNegative | None, weight_power: NonNegative
+    ):
         super().__init__(rank, unit, shared)
         self.lam = lam
         self.weight_power = weight_power

@@ -1,6 +1,5 @@
 """Hybrid: adapters trained by gradient, heads solved spectrally on what the adapters make of the features."""
 
-import copy
 from typing import Any
 
 import torch
@@ -15,7 +14,6 @@ from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments, run_length
 from aligners.spectral.passes import Solved, run
 from datamodules.pairs import PairBatch
-from datamodules.pairs.stream import Stream
 from ground.ranges import Count, NonNegative
 
 
@@ -107,12 +105,11 @@ class Hybrid(OfCosines):
     @torch.no_grad()
     def solve_heads(self) -> None:
         """Regularised CCA of the adapted training features of all processes, from one pass."""
-        pairs, stream = self.train_pairs, self.stream
-        sampler = copy.copy(stream.sampler)
-        sampler.whole_runs = run_length(pairs, len(stream))
-        moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device, batches_in_block=sampler.whole_runs)
+        pairs = self.train_pairs
+        block = run_length(pairs, len(self.stream))
+        moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device, batches_in_block=block)
         first = MomentPass(moments, self.adapted, lambda moments: self.solution(statistics(moments)))
-        solved = run(first, Stream(pairs, sampler, self.device)).projector
+        solved = run(first, self.stream.dealt_whole(block)).projector
         set_head(self.head_x, solved.P_x, solved.offset_x, scale=1.0)
         set_head(self.head_y, solved.P_y, solved.offset_y, scale=1.0)
 

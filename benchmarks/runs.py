@@ -103,5 +103,5 @@ def run(config: DictConfig, datamodule: PairsDataModule | None = None) -> Outcom
         [each["mean_recall"] for each in evaluation.history],
         clock.seconds,
         datamodule.splits["test"],
-        evaluation.embeddings,
+        (evaluation.tests["test"].x, evaluation.tests["test"].y),
     )

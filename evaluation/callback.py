@@ -1,7 +1,8 @@
-"""The evaluation that every aligner shares: retrieval after every pass, and all that is reported at the end."""
+"""The evaluation that every aligner shares: judged after every pass, and at the end for all that is reported."""
 
 import resource
 import time
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import lightning
@@ -10,75 +11,66 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from datamodules.base.datamodule import PairsDataModule
-from datamodules.pairs.pairs import Labelled, Pairs
-from evaluation.extended import extended_retrieval
-from evaluation.geometry import evaluate_geometry
-from evaluation.linear_probe import ProbeResult
-from evaluation.probes import Probes, ProbeSettings, as_it_is
-from evaluation.retrieval import class_accuracy, cosines, evaluate_retrieval, unit_rows
+from datamodules.pairs.pairs import Pairs
+from evaluation.judged import Encode, Judge, Judged, Remembers
+from evaluation.judges import Retrieval
+from evaluation.keeping import Keeping
+from evaluation.scoring import COSINE, own
 from ground.distributed import gather_rows
 from ground.errors import UserError
-from ground.ranges import Count, Natural
+from ground.former import unknown_key
+from ground.ranges import Count
 from ground.values import checked
 
 
 class Evaluation(lightning.Callback):
-    """Gathers the embeddings that ``validation_step`` and ``test_step`` return, and judges them.
+    """Gathers the embeddings that ``validation_step`` and ``test_step`` return, and asks the judges.
 
-    After every pass or epoch, on the validation split, logged under ``val/``: retrieval and, where there are
-    labels, the linear and kNN probes of the x embeddings, which are fitted on the training split alone. At the
-    test: the same and geometry, under ``test/``.
     Embeddings of all processes are put in order by their index, so that the numbers are those of one process.
+    Judges of ``every_pass`` are asked on the validation split after every pass or epoch, logged under ``val/``; all of
+    them at the test, under ``test/``. Pairs are scored by cosine, or by ``score(x_embedding, y_embedding)`` of an
+    aligner that has one.
 
     Args:
         block_size: rows and columns of the similarity matrix in memory at once.
-        probe: ``strengths``, ``holdout``, ``neighbours``, ``seed`` of the probes, see ``linear_probe``;
-            ``every_pass``, false to probe at the test alone; ``raw``, true to probe the raw features beside.
-        keep: ``best``, the pass of the highest mean recall on validation is the result (the earliest of equals), for
-            every aligner alike; or ``last``.
-        similarity_pairs, sheet_items, tsne_items, weights_items: sizes of the pictures; 0 of the last two draws none.
+        keep: ``best``, the best pass on validation is the result (the earliest of equals), for every aligner alike; or
+            ``last``.
+        select: the validation metric that says which pass is the best.
+        retrieval: the judge of retrieval, whose ranks a run leaves.
+        judges: further ones; null is none.
 
     Attributes:
         prefix: of the metrics of a test: ``test``, or ``transfer`` on other data than the run's.
         history: validation metrics of each pass.
-        similarities: after each pass, its number and the cosines (k, k) of the first ``weights_items`` validation x
-            with the first y of each.
         metrics: what ``metrics.json`` holds.
-        embeddings: of the run's test split, x (n_x, r) and y (n_y, r).
-        probe_result, raw_probe_result: of the linear probe of the test, or None without labels.
+        tests: what was judged at each test, by its prefix.
 
     Raises:
-        UserError: an argument of a wrong type or out of its range.
+        UserError: an argument of a wrong type or out of its range, or a judge that is none.
     """
 
     @checked("evaluation.")
     def __init__(
         self,
         block_size: Count,
-        probe: ProbeSettings,
         keep: Literal["best", "last"],
-        similarity_pairs: Count,
-        sheet_items: Count,
-        tsne_items: Natural,
-        weights_items: Natural,
+        select: str,
+        retrieval: Retrieval,
+        **judges: Judge | None,
     ):
+        for name, judge in judges.items():
+            if judge is not None and not callable(judge):
+                known = ("block_size", "keep", "select", "retrieval", *(each for each in judges if each != name))
+                raise UserError(unknown_key(f"evaluation.{name}", [f"evaluation.{each}" for each in known]))
         self.block_size = block_size
-        self.keep = keep
-        self.probe = ProbeSettings(**probe)
-        self.similarity_pairs = similarity_pairs
-        self.sheet_items = sheet_items
-        self.tsne_items = tsne_items
-        self.weights_items = weights_items
+        self.keeping = Keeping(keep, select)
+        asked = {"retrieval": retrieval, **judges}
+        self.judges: dict[str, Judge] = {name: judge for name, judge in asked.items() if judge is not None}
         self.prefix = "test"
         self.history: list[dict[str, float]] = []
         self.metrics: dict[str, float | int | str] = {"time/fit_seconds": 0.0, "fit/passes": 0}
-        self.embeddings: tuple[Tensor, Tensor] | None = None
-        self.similarities: list[tuple[int, Tensor]] = []
-        self.probe_result: ProbeResult | None = None
-        self.raw_probe_result: ProbeResult | None = None
+        self.tests: dict[str, Judged] = {}
         self._outputs: list[dict[str, Tensor]] = []
-        self._best: dict[str, Tensor] | None = None
-        self._best_recall = -1.0
         self._fit_seconds = 0.0
         self._clock = 0.0
 
@@ -86,20 +78,20 @@ class Evaluation(lightning.Callback):
         """What a resumed fit needs to end as an uninterrupted one."""
         return {
             "history": self.history,
-            "similarities": self.similarities,
-            "best": self._best,
-            "best_recall": self._best_recall,
-            "kept_pass": self.metrics.get("fit/kept_pass"),
             "fit_seconds": self._fit_seconds,
+            "judges": {name: judge.state_dict() for name, judge in self.judges.items() if isinstance(judge, Remembers)},
+            **self.keeping.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = state_dict["history"]
-        self.similarities = state_dict["similarities"]
-        self._best, self._best_recall = state_dict["best"], state_dict["best_recall"]
         self._fit_seconds = state_dict["fit_seconds"]
-        if state_dict["kept_pass"] is not None:
-            self.metrics["fit/kept_pass"] = state_dict["kept_pass"]
+        self.keeping.load_state_dict(state_dict)
+        # a checkpoint of a time when it held the similarities itself has them beside
+        former = {"similarities": {"passes": state_dict["similarities"]}} if "similarities" in state_dict else {}
+        for name, state in state_dict.get("judges", former).items():
+            if isinstance(judge := self.judges.get(name), Remembers):
+                judge.load_state_dict(state)
 
     # Fit time is the time between the start and the end of training less that of validation.
 
@@ -112,11 +104,19 @@ class Evaluation(lightning.Callback):
             "time/fit_seconds": self._fit_seconds,
             "fit/passes": len(self.history) or trainer.current_epoch,
         }
-        if self._best is not None:
-            pl_module.load_state_dict(self._best)
-            self._best = None
+        weights = self.keeping.taken()
+        if weights is not None:
+            pl_module.load_state_dict(weights)
         elif trainer.current_epoch:
-            self.metrics["fit/kept_pass"] = trainer.current_epoch - 1
+            self.keeping.number = trainer.current_epoch - 1
+        if self.keeping.number is not None:
+            self.metrics["fit/kept_pass"] = self.keeping.number
+
+    def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
+        # of the test split: further data that is tested on may have no other
+        fitted, tested = pl_module.dims, trainer.datamodule.splits["test"].dims  # type: ignore[attr-defined]
+        if fitted != tested:
+            raise UserError(f"the aligner was fitted on features of dimensions {fitted}, the test data has {tested}")
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._fit_seconds += time.perf_counter() - self._clock
@@ -134,55 +134,55 @@ class Evaluation(lightning.Callback):
         if trainer.sanity_checking:  # of some batches, before anything is learned
             self._outputs.clear()
             return
-        datamodule = _datamodule(trainer)
-        pairs = datamodule.splits["val"]
-        x, y = self._gathered(pairs)
-        metrics = self._retrieval(trainer, pairs, x, y)
-        if datamodule.probe_train is not None and pairs.label is not None and self.probe["every_pass"]:
-            metrics |= self._probes(pl_module, datamodule.probe_train).score(Labelled(pairs.x, pairs.label))[0]
-        if self.weights_items:
-            first = pairs.first_y[: self.weights_items]
-            rows = (first >= 0).nonzero()[:, 0]
-            self.similarities.append((trainer.current_epoch, cosines(unit_rows(x[rows]), unit_rows(y[first[rows]]))))
+        judged = self._judged(trainer, pl_module, "val")
+        metrics = _merged(judge(judged) for judge in self.judges.values() if judge.every_pass)
         self.history.append({"pass": trainer.current_epoch, **metrics})
-        if self.keep == "best" and metrics["mean_recall"] > self._best_recall:
-            self._best_recall = metrics["mean_recall"]
-            self._best = {name: value.detach().clone() for name, value in pl_module.state_dict().items()}
-            self.metrics["fit/kept_pass"] = trainer.current_epoch
+        self.keeping.offer(trainer.current_epoch, metrics, pl_module.state_dict())
         # every process has the same numbers
         pl_module.log_dict({f"val/{key}": value for key, value in metrics.items()}, rank_zero_only=True)
         pl_module.log("recall", metrics["mean_recall"], prog_bar=True, logger=False, rank_zero_only=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        datamodule = _datamodule(trainer)
-        pairs = datamodule.splits["test"]
-        x, y = self._gathered(pairs)
-        names = (datamodule.x_name, datamodule.y_name)
-        metrics = self._retrieval(trainer, pairs, x, y)
-        geometry = evaluate_geometry(x, y, pairs.group, pairs.y_group, *names, self.block_size)
-        # float32 embeddings have some seven digits: what comes after them is noise, and differs with the processes
-        metrics |= {f"geometry/{key}": round(value, 6) for key, value in geometry.items()}
-        if datamodule.coco_ids is not None:
-            metrics |= extended_retrieval(x, y, *datamodule.coco_ids, self.block_size)
-        metrics |= self._tested_probes(pl_module, datamodule)
+        judged = self._judged(trainer, pl_module, "test")
+        metrics = _merged(judge(judged) for judge in self.judges.values())
         logged = {f"{self.prefix}/{key}": value for key, value in metrics.items()}
         pl_module.log_dict(logged, rank_zero_only=True)
-        self.metrics |= logged
-        protocol = self._protocol(datamodule, x)
-        if self.prefix != "test":
-            self.metrics |= {f"{self.prefix}/protocol/{key}": value for key, value in protocol.items()}
-            return
-        self.embeddings = x, y
-        self.metrics |= {
-            "time/feature_seconds": datamodule.feature_seconds,
-            "time/extracted_items": datamodule.extracted_items,
-            "memory/peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        }
-        self.metrics |= {f"fit/{key}": value for key, value in pl_module.facts.items()}
-        self.metrics |= {f"protocol/{key}": value for key, value in protocol.items()}
+        self.tests[self.prefix] = judged
+        datamodule = judged.datamodule
+        own_test = self.prefix == "test"
+        said = "protocol" if own_test else f"{self.prefix}/protocol"
+        self.metrics |= logged | {f"{said}/{key}": value for key, value in self._protocol(judged).items()}
+        if own_test:
+            self.metrics |= {f"fit/{key}": value for key, value in pl_module.facts.items()}
+            self.metrics |= {
+                "time/feature_seconds": datamodule.feature_seconds,
+                "time/extracted_items": datamodule.extracted_items,
+                "memory/peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            }
+
+    def _judged(self, trainer: Trainer, pl_module: Any, split: str) -> Judged:
+        """The whole split's embeddings, from all processes, on the CPU, and what judges may ask of the aligner."""
+        datamodule: PairsDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        x, y = self._gathered(datamodule.splits[split])
+        if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
+            raise UserError(
+                f"the embeddings hold NaN or infinity after pass {trainer.current_epoch + 1}: the fit diverged; "
+                "a gradient aligner may need a lower aligner.optimizer.lr"
+            )
+        device = pl_module.device
+
+        def on_device(encode: Encode) -> Encode:
+            return lambda rows: encode(rows.float().to(device))
+
+        score = getattr(pl_module, "score", None)
+        return Judged(
+            x, y, split, datamodule, on_device(pl_module.encode_x), on_device(pl_module.encode_y), self.block_size,
+            trainer.current_epoch,
+            COSINE if score is None else own(lambda a, b: score(a.to(device), b.to(device)).cpu()),
+        )  # fmt: skip
 
     def _gathered(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """Embeddings (n_x, r) and (n_y, r) of the whole split, from all processes, on the CPU."""
+        """Embeddings (n_x, r) and (n_y, r) in the order of the split."""
         outputs, self._outputs = self._outputs, []
         x, y = (
             gather_rows(n, *(torch.cat([output[key] for output in outputs]) for key in (f"{name}_index", name)))
@@ -190,59 +190,21 @@ class Evaluation(lightning.Callback):
         )
         return x.cpu(), y.cpu()
 
-    def _retrieval(self, trainer: Trainer, pairs: Pairs, x: Tensor, y: Tensor) -> dict[str, float]:
-        datamodule = _datamodule(trainer)
-        names = (datamodule.x_name, datamodule.y_name)
-        if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
-            raise UserError(
-                f"the embeddings hold NaN or infinity after pass {trainer.current_epoch + 1}: the fit diverged; "
-                "a gradient aligner may need a lower aligner.optimizer.lr"
-            )
-        metrics = evaluate_retrieval(x, y, pairs.group, pairs.y_group, *names, self.block_size)
-        if pairs.label is not None:
-            metrics |= class_accuracy(x, y, pairs.label, pairs.label[pairs.x_of_y], *names, self.block_size)
-        return metrics
-
-    def _probes(self, pl_module: Any, train: Labelled) -> Probes:
-        def encode(rows: Tensor) -> Tensor:
-            embeddings: Tensor = pl_module.encode_x(rows.float().to(pl_module.device))
-            return embeddings
-
-        return Probes(train, encode, self.probe, self.block_size)
-
-    def _tested_probes(self, pl_module: Any, datamodule: PairsDataModule) -> dict[str, float]:
-        """Probes of the test split's x, on test sets under a shift too, and the same of raw features."""
-        train, pairs = datamodule.probe_train, datamodule.splits["test"]
-        if train is None or pairs.label is None:
-            return {}
-        test = Labelled(pairs.x, pairs.label)
-        probes = self._probes(pl_module, train)
-        metrics, result = probes.score(test)
-        metrics |= probes.shifted(datamodule.shifted)
-        raw_result = None
-        if self.probe["raw"]:
-            raw = Probes(train, as_it_is, self.probe, self.block_size)
-            of_raw, raw_result = raw.score(test)
-            metrics |= {f"raw/{key}": value for key, value in (of_raw | raw.shifted(datamodule.shifted)).items()}
-        if self.prefix == "test":
-            self.probe_result, self.raw_probe_result = result, raw_result
-        return metrics
-
-    def _protocol(self, datamodule: PairsDataModule, x: Tensor) -> dict[str, str | int | float]:
-        """What the numbers mean: PairsDataModule's own facts, the sizes and the rules."""
+    def _protocol(self, judged: Judged) -> dict[str, str | int | float]:
+        """What the numbers mean: the datamodule's own facts, the sizes and the rules."""
         sizes = {
             f"{split}_{name}": n
-            for split, pairs in datamodule.splits.items()
-            for name, n in ((datamodule.x_name, pairs.n_x), (datamodule.y_name, pairs.n_y))
+            for split, pairs in judged.datamodule.splits.items()
+            for name, n in zip(judged.names, (pairs.n_x, pairs.n_y), strict=True)
         }
         rules: dict[str, str | int | float] = {
-            "rank": x.shape[1],
+            "rank": judged.x.shape[1],
             "credit": "any positive in the top k",
             "ties": "a tie counts against the query",
-            "pass": f"{self.keep} on validation" if self.keep == "best" else "last",
+            "pass": self.keeping.rule,
         }
-        return datamodule.protocol | sizes | rules
+        return judged.datamodule.protocol | sizes | rules
 
 
-def _datamodule(trainer: Trainer) -> PairsDataModule:
-    return trainer.datamodule  # type: ignore[attr-defined, no-any-return]
+def _merged(metrics: Iterable[dict[str, float]]) -> dict[str, float]:
+    return {key: value for each in metrics for key, value in each.items()}

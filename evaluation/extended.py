@@ -15,15 +15,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from evaluation.retrieval import CUTOFFS, check_groups, top_matches
+from evaluation.nearest import top_matches
+from evaluation.retrieval import CUTOFFS
+from evaluation.scoring import COSINE, Scorer, check_groups
 
 logger = logging.getLogger(__name__)
 
-Judged = dict[int, set[int]]
+Positives = dict[int, set[int]]
 """The ids of the positives of each query, by the query's id."""
 
 
-def judged_positives(name: str) -> Judged | None:
+def judged_positives(name: str) -> Positives | None:
     """``data/NAME.json`` of the package ``eccv-caption``, or None where it is not installed."""
     spec = importlib.util.find_spec("eccv_caption")
     if spec is None or spec.origin is None:
@@ -55,9 +57,15 @@ def ranked_rates(hits: Tensor, n_positives: Tensor) -> dict[str, float]:
 
 
 def judged_retrieval(
-    queries: Tensor, gallery: Tensor, query_ids: Tensor, gallery_ids: Tensor, judged: Judged, block_size: int
+    queries: Tensor,
+    gallery: Tensor,
+    query_ids: Tensor,
+    gallery_ids: Tensor,
+    judged: Positives,
+    block_size: int,
+    scorer: Scorer = COSINE,
 ) -> dict[str, float]:
-    """``ranked_rates`` of the queries that ``judged`` names, by cosine; equal scores stand in the gallery's order.
+    """``ranked_rates`` of the queries that ``judged`` names; equal scores stand in the gallery's order.
 
     ``queries`` (q, r) and ``gallery`` (g, r) are embeddings, the ids int64 (q,) and (g,), each once. A positive
     that is not in the gallery stays one of the R.
@@ -68,7 +76,7 @@ def judged_retrieval(
     query_row, gallery_row = _row_of(query_ids), _row_of(gallery_ids)
     rows = torch.tensor([query_row[query] for query in judged], device=queries.device)
     n_positives = torch.tensor([len(positives) for positives in judged.values()], device=queries.device)
-    ranked = top_matches(queries[rows], gallery, max(int(n_positives.max()), *CUTOFFS), block_size)
+    ranked = top_matches(queries[rows], gallery, max(int(n_positives.max()), *CUTOFFS), block_size, scorer)
     # a pair of a query and an item as one integer
     pairs = [
         number * len(gallery) + gallery_row[item]
@@ -81,7 +89,7 @@ def judged_retrieval(
 
 
 def extended_retrieval(
-    x: Tensor, y: Tensor, image_ids: Tensor, caption_ids: Tensor, block_size: int
+    x: Tensor, y: Tensor, image_ids: Tensor, caption_ids: Tensor, block_size: int, scorer: Scorer = COSINE
 ) -> dict[str, float]:
     """ECCV Caption's and CxC's rates of a COCO test split, in percent, where ``eccv-caption`` is installed.
 
@@ -94,6 +102,7 @@ def extended_retrieval(
         image_ids: (n_x,) int64, COCO's ids of the images, each once.
         caption_ids: (n_y,) int64, COCO's ids of the captions (of their annotations), each once.
         block_size: rows of queries and of gallery scored at a time; speed and memory only.
+        scorer: the rule of scoring x with y.
 
     Returns:
         ``eccv/image_to_text/mAP@R``, ``/R-Precision``, ``/R@1``, ``cxc/image_to_text/R@1``, ``/R@5``, ``/R@10``,
@@ -119,14 +128,14 @@ def extended_retrieval(
     image = x[image_rows], image_ids[image_rows]
     caption = y[caption_rows], caption_ids[caption_rows]
     metrics: dict[str, float] = {}
-    for way, file, (queries, query_ids), (gallery, gallery_ids) in (
-        ("image_to_text", "image_to_caption", image, caption),
-        ("text_to_image", "caption_to_image", caption, image),
+    for way, file, (queries, query_ids), (gallery, gallery_ids), rule in (
+        ("image_to_text", "image_to_caption", image, caption, scorer),
+        ("text_to_image", "caption_to_image", caption, image, scorer.back()),
     ):
         for name, kept in (("eccv", ("mAP@R", "R-Precision", "R@1")), ("cxc", [f"R@{k}" for k in CUTOFFS])):
             judged = judged_positives(f"{name}_{file}")
             assert judged is not None
-            rates = judged_retrieval(queries, gallery, query_ids, gallery_ids, judged, block_size)
+            rates = judged_retrieval(queries, gallery, query_ids, gallery_ids, judged, block_size, rule)
             metrics |= {f"{name}/{way}/{key}": rates[key] for key in kept}
     return metrics
 

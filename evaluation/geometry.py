@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from evaluation.retrieval import blocks, check_embeddings, check_groups, unit_rows
+from evaluation.scoring import blocks, check_embeddings, check_groups, unit_rows
 
 
 @torch.no_grad()

@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from evaluation.retrieval import blocks, check_embeddings, nearest
+from evaluation.nearest import nearest
+from evaluation.scoring import blocks, check_embeddings
 
 log = logging.getLogger(__name__)
 

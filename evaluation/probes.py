@@ -1,33 +1,61 @@
 """The probes of a run: of the embeddings, of raw features beside them, and of test sets under a shift."""
 
-from collections.abc import Callable
-from typing import Annotated, TypedDict
+from typing import Annotated
 
-import torch
 from torch import Tensor
 
-from datamodules.pairs.pairs import FeatureRows, Labelled
+from datamodules.pairs.pairs import Labelled
+from evaluation.judged import Encode, Judged, encoded
 from evaluation.linear_probe import FittedProbe, ProbeResult, fit_linear_probe, knn_probe
 from ground.ranges import Count, Positive, Seed, Share, not_empty
-
-Encode = Callable[[Tensor], Tensor]
-
-
-class ProbeSettings(TypedDict):
-    """The ``probe`` node of ``configs/evaluation/default.yaml``."""
-
-    strengths: Annotated[list[Positive], not_empty]
-    holdout: Share
-    neighbours: Count
-    every_pass: bool
-    raw: bool
-    seed: Seed
+from ground.values import checked
 
 
-def encoded(rows: FeatureRows, encode: Encode, block_size: int) -> Tensor:
-    """Embeddings (n, r) of feature rows (n, d), on the CPU."""
-    n = int(rows.shape[0])
-    return torch.cat([encode(rows[part]).float().cpu() for part in torch.arange(n).split(block_size)])
+class Probe:
+    """The judge of labelled x: a linear and a kNN probe, fitted on the training split alone.
+
+    At the test also on the test sets under a shift. It leaves the linear probes' results. Without labels it has
+    nothing to judge.
+
+    Args:
+        strengths, holdout, seed: of the linear probe, see ``fit_linear_probe``.
+        neighbours: of the kNN probe.
+        every_pass: also on validation after every pass; false: at the test alone.
+        raw: at the test, the same of the raw features, without any alignment, under ``raw/``.
+    """
+
+    @checked("evaluation.probe.")
+    def __init__(
+        self,
+        strengths: Annotated[list[Positive], not_empty],
+        holdout: Share,
+        neighbours: Count,
+        every_pass: bool,
+        raw: bool,
+        seed: Seed,
+    ):
+        self.strengths = strengths
+        self.holdout = holdout
+        self.neighbours = neighbours
+        self.every_pass = every_pass
+        self.raw = raw
+        self.seed = seed
+
+    def __call__(self, judged: Judged) -> dict[str, float]:
+        train, pairs, shifted = judged.datamodule.probe_train, judged.pairs, judged.datamodule.shifted
+        if train is None or pairs.label is None:
+            return {}
+        rows = Labelled(pairs.x, pairs.label)
+        probes = Probes(train, judged.encode_x, self, judged.block_size)
+        metrics, judged.probes["linear probe"] = probes.score(rows)
+        if judged.split != "test":
+            return metrics
+        metrics |= probes.shifted(shifted)
+        if self.raw:
+            raw = Probes(train, as_it_is, self, judged.block_size)
+            of_raw, judged.probes["raw features"] = raw.score(rows)
+            metrics |= {f"raw/{key}": value for key, value in (of_raw | raw.shifted(shifted)).items()}
+        return metrics
 
 
 def as_it_is(rows: Tensor) -> Tensor:
@@ -38,21 +66,21 @@ def as_it_is(rows: Tensor) -> Tensor:
 class Probes:
     """A linear and a kNN probe of what ``encode`` makes of labelled training rows."""
 
-    def __init__(self, train: Labelled, encode: Encode, settings: ProbeSettings, block_size: int):
+    def __init__(self, train: Labelled, encode: Encode, settings: Probe, block_size: int):
         self.train = encoded(train.x, encode, block_size)
         self.label = train.label
         self.encode = encode
-        self.settings = settings
+        self.neighbours = settings.neighbours
         self.block_size = block_size
         self.linear: FittedProbe = fit_linear_probe(
-            self.train, train.label, settings["strengths"], settings["holdout"], settings["seed"]
+            self.train, train.label, settings.strengths, settings.holdout, settings.seed
         )
 
     def score(self, test: Labelled) -> tuple[dict[str, float], ProbeResult]:
         """Accuracies in percent on labelled test rows, and the linear probe's result."""
         rows = encoded(test.x, self.encode, self.block_size)
         linear = self.linear.score(rows, test.label)
-        knn = knn_probe(self.train, self.label, rows, test.label, self.settings["neighbours"], self.block_size)
+        knn = knn_probe(self.train, self.label, rows, test.label, self.neighbours, self.block_size)
         metrics = {
             "linear_probe/accuracy": linear.accuracy,
             "linear_probe/strength": self.linear.strength,

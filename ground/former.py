@@ -1,11 +1,13 @@
-"""Modules under the names that they had before they moved: scripts and the configs of old runs go on working."""
+"""What has moved: modules go on working under their former names, and a former key is told where it is."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+
+from ground.errors import nearest
 
 FORMER = {
     "aligners.aligner": "aligners.base.aligner",
@@ -30,6 +32,15 @@ FORMER = {
     "evaluation.report": "report.tables",
 }
 """Former names to those of now."""
+KEYS = {
+    f"evaluation.{key}": f"report.{key}" for key in ("similarity_pairs", "sheet_items", "tsne_items", "weights_items")
+}
+"""Keys of a config, and what they are now."""
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """The line about a key that there is not: its name now, where it had moved, else the nearest ones."""
+    return f"unknown key '{key}': " + (f"it is '{KEYS[key]}' now" if key in KEYS else nearest(key, known))
 
 
 class _Finder(MetaPathFinder, Loader):

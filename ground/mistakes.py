@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import (
     HydraException,
     InstantiationException,
@@ -17,6 +20,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ground.configs import CONFIGS
 from ground.errors import UserError, nearest
+from ground.former import KEYS, unknown_key
+
+SEARCH_PATH = "hydra.searchpath"
+"""The override that names further folders of YAMLs, as ``file://FOLDER``."""
+
+OPEN = "aligner.objective_options"
+"""A node whose keys follow from another value: what takes it refuses unknown ones."""
 
 
 def user_line(error: BaseException, overrides: list[str]) -> str | None:
@@ -50,16 +60,12 @@ def explain(error: BaseException, overrides: list[str]) -> str:
     text = _one_line(error)
     key = re.search(r"Could not override '([^']+)'", text)
     if key and key[1] not in (known := _known_keys([o for o in overrides if not o.startswith(f"{key[1]}=")])):
-        return f"unknown key '{key[1]}': {nearest(key[1], known)}"
+        return unknown_key(key[1], known)
     return text
 
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
-
-
-OPEN = "aligner.objective_options"
-"""A node whose keys follow from another value: what takes it refuses unknown ones."""
 
 
 def opened(arguments: list[str]) -> list[str]:
@@ -75,30 +81,40 @@ def refuse_additions(overrides: list[str], config: DictConfig) -> None:
     """
     for override in overrides:
         key = override.lstrip("+").split("=")[0]
-        if not override.startswith("+") or key.split("@")[0] in _groups() or key.startswith(OPEN):
+        if not override.startswith("+") or key.split("@")[0] in _groups(overrides) or key.startswith(OPEN):
             continue
         owner = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else None
         known = _known_keys(overrides)
-        if key not in known and not (isinstance(owner, DictConfig) and "_target_" in owner):
-            raise UserError(f"unknown key '{key}': {nearest(key, known)}")
+        read = key in known or (isinstance(owner, DictConfig) and "_target_" in owner)
+        if key in KEYS or not read:
+            raise UserError(unknown_key(key, known))
 
 
 def _known_keys(overrides: list[str]) -> list[str]:
     """All keys of the config that the user's choices of group files compose."""
-    chosen = [o.split(",")[0] for o in overrides if _is_ours(o)]
+    groups = _groups(overrides)
+    chosen = [o.split(",")[0] for o in overrides if o.split("=")[0].split("@")[0] in groups]
+    chosen += [o for o in overrides if o.startswith(f"{SEARCH_PATH}=")]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return list(_leaves(compose("train", overrides=chosen)))
 
 
-def _is_ours(override: str) -> bool:
-    """Whether it chooses a file of ours, not one of a folder that the user added."""
-    key, _, names = override.partition("=")
-    return (CONFIGS / key.split("@")[0] / f"{names.split(',')[0]}.yaml").is_file()
+def _groups(overrides: list[str]) -> set[str]:
+    """The groups of the configs here and in the user's folders."""
+    own = [Path(each.removeprefix("file://")) for each in search_path(overrides) if each.startswith("file://")]
+    return {entry.name for folder in (CONFIGS, *own) if folder.is_dir() for entry in folder.iterdir() if entry.is_dir()}
 
 
-def _groups() -> list[str]:
-    return [entry.name for entry in CONFIGS.iterdir() if entry.is_dir()]
+def search_path(overrides: list[str]) -> list[str]:
+    """The folders that ``hydra.searchpath`` names."""
+    values = [each.value() for each in parsed([o for o in overrides if o.lstrip("+").startswith(f"{SEARCH_PATH}=")])]
+    return [str(folder) for value in values if isinstance(value, list) for folder in value]
+
+
+def parsed(overrides: list[str]) -> list[Override]:
+    """Overrides as Hydra reads them."""
+    return OverridesParser.create().parse_overrides(overrides)
 
 
 def _leaves(config: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -14,7 +14,7 @@ from ground.ranges import Count, Positive, Seed
 
 DECLARED: dict[str, Any] = {
     "name": str, "aligner_name": str, "seed": Seed, "threads": Count | None, "run_dir": str,
-    "data_dir": str, "cache_dir": str, "tags": list[str], "resume": str | None,
+    "data_dir": str, "cache_dir": str, "tags": list[str], "resume": str | None, "test": str | None,
     "trainer.max_epochs": Count | None, "trainer.check_val_every_n_epoch": Count | None,
     "trainer.val_check_interval": Positive | None, "trainer.accumulate_grad_batches": Count,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The figures of a run, drawn from what its evaluation kept."""
+"""The pictures of a run, drawn from what its evaluation kept."""
 
 from typing import Any
 
@@ -12,53 +12,79 @@ from aligners.objectives.base import Objective
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs
 from evaluation.callback import Evaluation
-from evaluation.retrieval import cosines, top_matches, unit_rows
+from evaluation.judged import Judge, Judged
+from evaluation.nearest import top_matches
+from ground.ranges import Count, Natural
+from ground.values import checked
 from report.figures import embedding_plots, matrix_plots, plots, sheet_plots
 from report.figures.contrast_weights import departure
+from report.similarities import Similarities
 
 CAPTIONS_SHOWN = 3
 PASSES_SHOWN = 6
 """So many passes at most, evenly spread, are shown in one figure of the weights."""
 
 
-def draw(evaluation: Evaluation, aligner: Aligner, datamodule: PairsDataModule) -> dict[str, Figure]:
-    """Figures by file name; those without something to show are left out."""
-    figures: dict[str, Figure] = {}
-    objectives = [entry["objective"] for entry in aligner.passes_record if "objective" in entry]
-    if len(objectives) > 1:
-        figures["objective_over_passes"] = plots.objective_over_passes(objectives)
-    if evaluation.history:
-        figures["recall_over_passes"] = plots.recall_over_passes(evaluation.history)
-    values = getattr(aligner, "singular_values", None)
-    if values is not None:
-        figures["singular_values"] = plots.singular_values(values.cpu())
-    if evaluation.similarities and aligner.fitted_objective is not None:
-        figures["weights_over_passes"] = _weights(evaluation.similarities, aligner.fitted_objective, datamodule)
-    if evaluation.embeddings is None:
+class Pictures:
+    """The pictures that a run draws, by the sizes in ``configs/report/default.yaml``.
+
+    Args:
+        similarity_pairs: test pairs in the picture of the similarity matrix.
+        sheet_items: test items in the picture of the nearest captions.
+        tsne_items: test items of each modality in the map of the shared space; 0 draws none.
+        weights_items: validation pairs in the pictures of the weights after each pass; 0 draws none.
+
+    Attributes:
+        judges: what the evaluation is to ask for the pictures, by its names.
+    """
+
+    @checked("report.")
+    def __init__(self, similarity_pairs: Count, sheet_items: Count, tsne_items: Natural, weights_items: Natural):
+        self.similarity_pairs = similarity_pairs
+        self.sheet_items = sheet_items
+        self.tsne_items = tsne_items
+        self.similarities = Similarities(weights_items)
+        self.judges: dict[str, Judge] = {"similarities": self.similarities} if weights_items else {}
+
+    def draw(self, evaluation: Evaluation, aligner: Aligner, datamodule: PairsDataModule) -> dict[str, Figure]:
+        """Figures by file name; those without something to show are left out."""
+        figures: dict[str, Figure] = {}
+        objectives = [entry["objective"] for entry in aligner.passes_record if "objective" in entry]
+        if len(objectives) > 1:
+            figures["objective_over_passes"] = plots.objective_over_passes(objectives)
+        if evaluation.history:
+            figures["recall_over_passes"] = plots.recall_over_passes(evaluation.history)
+        values = getattr(aligner, "singular_values", None)
+        if values is not None:
+            figures["singular_values"] = plots.singular_values(values.cpu())
+        if self.similarities.passes and aligner.fitted_objective is not None:
+            figures["weights_over_passes"] = _weights(self.similarities.passes, aligner.fitted_objective, datamodule)
+        judged = evaluation.tests.get("test")
+        if judged is None:
+            return figures
+        figures["similarity_matrix"] = _similarity(judged, self.similarity_pairs)
+        figures["retrieval_sheet"] = _sheet(judged, self.sheet_items)
+        if self.tsne_items:
+            figures["embedding_map"] = _map(judged, self.tsne_items)
+        if confusions := confusion(judged):
+            figures["confusion_matrix"] = matrix_plots.confusion_matrices(
+                [(title, counts, confusions["classes"]) for title, counts in confusions["counts"].items()]
+            )
         return figures
-    figures["similarity_matrix"] = _similarity(evaluation, datamodule)
-    figures["retrieval_sheet"] = _sheet(evaluation, datamodule)
-    if evaluation.tsne_items:
-        figures["embedding_map"] = _map(evaluation, datamodule)
-    if confusions := confusion(evaluation, datamodule):
-        figures["confusion_matrix"] = matrix_plots.confusion_matrices(
-            [(title, counts, confusions["classes"]) for title, counts in confusions["counts"].items()]
-        )
-    return figures
 
 
-def confusion(evaluation: Evaluation, datamodule: PairsDataModule) -> dict[str, Any] | None:
-    """``classes``, the names, and ``counts``: of the ``linear probe`` of the test, and of ``raw features`` beside it.
+def confusion(judged: Judged) -> dict[str, Any] | None:
+    """``classes``, the names, and ``counts``: of the ``linear probe``, and of ``raw features`` beside it.
 
     None without labels. The true class is in the rows of the counts, a list of lists.
     """
-    result = evaluation.probe_result
-    if result is None:
+    if not judged.probes:
         return None
-    counts = {"linear probe": result.confusion.tolist()}
-    if evaluation.raw_probe_result is not None:
-        counts["raw features"] = evaluation.raw_probe_result.confusion.tolist()
-    return {"classes": _class_names(datamodule, result.classes), "counts": counts}
+    classes = judged.probes["linear probe"].classes
+    return {
+        "classes": _class_names(judged.datamodule, classes),
+        "counts": {title: result.confusion.tolist() for title, result in judged.probes.items()},
+    }
 
 
 def _class_names(datamodule: PairsDataModule, classes: Tensor) -> list[str]:
@@ -86,44 +112,39 @@ def _first_y(pairs: Pairs, rows: Tensor) -> Tensor:
     return torch.stack([(pairs.y_group == pairs.group[row]).nonzero()[0, 0] for row in rows])
 
 
-def _similarity(evaluation: Evaluation, datamodule: PairsDataModule) -> Figure:
-    assert evaluation.embeddings is not None
-    x, y = evaluation.embeddings
-    pairs = datamodule.splits["test"]
-    rows = _chosen(pairs, evaluation.similarity_pairs)
-    similarity = cosines(unit_rows(x[rows]), unit_rows(y[_first_y(pairs, rows)]))
-    return matrix_plots.similarity_matrix(similarity, datamodule.x_name, datamodule.y_name)
+def _similarity(judged: Judged, n_pairs: int) -> Figure:
+    pairs = judged.pairs
+    rows = _chosen(pairs, n_pairs)
+    prepare, score = judged.scorer
+    similarity = score(prepare(judged.x[rows]), prepare(judged.y[_first_y(pairs, rows)]))
+    return matrix_plots.similarity_matrix(similarity, *judged.names)
 
 
-def _sheet(evaluation: Evaluation, datamodule: PairsDataModule) -> Figure:
-    assert evaluation.embeddings is not None
-    x, y = evaluation.embeddings
-    pairs = datamodule.splits["test"]
-    rows = _chosen(pairs, evaluation.sheet_items)
-    best = top_matches(x[rows], y, CAPTIONS_SHOWN, evaluation.block_size)
+def _sheet(judged: Judged, n_items: int) -> Figure:
+    pairs, datamodule, (x_name, y_name) = judged.pairs, judged.datamodule, judged.names
+    rows = _chosen(pairs, n_items)
+    best = top_matches(judged.x[rows], judged.y, CAPTIONS_SHOWN, judged.block_size, judged.scorer)
     shown = [datamodule.describe_x("test", row) for row in rows.tolist()]
     return sheet_plots.retrieval_sheet(
         images=[item if isinstance(item, Image.Image) else None for item in shown],
         captions=[[datamodule.describe_y("test", j) for j in js] for js in best.tolist()],
         right=(pairs.y_group[best] == pairs.group[rows, None]).tolist(),
-        names=[item if isinstance(item, str) else f"{datamodule.x_name} {row}"
+        names=[item if isinstance(item, str) else f"{x_name} {row}"
                for item, row in zip(shown, rows.tolist(), strict=True)],
-        title=f"Test {datamodule.x_name}s and their nearest {datamodule.y_name}s",
+        title=f"Test {x_name}s and their nearest {y_name}s",
     )  # fmt: skip
 
 
-def _map(evaluation: Evaluation, datamodule: PairsDataModule) -> Figure:
-    assert evaluation.embeddings is not None
-    x, y = evaluation.embeddings
-    pairs = datamodule.splits["test"]
-    rows = _chosen(pairs, evaluation.tsne_items)
-    of_x, of_y = embedding_plots.t_sne(x[rows], y[_first_y(pairs, rows)], seed=0)
+def _map(judged: Judged, n_items: int) -> Figure:
+    pairs, (x_name, y_name) = judged.pairs, judged.names
+    rows = _chosen(pairs, n_items)
+    of_x, of_y = embedding_plots.t_sne(judged.x[rows], judged.y[_first_y(pairs, rows)], seed=0)
     classes, labels = None, torch.empty(0, dtype=torch.int64)
     if pairs.label is not None:
         labels, classes = torch.unique(pairs.label[rows], return_inverse=True)
     return embedding_plots.embedding_map(
-        of_x, of_y, classes, classes, _class_names(datamodule, labels), (datamodule.x_name, datamodule.y_name),
-        f"t-SNE of {len(rows)} test {datamodule.x_name}s and {datamodule.y_name}s",
+        of_x, of_y, classes, classes, _class_names(judged.datamodule, labels), (x_name, y_name),
+        f"t-SNE of {len(rows)} test {x_name}s and {y_name}s",
     )  # fmt: skip
 
 

@@ -51,9 +51,9 @@ def result_line(metrics: Metrics) -> str:
 
 
 def screen() -> Console:
-    """The screen; a file or a pipe is wide enough for every table."""
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
+    """The screen, which shows names as they are; a file or a pipe is wide enough for every table."""
+    console = Console(markup=False, emoji=False)
+    return console if console.is_terminal else Console(width=160, markup=False, emoji=False)
 
 
 def run_table(metrics: Metrics, title: str) -> Group:

@@ -11,9 +11,11 @@ import torch
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
+from evaluation.judged import Judged
 from ground.errors import UserError
 from ground.files import keep_former, to_json
 from ground.mistakes import user_line
+from running.ranks import write_ranks
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 journal = logging.getLogger("run")
@@ -21,7 +23,7 @@ journal = logging.getLogger("run")
 
 
 class RunDirectory:
-    """``config.yaml`` (complete, resolved), ``metrics.json``, ``checkpoints/``, ``figures/``, ``train.log``.
+    """``config.yaml`` (complete, resolved), ``metrics.json``, ``ranks.safetensors``, ``figures/``, ``train.log``.
 
     A context: leaving it ends ``train.log``, with the error where one ended the run.
 
@@ -65,8 +67,12 @@ class RunDirectory:
         logging.getLogger().removeHandler(self._log)
         self._log.close()
 
-    def write(self, metrics: dict[str, Any], figures: dict[str, Figure]) -> None:
-        """``metrics.json`` and the figures as PNG."""
-        (self.path / "metrics.json").write_text(to_json(metrics), encoding="utf-8")
+    def write(self, metrics: dict[str, Any], figures: dict[str, Figure], tests: dict[str, Judged]) -> Path:
+        """``ranks.safetensors`` of the tests, whose path is returned, the figures as PNG, and ``metrics.json``."""
+        ranks = self.path / "ranks.safetensors"
+        write_ranks(ranks, tests)
         for name, figure in figures.items():
             figure.savefig(self.path / "figures" / f"{name}.png", dpi=120)
+        # the last: a run that has it came to its end
+        (self.path / "metrics.json").write_text(to_json(metrics), encoding="utf-8")
+        return ranks

@@ -1,5 +1,6 @@
 """What the loggers of a run are told beside its metrics."""
 
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -17,15 +18,16 @@ def log_config(loggers: list[Logger], config: DictConfig) -> None:
 
 
 def log_result(
-    loggers: list[Logger], config: DictConfig, metrics: Metrics, figures: dict[str, Figure], step: int
+    loggers: list[Logger], config: DictConfig, metrics: Metrics, figures: dict[str, Figure], ranks: Path, step: int
 ) -> None:
-    """The figures and the final metrics, to the loggers that show such."""
+    """The figures, the final metrics and the file of the ranks, to the loggers that show or keep such."""
     for each in loggers:
         if isinstance(each, WandbLogger):
             for name, figure in figures.items():
                 each.log_image(f"figures/{name}", [figure], step)
             each.log_table("test/retrieval", list(COLUMNS), retrieval_rows(metrics), step=step)
             each.experiment.summary.update(metrics)
+            each.experiment.log_artifact(str(ranks), f"ranks-{each.experiment.id}", "ranks")
         elif isinstance(each, TensorBoardLogger):
             for name, figure in figures.items():
                 each.experiment.add_figure(f"figures/{name}", figure, step, close=False)

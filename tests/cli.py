@@ -19,7 +19,7 @@ TRAIN = Path(train.__file__)
 SMALL = (
     "datamodule=synthetic", "datamodule.n_train=60", "datamodule.n_val=20", "datamodule.n_test=20",
     "datamodule.batch_size=32", "aligner=cca", "aligner.rank=8",
-    "trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "evaluation.sheet_items=1",
+    "trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "report.sheet_items=1",
 )  # fmt: skip
 """The quickest run: other overrides may follow and replace these."""
 

@@ -17,7 +17,7 @@ def run(folder: Path) -> Path:
         "datamodule=table", f"datamodule.path={folder / 'pairs.csv'}", f"cache_dir={folder / 'cache'}",
         "datamodule.image_backbone.size=64", "datamodule.image_backbone.device=cpu",
         "datamodule.text_backbone.device=cpu", "aligner=cca", "aligner.rank=8", f"run_dir={folder / 'run'}",
-        "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "evaluation.sheet_items=1",
+        "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "report.sheet_items=1",
     )  # fmt: skip
     assert call(*arguments) == 0
     return folder / "run"

@@ -17,6 +17,7 @@ import train
 from ground.configs import CONFIGS
 from ground.configs import composed as with_bases
 from ground.values import check
+from report.pictures import Pictures
 from tests.backbones.tiny_models import VOCABULARY
 from tests.cli import call
 from tests.datamodules import clotho_layout, image_layouts, layouts
@@ -144,7 +145,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
         image_layouts.class_folders(root / "image_folder" / split, {"cat": 30, "dog": 30}, start)
     with pytest.MonkeyPatch.context() as patch:
         image_layouts.cifar_pickles(root / "cifar10", patch)
-        patch.setattr(train, "draw", lambda *_: {})  # pictures take most of the time, and have their tests
+        patch.setattr(Pictures, "draw", lambda *_: {})  # pictures take most of the time, and have their tests
         yield {name: root / name for name in ("flickr30k", "mscoco", "clotho", "image_folder", "cifar10", "cache")}
 
 

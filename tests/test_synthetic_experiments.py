@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from ground.mistakes import CONFIGS
+from ground.configs import CONFIGS
 from tests.cli import call
 
 SWEEPS = sorted(
@@ -17,7 +17,7 @@ SWEEPS = sorted(
 )
 TINY = (
     "datamodule.n_train=60", "datamodule.n_val=20", "datamodule.n_test=20", "aligner.rank=8", "trainer.max_epochs=2",
-    "trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "evaluation.sheet_items=1",
+    "trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "report.sheet_items=1",
 )  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def test_seeds_of_a_sweep_draw_new_data(name: str) -> None:
 
 def test_a_sweep_experiment_is_run_by_its_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    sweep = ["experiment=synthetic_linear_paper", "evaluation.tsne_items=5", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    sweep = ["experiment=synthetic_linear_paper", "report.tsne_items=5", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
     assert call(*sweep, *TINY, "seed=0") == 0
     runs = json.loads((tmp_path / "sweep" / "sweep.json").read_text(encoding="utf-8"))
     assert [run["aligner"] for run in runs] == ["unicon_paper", "sgd_clip_paper"]

@@ -13,6 +13,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 import train
+from report.pictures import Pictures
 from tests.cli import GRADIENT, SMALL, call, metrics_of, process, small, without_cost
 
 FIGURES = {
@@ -29,7 +30,7 @@ ALIGNERS = ["unicon", "unicon_paper", "sgd_clip", "sgd_siglip", "triplet", "cca"
 def test_run_leaves_exactly_its_files(one_run: Path) -> None:
     files = {str(path.relative_to(one_run)) for path in one_run.rglob("*") if path.is_file()}
     assert files == {
-        "config.yaml", "metrics.json", "train.log", "checkpoints/last.ckpt", "csv/metrics.csv",
+        "config.yaml", "metrics.json", "ranks.safetensors", "train.log", "checkpoints/last.ckpt", "csv/metrics.csv",
         *(f"figures/{name}.png" for name in FIGURES),
     }  # fmt: skip
     for name in FIGURES:
@@ -191,7 +192,7 @@ def test_sweep_goes_on_after_a_failure(
         monkeypatch.undo()
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(train, "draw", broken_once)
+    monkeypatch.setattr(Pictures, "draw", broken_once)
     assert small("-m", "aligner=pls,cca", *sweep) == 1
     told = capsys.readouterr()
     assert [row[0] for row in rows_of_table(told.out)] == ["cca"]
@@ -231,7 +232,7 @@ def test_wandb_offline_sweep_keeps_each_run(tmp_path: Path) -> None:
         content = record.read_bytes()
         said = ["unicon-align", f"{aligner} seed0", "synthetic", "trial", "val/mean_recall", "test/mean_recall"]
         said += ["aligner_name", "datamodule", "latent_dim", "trainer/global_step", "time/fit_seconds"]
-        for text in said:
+        for text in [*said, f"ranks-{folder.name.rpartition('-')[2]}", "ranks.safetensors"]:
             assert text.encode() in content, text
         images = {path.name.rsplit("_", 2)[0] for path in (folder / "files/media/images/figures").iterdir()}
         assert images == FIGURES - (set() if run_dir == "run" else {"singular_values", "objective_over_passes"})

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-import train
+from report.pictures import Pictures
 from tests.cli import GRADIENT, SMALL, TRAIN, call, process, small
 
 
@@ -46,7 +46,13 @@ MISTAKES = {
     "key": (("aligner.rnak=3",), "unknown key 'aligner.rnak': did you mean 'aligner.rank'"),
     "added key": (("+sed=1",), "unknown key 'sed': did you mean 'seed'"),
     "added aligner key": (("+aligner.lamb=1",), "unknown key 'aligner.lamb': did you mean 'lam'"),
-    "added key unread": (("+evaluation.probe.strenghts=1",), "did you mean 'evaluation.probe.strengths'"),
+    "added judge key": (("+evaluation.probe.strenghts=1",), "'evaluation.probe.strenghts': did you mean 'strengths'"),
+    "added key unread": (("+logger.csv2=1",), "unknown key 'logger.csv2': did you mean 'logger.csv"),
+    "select": (("evaluation.select=mean_recal",), "no validation metric 'mean_recal': did you mean 'mean_recall"),
+    "former key": (("evaluation.tsne_items=200",), "'evaluation.tsne_items': it is 'report.tsne_items' now"),
+    "added former key": (("+evaluation.sheet_items=2",), "'evaluation.sheet_items': it is 'report.sheet_items' now"),
+    "picture key": (("report.tsne=200",), "unknown key 'report.tsne': did you mean 'report.tsne_items'"),
+    "no judge": (("+evaluation.keeep=3",), "unknown key 'evaluation.keeep': did you mean 'evaluation.keep'"),
     "trainer key": (("trainer.max_epoch=1",), "unknown key 'trainer.max_epoch': did you mean 'trainer.max_epochs'"),
     "added trainer key": (("+trainer.max_epoch=1",), "unknown key 'trainer.max_epoch': did you mean 'max_epochs'"),
     "experiment": (("experiment=nope",), "unknown experiment 'nope'"),
@@ -159,7 +165,7 @@ def test_errors_of_ours_keep_their_traceback(tmp_path: Path, monkeypatch: pytest
     def broken(*_: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(train, "draw", broken)
+    monkeypatch.setattr(Pictures, "draw", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         small(f"run_dir={tmp_path / 'run'}")
     log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")

@@ -1,6 +1,5 @@
 """Spectral solutions as the start of trainable linear heads."""
 
-import copy
 from typing import Any
 
 import torch
@@ -15,7 +14,6 @@ from aligners.spectral.moments import run_length
 from aligners.spectral.passes import run
 from aligners.spectral.settings import SpectralSettings
 from aligners.spectral.training import Training, raw_features
-from datamodules.pairs.stream import Stream
 from ground.distributed import add_over_processes, rank_and_world
 from ground.errors import UserError
 
@@ -54,10 +52,9 @@ def spectral_solution(aligner: Aligner) -> Projector:
     values = aligner_config("unicon") | first_settings()
     values |= {"feature_map": "identity", "rank": aligner.rank, "shared": bool(aligner.shared)}
     settings = SpectralSettings(**{key: value for key, value in values.items() if key != "unit"})
-    pairs, stream = aligner.train_pairs, aligner.stream
-    sampler = copy.copy(stream.sampler)
-    sampler.reshuffles, sampler.whole_runs = False, run_length(pairs, len(stream))
-    stream = Stream(pairs, sampler, aligner.device)
+    pairs = aligner.train_pairs
+    stream = aligner.stream.dealt_whole(run_length(pairs, len(aligner.stream)))
+    stream.sampler.reshuffles = False
     features = raw_features(settings, *pairs.dims, settings.bandwidths[0]).to(aligner.device)
     training = Training(settings, features, pairs, None, aligner.prepare_x, aligner.prepare_y, aligner.device)
     with torch.no_grad():

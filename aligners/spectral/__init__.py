@@ -32,9 +32,8 @@ from aligners.spectral.first_pass import FirstPass
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments, run_length
 from aligners.spectral.negatives import NEGATIVES
-from aligners.spectral.passes import Pass, Solved, run
+from aligners.spectral.passes import Pass, Solved, run, solutions
 from aligners.spectral.record import Record
-from aligners.spectral.rows import Rows
 from aligners.spectral.settings import SpectralSettings
 from aligners.spectral.step import Step, rotated, tangent_step
 from aligners.spectral.training import Training, raw_features
@@ -52,7 +51,6 @@ __all__ = [
     "Pass",
     "Projector",
     "Record",
-    "Rows",
     "Solved",
     "SpectralSettings",
     "Spread",
@@ -69,6 +67,7 @@ __all__ = [
     "rotated",
     "run",
     "run_length",
+    "solutions",
     "spread",
     "statistics",
     "tangent_step",

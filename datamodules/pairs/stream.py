@@ -28,6 +28,12 @@ class Stream:
         """Batches, as many in every process."""
         return len(self.sampler)
 
+    def dealt_whole(self, batches_in_run: int) -> "Stream":
+        """The same batches, runs of so many whole in one process each (see ``GroupBatches.whole_runs``)."""
+        sampler = copy.copy(self.sampler)
+        sampler.whole_runs = batches_in_run
+        return Stream(self.pairs, sampler, self.device)
+
     def __call__(self, reads: bool = True) -> Iterator[PairBatch]:
         sampler = copy.copy(self.sampler)  # the loader's own goes on as it is
         sampler.reads = reads

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from aligners.base.aligner import Aligner
+from aligners.base.arrays import fit_arrays
 from aligners.base.yaml_defaults import aligner_config
 from aligners.gradient import SGDCLIP, OfCosines, SGDSigLIP, Triplet
 from aligners.objectives import OBJECTIVES, Objective, WholeObjective, named_objective
@@ -180,8 +181,9 @@ def test_names_in_a_checkpoint(pairs: Pairs, kind: type[OfCosines], names: set[s
 
 
 def test_a_checkpoint_from_before_an_argument_existed_loads(pairs: Pairs, tmp_path: Path) -> None:
-    aligner = fitted(SGDCLIP(rank=4), pairs, max_epochs=1)
-    aligner.trainer.save_checkpoint(tmp_path / "last.ckpt")
+    aligner = SGDCLIP(rank=4)
+    trainer = fit_arrays(aligner, pairs.x, pairs.y, x_of_y=pairs.x_of_y, max_epochs=1)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
     for key in ("objective", "objective_options"):
         del checkpoint["hyper_parameters"][key]

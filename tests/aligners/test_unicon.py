@@ -229,8 +229,8 @@ def test_two_views_of_one_modality_share_an_encoder() -> None:
         ({"lam": -1.0}, "aligner.lam must be at least 0, got -1.0"),
         ({"landmarks": 0}, "aligner.landmarks must be at least 1, got 0"),
         ({"passes": -1}, "aligner.passes must be at least 0, got -1"),
-        ({"sample": "some"}, r"aligner.sample must be a share in \(0, 1\] or 'enough', got some"),
-        ({"eta": 0.0}, r"aligner.eta must be in \(0, 1\], got 0.0"),
+        ({"sample": "some"}, r"aligner.sample must be a number or 'enough', got 'some'"),
+        ({"eta": 0.0}, r"aligner.eta must be above 0 and at most 1, got 0.0"),
         ({"tau": -0.1}, "tau must be above 0, got -0.1"),
     ],
 )

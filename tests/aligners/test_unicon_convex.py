@@ -98,8 +98,8 @@ def test_a_solve_cut_short_warns(pairs: Pairs, caplog: pytest.LogCaptureFixture)
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"objective": "clipp"}, "unknown convex aligner.objective 'clipp': did you mean 'clip'"),
-        ({"objective": "unicon"}, "unknown convex aligner.objective 'unicon'"),
+        ({"objective": "clipp"}, "unknown aligner.objective 'clipp': did you mean 'clip'"),
+        ({"objective": "unicon"}, "unknown aligner.objective 'unicon'"),
         ({"tau": 0.0}, "aligner.tau must be above 0, got 0.0"),
         ({"rho": 0.0}, "aligner.rho must be above 0, got 0.0"),
         ({"lam": -1.0}, "aligner.lam must be at least 0, got -1.0"),
@@ -133,7 +133,7 @@ def test_two_processes_give_the_solution_of_one(tmp_path: Path) -> None:
     common = [
         "aligner=unicon_convex", "aligner.rank=8", "aligner.tolerance=1e-12", "aligner.block_size=10",
         "datamodule=features", f"datamodule.path={path}", "datamodule.batch_size=16",
-        "trainer.enable_progress_bar=false", "evaluation.sheet_items=1",
+        "trainer.enable_progress_bar=false", "report.sheet_items=1",
     ]  # fmt: skip
     assert call(*common, "trainer.accelerator=cpu", f"run_dir={tmp_path / 'one'}") == 0
     two_devices = ["trainer=ddp_cpu", "trainer.devices=2", f"run_dir={tmp_path / 'two'}"]

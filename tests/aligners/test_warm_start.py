@@ -135,7 +135,7 @@ def test_two_processes_have_the_heads_of_one(pairs: Pairs, tmp_path: Path) -> No
 def test_it_needs_a_quarter_of_the_epochs() -> None:
     def recalls(max_epochs: int, **changed: Any) -> list[float]:
         evaluation = instantiate(OmegaConf.load(CONFIGS / "evaluation" / "default.yaml"))
-        evaluation.probe["every_pass"] = False
+        evaluation.judges["probe"].every_pass = False
         lightning.seed_everything(0, verbose=False)
         trainer = lightning.Trainer(
             max_epochs=max_epochs, accelerator="cpu", logger=False, enable_checkpointing=False, callbacks=[evaluation],

@@ -3,37 +3,20 @@
 import time
 from typing import Any
 
+import lightning
 import pytest
 import torch
-from torch import Tensor
 
 from aligners.base.aligner import Aligner
 from aligners.closed_form import CCA
 from aligners.gradient import SGDCLIP
 from aligners.unicon import UniConSpectral
-from datamodules.base.datamodule import PairsDataModule
-from datamodules.pairs.arrays import pairs_of_tensors
-from datamodules.pairs.pairs import Labelled
 from evaluation.callback import Evaluation
-from evaluation.linear_probe import linear_probe
+from evaluation.judged import Judged
 from evaluation.retrieval import evaluate_retrieval
 from ground.errors import UserError
-from report.tables import directions
-from tests.evaluation.runs import fitted, made, synthetic
+from tests.evaluation.fits import fitted, made, shared, synthetic
 from tests.problems import random_features
-
-
-def shared(**changed: Any) -> PairsDataModule:
-    """Captions many to one, in uneven evaluation batches."""
-    datamodule = PairsDataModule(batch_size=16, eval_batch_size=7, seed=0)
-    datamodule.x_name, datamodule.y_name = "image", "text"
-    for number, (split, n) in enumerate((("train", 60), ("val", 23), ("test", 31))):
-        x, y, x_of_y = random_features(n, 3, 12, 9, seed=number)
-        group = torch.arange(n)
-        group[1] = group[0]
-        label = torch.arange(n) % 3 if changed.get("label") else None
-        datamodule.splits[split] = pairs_of_tensors(x, y, x_of_y=x_of_y, group=group, label=label)
-    return datamodule
 
 
 def test_uneven_batches_give_the_metrics_of_the_whole() -> None:
@@ -47,18 +30,11 @@ def test_uneven_batches_give_the_metrics_of_the_whole() -> None:
     expected = evaluate_retrieval(x, y, pairs.group, y_group, "image", "text", 1024)
     for key, value in expected.items():
         assert evaluation.metrics[f"test/{key}"] == pytest.approx(value)
-    assert evaluation.embeddings is not None
-    torch.testing.assert_close(evaluation.embeddings[0], x)
-    torch.testing.assert_close(evaluation.embeddings[1], y)
+    judged = evaluation.tests["test"]
+    torch.testing.assert_close(judged.x, x)
+    torch.testing.assert_close(judged.y, y)
     assert evaluation.metrics["protocol/test_image"] == 31
     assert evaluation.metrics["protocol/test_text"] == 93
-
-
-def test_no_labels_no_probe() -> None:
-    evaluation = fitted(CCA(rank=4), shared())
-    assert evaluation.probe_result is None
-    assert not any("probe" in key or "knn" in key for key in evaluation.metrics)
-    assert "test/linear_probe/accuracy" in fitted(CCA(rank=4), shared(label=True)).metrics
 
 
 def test_the_sanity_check_logs_nothing() -> None:
@@ -135,87 +111,48 @@ def test_the_pass_that_is_kept_is_tested(keep: str, name: str) -> None:
     assert again["mean_recall"] == pytest.approx(recalls[kept])
 
 
+class Second:
+    """Judges the second pass to be the best."""
+
+    every_pass = True
+
+    def __call__(self, judged: Judged) -> dict[str, float]:
+        return {"second": float(judged.after == 1)}
+
+
+def test_the_pass_is_selected_by_the_metric_that_is_named() -> None:
+    evaluation, datamodule = made(select="second"), shared()
+    evaluation.judges["second"] = Second()
+    aligner = SGDCLIP(rank=4)
+    torch.manual_seed(0)
+    fitted(aligner, datamodule, evaluation=evaluation, max_epochs=4)
+    assert evaluation.metrics["fit/kept_pass"] == 1
+    assert evaluation.metrics["protocol/pass"] == "best second on validation"
+    recalls = [row["mean_recall"] for row in evaluation.history]
+    assert recalls[1] != max(recalls)
+    pairs = datamodule.splits["val"]
+    x, y = aligner.encode_x(pairs.x[torch.arange(pairs.n_x)]), aligner.encode_y(pairs.y[torch.arange(pairs.n_y)])
+    again = evaluate_retrieval(x, y, pairs.group, pairs.y_group, "image", "text", 64)
+    assert again["mean_recall"] == pytest.approx(recalls[1])
+
+
+def test_an_unknown_metric_to_select_by_is_told_after_the_first_pass() -> None:
+    assert fitted(CCA(rank=4), shared()).metrics["protocol/pass"] == "best on validation"
+    with pytest.raises(UserError, match="no validation metric 'mean_recal': did you mean 'mean_recall'"):
+        fitted(CCA(rank=4), shared(), evaluation=made(select="mean_recal"))
+
+
+def test_features_of_other_dimensions_are_refused() -> None:
+    aligner = CCA(rank=4)
+    fitted(aligner, shared())
+    trainer = lightning.Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, callbacks=[made()]
+    )
+    with pytest.raises(UserError, match=r"fitted on features of dimensions \(12, 9\), the test data has \(40, 30\)"):
+        trainer.test(aligner, datamodule=synthetic(), verbose=False)
+
+
 def test_a_fit_that_diverged_is_said_so() -> None:
     optimizer = {"_target_": "torch.optim.SGD", "lr": 1e38}
     with pytest.raises(UserError, match="after pass 1: the fit diverged"):
         fitted(SGDCLIP(rank=4, head="mlp", optimizer=optimizer, scheduler=None), shared())
-
-
-def test_raw_features_are_probed_beside_the_embeddings() -> None:
-    datamodule = shared(label=True)
-    evaluation = fitted(CCA(rank=4), datamodule)
-    train, test = datamodule.splits["train"], datamodule.splits["test"]
-    every = [torch.arange(pairs.n_x) for pairs in (train, test)]
-    assert train.label is not None
-    assert test.label is not None
-    settings = [evaluation.probe[key] for key in ("strengths", "holdout", "seed")]  # type: ignore[literal-required]
-    expected = linear_probe(train.x[every[0]], train.label, test.x[every[1]], test.label, *settings)
-    assert evaluation.metrics["test/raw/linear_probe/accuracy"] == expected.accuracy
-    assert evaluation.raw_probe_result is not None
-    assert torch.equal(evaluation.raw_probe_result.confusion, expected.confusion)
-    assert 0 <= float(evaluation.metrics["test/raw/knn/accuracy"]) <= 100
-    without = made()
-    without.probe["raw"] = False
-    fitted(CCA(rank=4), datamodule, evaluation=without)
-    assert without.raw_probe_result is None
-    assert not [key for key in without.metrics if "raw" in key]
-
-
-def test_probes_on_test_sets_under_a_shift() -> None:
-    datamodule = shared(label=True)
-    test = datamodule.splits["test"]
-    assert test.label is not None
-    rows = test.x[torch.arange(31)]
-    datamodule.shifted = {"same": Labelled(rows, test.label), "wrong": Labelled(rows, test.label + 10)}
-    metrics = fitted(CCA(rank=4), datamodule).metrics
-    for prefix in ("test/", "test/raw/"):
-        accuracy = metrics[f"{prefix}linear_probe/accuracy"]
-        assert metrics[f"{prefix}shifted/same/linear_probe"] == accuracy
-        assert metrics[f"{prefix}shifted/wrong/linear_probe"] == 0
-        assert metrics[f"{prefix}shifted/mean_linear_probe"] == pytest.approx(float(accuracy) / 2)
-
-
-def test_a_probe_is_fitted_on_what_the_datamodule_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    datamodule = shared(label=True)
-    test = datamodule.splits["test"]
-    assert test.label is not None
-    known = Labelled(test.x, test.label)
-    monkeypatch.setattr(PairsDataModule, "probe_train", known)
-    metrics = fitted(CCA(rank=4), datamodule, evaluation=made(probe={"neighbours": 1})).metrics
-    assert metrics["test/knn/accuracy"] == metrics["test/raw/knn/accuracy"] == 100  # each is its own neighbour
-
-
-def test_similarities_of_the_first_pairs_after_each_pass() -> None:
-    aligner, datamodule = UniConSpectral(rank=4, feature_map="identity", passes=2, lam=1.0), shared()
-    evaluation = fitted(aligner, datamodule, "last", made(weights_items=5, keep="last"))
-    assert [number for number, _ in evaluation.similarities] == list(range(len(evaluation.history)))
-    pairs = datamodule.splits["val"]
-    x, y = aligner.encode_x(pairs.x[torch.arange(5)]), aligner.encode_y(pairs.y[torch.arange(0, 15, 3)])
-    expected = torch.nn.functional.normalize(x) @ torch.nn.functional.normalize(y).T
-    torch.testing.assert_close(evaluation.similarities[-1][1], expected)
-    assert fitted(CCA(rank=4), shared()).similarities == []
-
-
-def test_class_accuracy_where_there_are_labels() -> None:
-    evaluation = fitted(CCA(rank=4), shared(label=True))
-    ways = [evaluation.metrics[f"test/{way}/class_accuracy"] for way in ("image_to_text", "text_to_image")]
-    assert evaluation.metrics["test/class_accuracy"] == pytest.approx(sum(map(float, ways)) / 2)
-    assert all("class_accuracy" in entry for entry in evaluation.history)
-    assert "test/class_accuracy" not in fitted(CCA(rank=4), shared()).metrics
-
-
-def test_coco_ids_bring_the_extended_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
-    datamodule = shared()
-    pairs = datamodule.splits["test"]
-    ids = torch.arange(pairs.n_x) + 100, torch.arange(pairs.n_y) + 500
-
-    def judged(x: Tensor, y: Tensor, image_ids: Tensor, caption_ids: Tensor, block_size: int) -> dict[str, float]:
-        assert (len(x), len(y), block_size) == (pairs.n_x, pairs.n_y, 1024)
-        return {"eccv/image_to_text/R@1": float(image_ids[0] + caption_ids[0])}
-
-    monkeypatch.setattr("evaluation.callback.extended_retrieval", judged)
-    assert "test/eccv/image_to_text/R@1" not in fitted(CCA(rank=4), datamodule).metrics
-    monkeypatch.setattr(PairsDataModule, "coco_ids", ids)
-    metrics = fitted(CCA(rank=4), datamodule).metrics
-    assert metrics["test/eccv/image_to_text/R@1"] == 600
-    assert directions(metrics) == ["image_to_text", "text_to_image"]  # the table has no row of it

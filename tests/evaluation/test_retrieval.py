@@ -8,14 +8,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR
 
-from evaluation.retrieval import (
-    class_accuracy,
-    evaluate_retrieval,
-    nearest,
-    ranks,
-    retrieval_metrics,
-    top_matches,
-)
+from evaluation.nearest import top_matches
+from evaluation.retrieval import evaluate_retrieval, ranks, ranks_both_ways, rates_both_ways, retrieval_metrics
+from evaluation.scoring import own
+from tests.evaluation.problems import integer_problem
 
 
 def exact_ranks(x: np.ndarray, y: np.ndarray, x_group: np.ndarray, y_group: np.ndarray) -> list[int]:
@@ -34,20 +30,6 @@ def exact_ranks(x: np.ndarray, y: np.ndarray, x_group: np.ndarray, y_group: np.n
         best = next(p for p in np.flatnonzero(positive) if at_least[p, positive].all())
         result.append(1 + int((at_least[:, best] & ~positive).sum()))
     return result
-
-
-@st.composite
-def integer_problem(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Small integer vectors, so that ties, zero rows and equal rows abound; groups many to many."""
-    n_x, n_y, r, n_groups = (draw(st.integers(1, top)) for top in (12, 15, 4, 5))
-    seed = draw(st.integers(0, 2**31))
-    g = torch.Generator().manual_seed(seed)
-    largest = draw(st.integers(0, 3))
-    x = torch.randint(-largest, largest + 1, (n_x, r), generator=g)
-    y = torch.randint(-largest, largest + 1, (n_y, r), generator=g)
-    y_group = torch.randint(0, n_groups, (n_y,), generator=g) * 7 - 3
-    x_group = y_group[torch.randint(0, n_y, (n_x,), generator=g)]
-    return x, y, x_group, y_group
 
 
 @settings(max_examples=300, deadline=None)
@@ -216,18 +198,6 @@ def test_every_float_dtype_is_scored_in_float64(dtype: torch.dtype) -> None:
     assert torch.equal(ranks(x, y, x_group, y_group, 64), ranks(x.double(), y.double(), x_group, y_group, 64))
 
 
-@settings(max_examples=50, deadline=None)
-@given(integer_problem(), st.integers(1, 17), st.integers(1, 20))
-def test_nearest_is_a_stable_sort(problem: tuple[Tensor, Tensor, Tensor, Tensor], block_size: int, k: int) -> None:
-    x, y = (t.double() for t in problem[:2])
-    unit = [torch.nn.functional.normalize(t, dim=1) for t in (x, y)]
-    cosine = (unit[0] @ unit[1].T * 2**20).round() / 2**20  # coarse enough to join whatever is equal
-    ordered = cosine.sort(dim=1, descending=True, stable=True)
-    scores, index = nearest(x, y, k, block_size)
-    assert torch.equal(index, ordered.indices[:, :k])
-    assert torch.allclose(scores.double(), ordered.values[:, :k], atol=1e-6)
-
-
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_nan_and_infinity_are_refused(bad: float) -> None:
     x = torch.eye(3)
@@ -264,11 +234,28 @@ def test_other_misuse_is_refused() -> None:
         top_matches(eye, eye, 0, 8)
 
 
-def test_class_accuracy_by_hand() -> None:
-    x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    y = torch.tensor([[2.0, 0.1], [0.1, 3.0]])
-    # x 2 is nearest to y 1 (cosine -0.03 against -1), which has another class
-    got = class_accuracy(x, y, torch.tensor([7, 8, 7]), torch.tensor([7, 8]), "image", "text", 2)
-    assert got["image_to_text/class_accuracy"] == pytest.approx(200 / 3)
-    assert got["text_to_image/class_accuracy"] == 100
-    assert got["class_accuracy"] == pytest.approx(250 / 3)
+@settings(max_examples=50, deadline=None)
+@given(integer_problem(), st.integers(1, 17))
+def test_a_score_of_ones_own_ranks_both_directions(
+    problem: tuple[Tensor, Tensor, Tensor, Tensor], block_size: int
+) -> None:
+    """Minus the squared distance, in integers: exact, not symmetric in scale, and no cosine."""
+    x, y, x_group, y_group = problem
+    x, x_group = torch.cat([x, x[:1]]), torch.cat([x_group, x_group[:1]])
+    y, y_group = torch.cat([y, y[: len(x_group)]]), torch.cat([y_group, y_group[: len(x_group)]])
+    kept = torch.isin(y_group, x_group)  # every query of both directions has a positive
+    y, y_group = y[kept], y_group[kept]
+    scorer = own(lambda a, b: 2 * (a @ b.T) - (a * a).sum(1)[:, None] - (b * b).sum(1))
+    both = ranks_both_ways(x.float(), y.float(), x_group, y_group, "a", "b", block_size, scorer)
+    for way, queries, gallery, of_query, of_gallery in (
+        ("a_to_b", x, y, x_group, y_group), ("b_to_a", y, x, y_group, x_group),
+    ):  # fmt: skip
+        score = -torch.cdist(queries.double(), gallery.double(), compute_mode="donot_use_mm_for_euclid_dist").square()
+        score = score.round()
+        positive = of_query[:, None] == of_gallery
+        best = score.masked_fill(~positive, -torch.inf).amax(1, keepdim=True)
+        expected = 1 + ((score >= best) & ~positive).sum(1)
+        flat = (score == score[:, :1]).all(1)
+        expected[flat] = 1 + positive[flat].int().argmax(1)
+        assert torch.equal(both[way], expected)
+    assert rates_both_ways(both)["a_to_b/R@1"] == 100 * float((both["a_to_b"] == 1).double().mean())

@@ -3,7 +3,7 @@
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from ground.mistakes import CONFIGS
+from ground.configs import CONFIGS
 
 
 def composed(*overrides: str) -> DictConfig:

@@ -11,7 +11,7 @@ from tests.ground.composed import composed
 def test_additions_need_a_reader() -> None:
     config = composed("+trainer.fast_dev_run=1", "aligner=sgd_clip", "+aligner.optimizer.amsgrad=true")
     refuse_additions(["+trainer.fast_dev_run=1", "+aligner.optimizer.amsgrad=true", "++seed=1", "seed=2"], config)
-    for addition in ("+rank=3", "+tags.a=1", "++evaluation.probe.seeds=3"):
+    for addition in ("+rank=3", "+tags.a=1", "++logger.cvs=3"):
         with pytest.raises(UserError, match="unknown key"):
             refuse_additions([addition], config)
 

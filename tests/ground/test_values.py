@@ -6,8 +6,8 @@ from typing import Any, Literal
 import pytest
 
 from ground.annotations import fits
+from ground.configs import CONFIGS
 from ground.errors import UserError
-from ground.mistakes import CONFIGS
 from ground.values import check
 from tests.ground.composed import composed
 

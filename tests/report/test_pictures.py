@@ -1,37 +1,55 @@
 """The figures that a run has, drawn from what its evaluation kept."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
 from matplotlib.figure import Figure
+from omegaconf import OmegaConf
 
 from aligners.closed_form import CCA
 from aligners.unicon import UniConSpectral
 from datamodules.pairs.pairs import Pairs
 from datamodules.synthetic import SyntheticDataModule
 from evaluation.callback import Evaluation
+from ground.configs import CONFIGS
 from report.figures.contrast_weights import departure
-from report.pictures import PASSES_SHOWN, confusion, draw
-from tests.evaluation.runs import fitted, made, synthetic
+from report.pictures import PASSES_SHOWN, Pictures, confusion
+from tests.evaluation.fits import fitted, made, synthetic
 from tests.report.drawing import draw as drawn
 
 ALWAYS = {"recall_over_passes", "singular_values", "similarity_matrix", "retrieval_sheet", "confusion_matrix"}
 LINEAR: dict[str, Any] = {"rank": 4, "feature_map": "identity", "tau": 0.2, "lam": 1.0, "weight_power": 1.0}
 
 
-def run(**changed: Any) -> tuple[Evaluation, UniConSpectral, SyntheticDataModule]:
+Run = tuple[Evaluation, UniConSpectral, SyntheticDataModule]
+
+
+def pictures(**changed: int) -> Pictures:
+    config = OmegaConf.load(CONFIGS / "report" / "default.yaml")
+    made_ones: Pictures = instantiate(OmegaConf.merge(config, {"sheet_items": 2}, changed))
+    return made_ones
+
+
+def run(of: Pictures) -> Run:
     aligner, datamodule = UniConSpectral(**LINEAR, passes=8, tolerance=0.0), synthetic()
-    evaluation = made(sheet_items=2, **changed)
+    evaluation = made()
+    evaluation.judges |= of.judges
     fitted(aligner, datamodule, evaluation=evaluation, max_epochs=20)
     return evaluation, aligner, datamodule
 
 
+ALL = {"tsne_items": 12, "weights_items": 9}
+
+
 @pytest.fixture(scope="module")
-def asked() -> tuple[Evaluation, UniConSpectral, SyntheticDataModule]:
+def asked() -> tuple[Pictures, Run]:
     """A run that asks for all figures."""
-    return run(tsne_items=12, weights_items=9)
+    of = pictures(**ALL)
+    return of, run(of)
 
 
 def heat_maps(figure: Figure) -> list[np.ndarray]:
@@ -39,40 +57,45 @@ def heat_maps(figure: Figure) -> list[np.ndarray]:
 
 
 def test_a_map_and_weights_are_drawn_only_when_asked_for(
-    asked: tuple[Evaluation, UniConSpectral, SyntheticDataModule],
+    asked: tuple[Pictures, Run],
 ) -> None:
-    assert set(draw(*asked)) == ALWAYS | {"objective_over_passes", "embedding_map", "weights_over_passes"}
-    evaluation = fitted(CCA(rank=4), datamodule := synthetic(), evaluation=made(sheet_items=2))
-    assert set(draw(evaluation, CCA(rank=4), datamodule)) == ALWAYS - {"singular_values"}
+    of, parts = asked
+    assert set(of.draw(*parts)) == ALWAYS | {"objective_over_passes", "embedding_map", "weights_over_passes"}
+    assert pictures().judges == {}
+    evaluation = fitted(CCA(rank=4), datamodule := synthetic())
+    assert set(pictures().draw(evaluation, CCA(rank=4), datamodule)) == ALWAYS - {"singular_values"}
 
 
 def test_an_aligner_without_an_objective_has_no_weights() -> None:
-    aligner, datamodule = CCA(rank=4), synthetic()
-    evaluation = fitted(aligner, datamodule, evaluation=made(sheet_items=2, weights_items=9))
-    assert evaluation.similarities
-    assert "weights_over_passes" not in draw(evaluation, aligner, datamodule)
+    aligner, datamodule, of, evaluation = CCA(rank=4), synthetic(), pictures(weights_items=9), made()
+    evaluation.judges |= of.judges
+    fitted(aligner, datamodule, evaluation=evaluation)
+    assert of.similarities.passes
+    assert "weights_over_passes" not in of.draw(evaluation, aligner, datamodule)
 
 
 def test_the_map_has_both_modalities_and_the_classes(
-    asked: tuple[Evaluation, UniConSpectral, SyntheticDataModule],
+    asked: tuple[Pictures, Run],
 ) -> None:
-    figure = draw(*asked)["embedding_map"]
+    of, parts = asked
+    figure = of.draw(*parts)["embedding_map"]
     texts = set(drawn(figure))
     assert "t-SNE of 12 test xs and ys" in texts
     assert [len(each.get_offsets()) for each in figure.axes[0].collections] == [12, 12]
-    label = asked[2].splits["test"].label
+    label = parts[2].splits["test"].label
     assert label is not None
     assert {f"centre {c}" for c in label.unique().tolist()} <= texts
 
 
 def test_weights_are_those_of_the_objective_at_the_cosines_after_each_pass(
-    asked: tuple[Evaluation, UniConSpectral, SyntheticDataModule],
+    asked: tuple[Pictures, Run],
 ) -> None:
-    evaluation, aligner, datamodule = asked
-    figure = draw(*asked)["weights_over_passes"]
+    of, parts = asked
+    _, aligner, datamodule = parts
+    figure = of.draw(*parts)["weights_over_passes"]
     titles = [text for text in drawn(figure) if "uniform" in text]
     shown = heat_maps(figure)
-    n_passes = len(evaluation.similarities)
+    n_passes = len(of.similarities.passes)
     assert len(shown) == len(titles) == min(n_passes, PASSES_SHOWN)
     assert titles[0].startswith("pass 0:")
     assert titles[-1].startswith(f"pass {n_passes - 1}:")
@@ -82,7 +105,7 @@ def test_weights_are_those_of_the_objective_at_the_cosines_after_each_pass(
     positives = torch.eye(9, dtype=torch.bool)
     objective = aligner.fitted_objective
     assert objective is not None
-    similarity = evaluation.similarities[-1][1].double()[order][:, order]
+    similarity = of.similarities.passes[-1][1].double()[order][:, order]
     weights = objective.weights(similarity, positives)
     np.testing.assert_allclose(shown[-1], weights)
     far = departure(weights, objective.weights(torch.zeros_like(similarity), positives), positives)
@@ -91,10 +114,11 @@ def test_weights_are_those_of_the_objective_at_the_cosines_after_each_pass(
 
 
 def test_confusion_of_the_probe_and_of_raw_features(
-    asked: tuple[Evaluation, UniConSpectral, SyntheticDataModule],
+    asked: tuple[Pictures, Run],
 ) -> None:
-    evaluation, _, datamodule = asked
-    found = confusion(evaluation, datamodule)
+    evaluation = asked[1][0]
+    judged = evaluation.tests["test"]
+    found = confusion(judged)
     assert found is not None
     assert found["classes"] == ["centre 0", "centre 1", "centre 2"]
     for key, metric in (
@@ -104,19 +128,19 @@ def test_confusion_of_the_probe_and_of_raw_features(
         counts = np.asarray(found["counts"][key])
         assert counts.sum() == 20
         assert 100 * counts.trace() / 20 == pytest.approx(evaluation.metrics[metric])
-    evaluation.raw_probe_result, kept = None, evaluation.raw_probe_result
-    assert list((confusion(evaluation, datamodule) or {})["counts"]) == ["linear probe"]
-    evaluation.raw_probe_result = kept
-    assert confusion(made(), datamodule) is None
+    without_raw = dataclasses.replace(judged, probes={"linear probe": judged.probes["linear probe"]})
+    assert list((confusion(without_raw) or {})["counts"]) == ["linear probe"]
+    assert confusion(dataclasses.replace(judged, probes={})) is None
 
 
-def test_without_labels_the_map_has_no_classes(asked: tuple[Evaluation, UniConSpectral, SyntheticDataModule]) -> None:
-    evaluation, aligner, datamodule = asked
+def test_without_labels_the_map_has_no_classes(asked: tuple[Pictures, Run]) -> None:
+    of, parts = asked
+    datamodule = parts[2]
     splits = dict(datamodule.splits)
     for name, pairs in splits.items():
         datamodule.splits[name] = Pairs(pairs.x, pairs.y, pairs.x_of_y, pairs.group)
     try:
-        figures = draw(evaluation, aligner, datamodule)
+        figures = of.draw(*parts)
     finally:
         datamodule.splits = splits
     assert not figures["embedding_map"].axes[0].texts

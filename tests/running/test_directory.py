@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from ground.errors import UserError
 from ground.files import keep_former, to_json
 from running.directory import RunDirectory, journal
+from tests.running.judged import judged
 
 
 def config_of(run_dir: Path) -> DictConfig:
@@ -27,7 +28,8 @@ def opened(run_dir: Path) -> RunDirectory:
 def test_config_is_resolved_and_metrics_are_strict_json(tmp_path: Path) -> None:
     run_dir = tmp_path / "a" / "run"
     with opened(run_dir) as directory:
-        directory.write({"b": math.nan, "a": 1.5, "c": "text"}, {"empty": Figure()})
+        metrics = {"b": math.nan, "a": 1.5, "c": "text"}
+        assert directory.write(metrics, {"empty": Figure()}, {"test": judged()}).is_file()
     assert f"copy: {run_dir}/a" in (run_dir / "config.yaml").read_text(encoding="utf-8")
     text = (run_dir / "metrics.json").read_text(encoding="utf-8")
     assert list(json.loads(text).items()) == [("a", 1.5), ("b", None), ("c", "text")]

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from aligners.base.arrays import fit_arrays
 from aligners.base.trained import TrainedAligner
 from aligners.base.yaml_defaults import aligner_config, defaults_from
 from datamodules.pairs.pairs import PairBatch, Pairs
@@ -29,7 +30,8 @@ def fitted(pairs: Pairs, max_epochs: int, lr: float) -> Predictor:
     optimizer = {**aligner_config("base/trained")["optimizer"], "lr": lr, "weight_decay": 0.0}
     aligner = Predictor(rank=6, optimizer=optimizer, scheduler=None)
     arguments = {"x_of_y": pairs.x_of_y, "group": pairs.group, "batch_size": 61, "max_epochs": max_epochs, "seed": 0}
-    return aligner.fit(pairs.x, pairs.y, **arguments)
+    fit_arrays(aligner, pairs.x, pairs.y, **arguments)  # keeps its Trainer
+    return aligner
 
 
 def test_the_loss_sees_embeddings_and_what_was_embedded(pairs: Pairs) -> None:

@@ -17,12 +17,12 @@ from ground.errors import UserError
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 1, 0), "datamodule.batch_size must be a whole number of at least 1, got 0"),
-        ((1, -4, 0), "datamodule.eval_batch_size must be a whole number of at least 1, got -4"),
-        ((2.5, 1, 0), "datamodule.batch_size must be a whole number of at least 1, got 2.5"),
-        ((1, 1, -1), "seed must be a whole number from 0 to 4294967295, got -1"),
-        ((1, 1, 2**32), "seed must be a whole number from 0 to 4294967295, got 4294967296"),
-        ((1, 1, None), "seed must be a whole number from 0 to 4294967295, got None"),
+        ((0, 1, 0), "datamodule.batch_size must be at least 1, got 0"),
+        ((1, -4, 0), "datamodule.eval_batch_size must be at least 1, got -4"),
+        ((2.5, 1, 0), "datamodule.batch_size must be an integer, got 2.5"),
+        ((1, 1, -1), "datamodule.seed must be from 0 to 4294967295, got -1"),
+        ((1, 1, 2**32), "datamodule.seed must be from 0 to 4294967295, got 4294967296"),
+        ((1, 1, None), "datamodule.seed must be an integer, got None"),
     ],
 )
 def test_sizes_and_seeds_out_of_range(arguments: tuple[Any, Any, Any], message: str) -> None:

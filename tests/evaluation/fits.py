@@ -1,16 +1,19 @@
-"""Fits on small data under the evaluation callback."""
+"""Small fits under the evaluation, and the data of them."""
 
 from typing import Any
 
 import lightning
+import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from aligners.base.aligner import Aligner
 from datamodules.base.datamodule import PairsDataModule
+from datamodules.pairs.arrays import pairs_of_tensors
 from datamodules.synthetic import SyntheticDataModule
 from evaluation.callback import Evaluation
-from ground.mistakes import CONFIGS
+from ground.configs import CONFIGS
+from tests.problems import random_features
 
 
 def synthetic(**changed: Any) -> SyntheticDataModule:
@@ -43,3 +46,16 @@ def fitted(
     runner.fit(aligner, datamodule=datamodule)
     runner.test(aligner, datamodule=datamodule, verbose=False)
     return evaluation
+
+
+def shared(**changed: Any) -> PairsDataModule:
+    """Captions many to one, in uneven evaluation batches."""
+    datamodule = PairsDataModule(batch_size=16, eval_batch_size=7, seed=0)
+    datamodule.x_name, datamodule.y_name = "image", "text"
+    for number, (split, n) in enumerate((("train", 60), ("val", 23), ("test", 31))):
+        x, y, x_of_y = random_features(n, 3, 12, 9, seed=number)
+        group = torch.arange(n)
+        group[1] = group[0]
+        label = torch.arange(n) % 3 if changed.get("label") else None
+        datamodule.splits[split] = pairs_of_tensors(x, y, x_of_y=x_of_y, group=group, label=label)
+    return datamodule

@@ -1,0 +1,80 @@
+"""What judges are given, and what a judge is: it knows nothing of Lightning, nor of how a model was fitted."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from datamodules.base.datamodule import PairsDataModule
+from datamodules.pairs.pairs import FeatureRows, Pairs
+from evaluation.linear_probe import ProbeResult
+from evaluation.scoring import COSINE, Scorer
+
+
+class Encode(Protocol):
+    """Feature rows (k, d) to embeddings (k, r): an aligner's ``encode_x`` or ``encode_y``."""
+
+    def __call__(self, rows: Tensor, /) -> Tensor: ...
+
+
+def encoded(rows: FeatureRows, encode: Encode, block_size: int) -> Tensor:
+    """Embeddings (n, r) of feature rows (n, d), on the CPU."""
+    n = int(rows.shape[0])
+    return torch.cat([encode(rows[part]).float().cpu() for part in torch.arange(n).split(block_size)])
+
+
+@dataclass
+class Judged:
+    """The embeddings of a split, the aligner's encoders, and its rule of scoring.
+
+    ``x`` (n_x, r) and ``y`` (n_y, r) are in the order of ``pairs``, on the CPU. ``encode_x`` and ``encode_y`` take
+    feature rows of any split. ``block_size`` rows are encoded or scored at a time. ``after`` is the number of the
+    pass that was the last one.
+
+    What judges leave beside their metrics:
+
+    Attributes:
+        ranks: of the queries of each direction, ``image_to_text`` and ``text_to_image``: (q,) int64, from 1.
+        probes: the linear probes' results on the split, by their titles.
+    """
+
+    x: Tensor
+    y: Tensor
+    split: str
+    datamodule: PairsDataModule
+    encode_x: Encode
+    encode_y: Encode
+    block_size: int
+    after: int = 0
+    scorer: Scorer = COSINE
+    ranks: dict[str, Tensor] = field(default_factory=dict)
+    probes: dict[str, ProbeResult] = field(default_factory=dict)
+
+    @property
+    def pairs(self) -> Pairs:
+        return self.datamodule.splits[self.split]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Those of the modalities x and y."""
+        return self.datamodule.x_name, self.datamodule.y_name
+
+
+class Judge(Protocol):
+    """Metrics of an embedded split, by their keys without a prefix; nothing where it has nothing to judge."""
+
+    @property
+    def every_pass(self) -> bool:
+        """Whether it is asked on validation after every pass; false: at the test alone."""
+
+    def __call__(self, judged: Judged, /) -> dict[str, float]: ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A judge that keeps something of every pass: a checkpoint holds it, so that a resumed fit has it too."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None: ...

@@ -1,0 +1,43 @@
+"""The judges that every aligner meets; the probes are in ``probes``."""
+
+from evaluation.extended import extended_retrieval
+from evaluation.geometry import evaluate_geometry
+from evaluation.judged import Judged
+from evaluation.nearest import class_accuracy
+from evaluation.retrieval import ranks_both_ways, rates_both_ways
+
+
+class Retrieval:
+    """Both directions' rates and ``mean_recall``, and class accuracies where there are labels; leaves the ranks."""
+
+    every_pass = True
+
+    def __call__(self, judged: Judged) -> dict[str, float]:
+        pairs, names, of = judged.pairs, judged.names, (judged.block_size, judged.scorer)
+        judged.ranks = ranks_both_ways(judged.x, judged.y, pairs.group, pairs.y_group, *names, *of)
+        metrics = rates_both_ways(judged.ranks)
+        if pairs.label is not None:
+            metrics |= class_accuracy(judged.x, judged.y, pairs.label, pairs.label[pairs.x_of_y], *names, *of)
+        return metrics
+
+
+class Geometry:
+    """The shape of the shared space at the test, under ``geometry/``, see ``evaluate_geometry``."""
+
+    every_pass = False
+
+    def __call__(self, judged: Judged) -> dict[str, float]:
+        pairs = judged.pairs
+        metrics = evaluate_geometry(judged.x, judged.y, pairs.group, pairs.y_group, *judged.names, judged.block_size)
+        # float32 embeddings have some seven digits: what comes after them is noise, and differs with the processes
+        return {f"geometry/{key}": round(value, 6) for key, value in metrics.items()}
+
+
+class Extended:
+    """ECCV Caption and CxC at the test, where the items are COCO's, see ``extended_retrieval``."""
+
+    every_pass = False
+
+    def __call__(self, judged: Judged) -> dict[str, float]:
+        ids = judged.datamodule.coco_ids
+        return {} if ids is None else extended_retrieval(judged.x, judged.y, *ids, judged.block_size, judged.scorer)

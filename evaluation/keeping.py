@@ -1,0 +1,63 @@
+"""The pass that a run keeps: the best one on validation, or the last."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ground.errors import UserError, nearest
+
+LOWER = ("median_rank",)
+"""Metrics whose lowest value is the best."""
+
+
+class Keeping:
+    """Offered the metrics and the weights of every pass, it holds on to those of the best (the earliest of equals).
+
+    Args:
+        keep: ``best``, or ``last``, which holds on to none.
+        select: the metric that says which pass is the best.
+
+    Attributes:
+        number: of the pass that is held, or None.
+    """
+
+    def __init__(self, keep: Literal["best", "last"], select: str):
+        self.keep = keep
+        self.select = select
+        self.number: int | None = None
+        self._value = -torch.inf
+        self._weights: dict[str, Tensor] | None = None
+
+    def offer(self, number: int, metrics: dict[str, float], weights: dict[str, Tensor]) -> None:
+        """A pass; its weights are copied where they are the best.
+
+        Raises:
+            UserError: there is no metric of the name ``select``.
+        """
+        if self.select not in metrics:
+            raise UserError(f"evaluation.select: no validation metric '{self.select}': {nearest(self.select, metrics)}")
+        value = metrics[self.select] * (-1 if self.select.endswith(LOWER) else 1)
+        if self.keep == "best" and value > self._value:
+            self.number, self._value = number, value
+            self._weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
+
+    def taken(self) -> dict[str, Tensor] | None:
+        """The weights that are held, which are let go; None where there are none."""
+        weights, self._weights = self._weights, None
+        return weights
+
+    @property
+    def rule(self) -> str:
+        """What ``protocol/pass`` says."""
+        if self.keep == "last":
+            return "last"
+        return "best on validation" if self.select == "mean_recall" else f"best {self.select} on validation"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._weights, "best_value": self._value, "kept_pass": self.number}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._weights, self.number = state_dict["best"], state_dict["kept_pass"]
+        # a checkpoint of a time when mean recall alone was selected by
+        self._value = state_dict["best_value"] if "best_value" in state_dict else state_dict["best_recall"]

@@ -1,0 +1,35 @@
+"""What the pictures of the contrastive weights are made from: scores of some validation pairs after each pass."""
+
+from typing import Any
+
+from torch import Tensor
+
+from evaluation.judged import Judged
+
+
+class Similarities:
+    """Keeps the scores (k, k) of the first ``n_items`` validation x with the first y of each, and judges nothing.
+
+    Attributes:
+        passes: the number of each pass and its scores.
+    """
+
+    every_pass = True
+
+    def __init__(self, n_items: int):
+        self.n_items = n_items
+        self.passes: list[tuple[int, Tensor]] = []
+
+    def __call__(self, judged: Judged) -> dict[str, float]:
+        if judged.split == "val":
+            first = judged.pairs.first_y[: self.n_items]
+            rows = (first >= 0).nonzero()[:, 0]
+            prepare, score = judged.scorer
+            self.passes.append((judged.after, score(prepare(judged.x[rows]), prepare(judged.y[first[rows]]))))
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"passes": self.passes}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.passes = state_dict["passes"]

@@ -1,0 +1,62 @@
+"""The process of a command line: its logs, its errors in one line, and its exit code."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_only
+
+from ground.mistakes import opened, user_line
+from running.compose import overrides
+from running.directory import journal
+from running.rejudge import with_run
+from running.sweep import Sweep
+
+
+def command_line(main: Callable[[], Any], sweep: Sweep) -> None:
+    """Call Hydra's ``main``, whose runs are those of ``sweep``, with what the command line says.
+
+    Exit code 2 and one line for a user's mistake, 1 and a traceback for ours, 130 at Ctrl-C.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing its own report
+    console = logging.StreamHandler()
+    # in train.log alone: warnings of libraries, and what the screen shows in another form
+    console.addFilter(lambda record: record.name not in ("py.warnings", "hydra.utils", journal.name))
+    logging.getLogger().addHandler(console)
+    logging.getLogger().setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # devices found and tips are no news
+    sweep.begin()
+    given: list[str] = []
+    parts = ExitStack()
+    try:
+        sys.argv[1:] = opened(sys.argv[1:])
+        given = overrides()
+        further = parts.enter_context(with_run(given))
+        given += further
+        if further:  # where processes that are started find them too, beside the one that asks for them
+            place = next(i for i, each in enumerate(sys.argv) if each.lstrip("+").startswith("test="))
+            sys.argv[place:place] = further
+        main()
+    except KeyboardInterrupt:
+        print("interrupted: what was written before is kept", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe is gone, as `head` is after its lines
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except Exception as error:
+        line = user_line(error, given)
+        if line is None:
+            raise
+        sweep.failures.append((2, line))
+    finally:
+        parts.close()
+        logging.getLogger().removeHandler(console)
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        for _, line in sweep.failures:
+            print(f"error: {line}", file=sys.stderr)
+    if sweep.failures:
+        sys.exit(min(code for code, _ in sweep.failures))

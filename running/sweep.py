@@ -1,0 +1,72 @@
+"""A run as Hydra starts it: alone, or as one of a sweep, where the others go on after a failure."""
+
+import json
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from ground.errors import UserError
+from ground.mistakes import SEARCH_PATH, refuse_additions, user_line
+from running.compose import overrides
+from running.run import outcome, run
+
+
+class Sweep:
+    """The runs of one command line of ``script``, which is one run where it is no sweep.
+
+    Attributes:
+        failures: exit code and line of what went wrong, told at the end.
+    """
+
+    def __init__(self, script: str):
+        self.script = Path(script).resolve()
+        self.begin()
+
+    def begin(self) -> None:
+        """A new command line."""
+        self.failures: list[tuple[int, str]] = []
+        self._directories: set[str] = set()
+
+    def run(self, config: DictConfig) -> dict[str, Any] | None:
+        """What a run returns, or None where it failed; an error of ours is raised unless other runs follow."""
+        job = HydraConfig.get()
+        sweep = job.mode == RunMode.MULTIRUN
+        given = [*job.overrides.task, *_search_path()]
+        try:
+            refuse_additions(given, config)
+            if sweep:
+                if config.run_dir in self._directories:
+                    config.run_dir = f"{config.run_dir}_{job.job.num}"
+                self._directories.add(config.run_dir)
+                if config.trainer.strategy != "auto":
+                    return self._run_as_process(config, given)
+            return run(config)
+        except Exception as error:
+            line = user_line(error, overrides())
+            if line is None and not sweep:
+                raise
+            if line is None:
+                traceback.print_exc()
+            about = f"{config.aligner_name} on {config.name}, run {job.job.num}: " if sweep else ""
+            self.failures.append((1 if line is None else 2, f"{about}{line or repr(error)}"))
+            return None
+
+    def _run_as_process(self, config: DictConfig, given: list[str]) -> dict[str, Any]:
+        """A run of a sweep that starts processes of its own: they would inherit the sweep's command line."""
+        quoted = config.run_dir.replace("'", "\\'")
+        command = [sys.executable, str(self.script), *given, f"run_dir='{quoted}'"]
+        ended = subprocess.run(command, check=False)
+        if ended.returncode:
+            raise UserError(f"the run in {config.run_dir} ended with exit code {ended.returncode}")
+        metrics = json.loads((Path(config.run_dir) / "metrics.json").read_text(encoding="utf-8"))
+        return outcome(config, metrics, [])
+
+
+def _search_path() -> list[str]:
+    return [each for each in overrides() if each.startswith(f"{SEARCH_PATH}=")]

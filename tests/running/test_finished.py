@@ -1,0 +1,53 @@
+"""A finished run's config as it would be today."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from ground.errors import UserError
+from running.finished import FinishedRun
+
+
+def run_of(folder: Path, config: str, metrics: str = "{}") -> FinishedRun:
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.ckpt").touch()
+    (folder / "config.yaml").write_text(config, encoding="utf-8")
+    (folder / "metrics.json").write_text(metrics, encoding="utf-8")
+    return FinishedRun(str(folder))
+
+
+def test_keys_that_moved_keep_their_values(tmp_path: Path) -> None:
+    evaluation = "evaluation: {_target_: a.B, block_size: 7, keep: last, tsne_items: 3, probe: {raw: false}}"
+    config = run_of(tmp_path, "aligner: {}\ndatamodule: {}\n" + evaluation).config
+    assert (config.report.tsne_items, config.report.sheet_items) == (3, 16)
+    assert "tsne_items" not in config.evaluation
+    assert (config.evaluation.block_size, config.evaluation.keep, config.evaluation.select) == (
+        7,
+        "last",
+        "mean_recall",
+    )
+    assert (config.evaluation.probe.raw, config.evaluation.probe.neighbours) == (False, 20)
+    assert config.evaluation.probe._target_ == "evaluation.probes.Probe"
+
+
+def test_a_config_of_today_is_as_it_was(tmp_path: Path) -> None:
+    own = {"aligner": {}, "datamodule": {}, "report": {"a": 1}, "evaluation": {"block_size": 7}}
+    assert run_of(tmp_path, OmegaConf.to_yaml(OmegaConf.create(own))).config == own
+
+
+def test_metrics_of_the_fit_alone_are_carried(tmp_path: Path) -> None:
+    metrics = (
+        '{"fit/passes": 3, "time/fit_seconds": 1.5, "time/feature_seconds": 2, "test/mean_recall": 4, "fit/lam": null}'
+    )
+    assert run_of(tmp_path, "", metrics).fit_metrics == {"fit/passes": 3, "time/fit_seconds": 1.5, "fit/lam": None}
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "a: [", '{"a":')
+    with pytest.raises(UserError, match=r"cannot read .*config.yaml"):
+        _ = run.config
+    with pytest.raises(UserError, match=r"cannot read .*metrics.json"):
+        _ = run.fit_metrics
+    with pytest.raises(UserError, match="is no run directory"):
+        FinishedRun(str(tmp_path / "checkpoints"))
