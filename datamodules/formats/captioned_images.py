@@ -19,7 +19,13 @@ T = TypeVar("T")
 
 
 class CaptionedImage(NamedTuple):
-    """An image file, its captions, and the annotations' numbers of both."""
+    """An image file, its captions, and the annotations' numbers of both.
+
+    Example:
+        >>> dog = CaptionedImage(Path("dog.jpg"), 7, captions=["a dog ", ""], caption_ids=[70, 71])
+        >>> cleaned([dog], "captions.json")[0].caption_ids
+        [70]
+    """
 
     path: Path
     image_id: int
@@ -28,7 +34,13 @@ class CaptionedImage(NamedTuple):
 
 
 class NumberedImages(ImageFiles):
-    """Image files with the number ``ids`` (n,) int64 of each in the annotations."""
+    """Image files with the number ``ids`` (n,) int64 of each in the annotations.
+
+    Example:
+        >>> images = NumberedImages(["dog.jpg", "cat.jpg"], "pets", torch.tensor([7, 9]))
+        >>> images.take(torch.tensor([1])).ids
+        tensor([9])
+    """
 
     def __init__(self, paths: Sequence[str | PathLike[str]], name: str, ids: Tensor) -> None:
         super().__init__(paths, name)
@@ -39,7 +51,13 @@ class NumberedImages(ImageFiles):
 
 
 class NumberedTexts(Texts):
-    """Texts with the number ``ids`` (n,) int64 of each in the annotations."""
+    """Texts with the number ``ids`` (n,) int64 of each in the annotations.
+
+    Example:
+        >>> texts = NumberedTexts(["a dog", "a cat"], "captions", torch.tensor([70, 90]))
+        >>> texts.take(torch.tensor([1])).ids
+        tensor([90])
+    """
 
     def __init__(self, strings: Sequence[str], name: str, ids: Tensor) -> None:
         super().__init__(strings, name)

@@ -19,6 +19,16 @@ class Tree:
 
     ``files`` has for each split, or for the one split ``all``, the files of each class, sorted; ``classes`` are the
     sorted names of the classes; ``ignored`` is the number of files that are hidden, no images, or in no class.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     for name in ("cat", "dog"):
+        ...         Path(folder, name).mkdir()
+        ...         Path(folder, name, "0.png").touch()
+        ...     tree = scanned(Path(folder))
+        >>> tree.classes, list(tree.files), tree.ignored
+        (['cat', 'dog'], ['all'], 0)
     """
 
     files: dict[str, dict[str, list[Path]]]

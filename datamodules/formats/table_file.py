@@ -23,7 +23,13 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 @dataclass(frozen=True)
 class Column:
-    """n cells by their distinct ``values``, in the order of their first appearance: ``values[index[i]]``."""
+    """n cells by their distinct ``values``, in the order of their first appearance: ``values[index[i]]``.
+
+    Example:
+        >>> column = Column(["dog.png", "cat.png"], np.array([0, 0, 1]))
+        >>> column[1]
+        'dog.png'
+    """
 
     values: list[str]
     index: np.ndarray  # (n,) int64
@@ -34,7 +40,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows without empty cells: ``columns`` by name, and where in the file each row is."""
+    """The rows without empty cells: ``columns`` by name, and where in the file each row is.
+
+    Example:
+        >>> columns = {"text": Column(["a dog", "a cat"], np.arange(2))}
+        >>> Table(Path("pairs.csv"), columns, number=np.array([2, 3])).where(1)
+        'line 3'
+    """
 
     path: Path
     columns: dict[str, Column]

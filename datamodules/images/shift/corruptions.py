@@ -151,6 +151,12 @@ class Corruption:
 
     Raises:
         UserError: when called, for an image of another size.
+
+    Example:
+        >>> grey = Image.new("RGB", (32, 32), "grey")
+        >>> noisy = Corruption("gaussian_noise", severity=3)(grey, seed=0)
+        >>> noisy.size, noisy == grey, noisy == Corruption("gaussian_noise", severity=3)(grey, seed=0)
+        ((32, 32), False, True)
     """
 
     def __init__(self, name: str, severity: int) -> None:
