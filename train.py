@@ -22,7 +22,8 @@ def main(config: DictConfig) -> dict[str, Any] | None:
 
 def cli() -> None:
     """The command line: exit code 2 and one line for a user's mistake, 1 and a traceback for ours, 130 at Ctrl-C."""
-    command_line(main, sweep)
+    sweep.begin()
+    command_line(main, sweep.failures)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
-from aligners.spectral.coordinates import Coordinates, Statistics, statistics
-from aligners.spectral.factors import Factors, positive_part, truncated_svd, uniform_solution
+from aligners.spectral.coordinates import Coordinates, Statistics, statistics, uniform_solution
+from aligners.spectral.factors import Factors, positive_part, truncated_svd
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments
 from aligners.spectral.passes import Pass, Solved

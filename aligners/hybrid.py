@@ -8,12 +8,11 @@ from torch import Tensor, nn
 from aligners.base.trained import OfCosines
 from aligners.base.warm_start import set_head
 from aligners.base.yaml_defaults import defaults_from
-from aligners.spectral.coordinates import Statistics, statistics
-from aligners.spectral.factors import uniform_solution
+from aligners.spectral.coordinates import Statistics, statistics, uniform_solution
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments, run_length
 from aligners.spectral.passes import Solved, run
-from datamodules.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch
 from ground.ranges import Count, NonNegative
 
 

@@ -16,7 +16,7 @@ from aligners.spectral.aggregation import BatchSolution
 from aligners.spectral.coordinates import Coordinates, Statistics
 from aligners.spectral.factors import Factors, truncated_svd
 from aligners.spectral.passes import Solved
-from datamodules.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch
 from ground.distributed import add_over_processes, gather_objects, rank_and_world
 from ground.errors import UserError
 from ground.ranges import Count, NonNegative, Positive

@@ -13,7 +13,6 @@ from torch import Tensor
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs
 from evaluation.judged import Encode, Judge, Judged, Remembers
-from evaluation.judges import Retrieval
 from evaluation.keeping import Keeping
 from evaluation.scoring import COSINE, own
 from ground.distributed import gather_rows
@@ -55,7 +54,7 @@ class Evaluation(lightning.Callback):
         block_size: Count,
         keep: Literal["best", "last"],
         select: str,
-        retrieval: Retrieval,
+        retrieval: Judge,
         **judges: Judge | None,
     ):
         for name, judge in judges.items():

@@ -1,13 +1,12 @@
 """The pictures of a run, drawn from what its evaluation kept."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from aligners.base.aligner import Aligner
 from aligners.objectives.base import Objective
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs
@@ -23,6 +22,18 @@ from report.similarities import Similarities
 CAPTIONS_SHOWN = 3
 PASSES_SHOWN = 6
 """So many passes at most, evenly spread, are shown in one figure of the weights."""
+
+
+class Fitted(Protocol):
+    """An aligner, as far as pictures are drawn of it."""
+
+    @property
+    def passes_record(self) -> list[dict[str, float]]:
+        """What each pass of the fit reports."""
+
+    @property
+    def fitted_objective(self) -> Objective | None:
+        """The contrastive objective of the fit at its final settings."""
 
 
 class Pictures:
@@ -46,7 +57,7 @@ class Pictures:
         self.similarities = Similarities(weights_items)
         self.judges: dict[str, Judge] = {"similarities": self.similarities} if weights_items else {}
 
-    def draw(self, evaluation: Evaluation, aligner: Aligner, datamodule: PairsDataModule) -> dict[str, Figure]:
+    def draw(self, evaluation: Evaluation, aligner: Fitted, datamodule: PairsDataModule) -> dict[str, Figure]:
         """Figures by file name; those without something to show are left out."""
         figures: dict[str, Figure] = {}
         objectives = [entry["objective"] for entry in aligner.passes_record if "objective" in entry]

@@ -13,11 +13,10 @@ from ground.mistakes import opened, user_line
 from running.compose import overrides
 from running.directory import journal
 from running.rejudge import with_run
-from running.sweep import Sweep
 
 
-def command_line(main: Callable[[], Any], sweep: Sweep) -> None:
-    """Call Hydra's ``main``, whose runs are those of ``sweep``, with what the command line says.
+def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> None:
+    """Call Hydra's ``main`` with what the command line says; it adds to ``failures``, exit code and line of each.
 
     Exit code 2 and one line for a user's mistake, 1 and a traceback for ours, 130 at Ctrl-C.
     """
@@ -29,7 +28,6 @@ def command_line(main: Callable[[], Any], sweep: Sweep) -> None:
     logging.getLogger().setLevel(logging.INFO)
     logging.captureWarnings(True)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # devices found and tips are no news
-    sweep.begin()
     given: list[str] = []
     parts = ExitStack()
     try:
@@ -51,12 +49,12 @@ def command_line(main: Callable[[], Any], sweep: Sweep) -> None:
         line = user_line(error, given)
         if line is None:
             raise
-        sweep.failures.append((2, line))
+        failures.append((2, line))
     finally:
         parts.close()
         logging.getLogger().removeHandler(console)
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-        for _, line in sweep.failures:
+        for _, line in failures:
             print(f"error: {line}", file=sys.stderr)
-    if sweep.failures:
-        sys.exit(min(code for code, _ in sweep.failures))
+    if failures:
+        sys.exit(min(code for code, _ in failures))

@@ -11,7 +11,7 @@ from aligners.base.arrays import Arrays
 from aligners.base.saved import Saved
 from aligners.objectives.base import Objective
 from datamodules.base.datamodule import PairsDataModule
-from datamodules.pairs import PairBatch, Pairs
+from datamodules.pairs.pairs import PairBatch, Pairs
 from datamodules.pairs.stream import Stream
 from ground.distributed import add_over_processes
 from ground.errors import UserError

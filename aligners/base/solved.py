@@ -12,7 +12,7 @@ from aligners.base.aligner import Aligner
 from aligners.spectral.coordinates import project
 from aligners.spectral.moments import run_length
 from aligners.spectral.passes import Pass, Solved
-from datamodules.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch
 
 
 class SolvedAligner(Aligner):

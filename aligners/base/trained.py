@@ -15,7 +15,7 @@ from aligners.base.warm_start import check_warm_start, set_head, spectral_soluti
 from aligners.base.yaml_defaults import defaults_from
 from aligners.objectives.base import Objective
 from aligners.objectives.names import chosen_objective
-from datamodules.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch
 from ground.distributed import concatenate
 from ground.ranges import Count, Positive
 

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from aligners.base.aligner import Aligner
 from aligners.base.yaml_defaults import aligner_config
-from aligners.spectral.bandwidth import fitted
 from aligners.spectral.coordinates import Projector
 from aligners.spectral.first_pass import FirstPass
 from aligners.spectral.moments import run_length
 from aligners.spectral.passes import run
+from aligners.spectral.record import Record
 from aligners.spectral.settings import SpectralSettings
 from aligners.spectral.training import Training, raw_features
 from ground.distributed import add_over_processes, rank_and_world
@@ -58,7 +58,7 @@ def spectral_solution(aligner: Aligner) -> Projector:
     features = raw_features(settings, *pairs.dims, settings.bandwidths[0]).to(aligner.device)
     training = Training(settings, features, pairs, None, aligner.prepare_x, aligner.prepare_y, aligner.device)
     with torch.no_grad():
-        return run(FirstPass(*fitted(training), stream), stream).projector
+        return run(FirstPass(training, Record(), stream), stream).projector
 
 
 def set_head(head: nn.Linear, projection: Tensor, offset: Tensor, scale: float) -> None:

@@ -5,12 +5,13 @@ objective is a scalar loss; ``weights`` is the contrastive similarity weight mat
 UniCon (Sui, Wang, Do, ICLR 2026, Eq. 3-6). ``aligners.objectives.base`` says what an objective is.
 """
 
-from aligners.objectives.base import FromLoss, FromRows, Objective, WholeObjective
+from aligners.objectives.base import FromRows, Objective
 from aligners.objectives.general import GeneralContrastive
 from aligners.objectives.names import OBJECTIVES, chosen_objective, named_objective
 from aligners.objectives.pairwise import SigLIP, Triplet
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
 from aligners.objectives.sweep import Contrast, Contrasted
+from aligners.objectives.whole import FromLoss, WholeObjective
 
 __all__ = [
     "CLIP",

@@ -13,8 +13,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ground.errors import UserError
-
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 """Similarities and positives, (b, n) or (n_x, n_y), to losses."""
 
@@ -105,61 +103,6 @@ class FromRows(Objective):
         if losses.shape != similarity.shape[:1]:
             raise ValueError(f"a row loss must give one number a row, {len(similarity)}, got {tuple(losses.shape)}")
         return losses
-
-
-class WholeObjective(Objective):
-    """A contrastive loss that is no sum over rows: ``whole`` is the loss, its weights are by autograd.
-
-    It runs under gradient aligners, and cannot be swept by blocks.
-
-    Example:
-        >>> class Alignment(WholeObjective):
-        ...     def whole(self, similarity, positives):
-        ...         return -similarity[positives].mean()
-        >>> Alignment()(torch.eye(2), torch.eye(2).bool())
-        tensor(-1.)
-    """
-
-    @abstractmethod
-    def whole(self, similarity: Tensor, positives: Tensor) -> Tensor:
-        """The loss, a scalar, of similarities and positives (n_x, n_y)."""
-
-    def rows(self, similarity: Tensor, positives: Tensor) -> Tensor:
-        raise UserError(
-            f"{type(self).__name__} is no sum over rows, which the spectral solver sweeps: it is for gradient aligners"
-        )
-
-    def __call__(self, similarity: Tensor, positives: Tensor) -> Tensor:
-        """The loss, a scalar.
-
-        Raises:
-            ValueError: shapes that differ, a row or column without a positive, or a loss that is no scalar.
-        """
-        check_pairs(similarity, positives)
-        loss = self.whole(similarity, positives)
-        if loss.ndim:
-            raise ValueError(f"a loss must be a scalar, got shape {tuple(loss.shape)}")
-        return loss
-
-    def weights(self, similarity: Tensor, positives: Tensor) -> Tensor:
-        """S = -dL/ds, (n_x, n_y); raises as the call does."""
-        return minus_gradient(self, similarity, positives)
-
-
-class FromLoss(WholeObjective):
-    """The objective of any differentiable ``loss(similarity, positives)``, a scalar of the whole matrices.
-
-    Example:
-        >>> alignment = FromLoss(lambda s, p: -s[p].mean())
-        >>> alignment.weights(torch.zeros(2, 2), torch.eye(2).bool()).diagonal()
-        tensor([0.5000, 0.5000])
-    """
-
-    def __init__(self, loss: LossFunction):
-        self.loss = loss
-
-    def whole(self, similarity: Tensor, positives: Tensor) -> Tensor:
-        return self.loss(similarity, positives)
 
 
 def minus_gradient(loss: LossFunction, similarity: Tensor, positives: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ What has the size of the data is in the features' own dtype, what has the size o
 """
 
 from aligners.spectral.bandwidth import fitted
-from aligners.spectral.coordinates import Coordinates, Projector, Statistics, project, statistics
+from aligners.spectral.coordinates import Coordinates, Projector, Statistics, project, statistics, uniform_solution
 from aligners.spectral.factors import (
     POSITIVE_PART,
     SVD,
@@ -26,7 +26,6 @@ from aligners.spectral.factors import (
     randomised_positive_part,
     randomised_svd,
     truncated_svd,
-    uniform_solution,
 )
 from aligners.spectral.first_pass import FirstPass
 from aligners.spectral.moment_pass import MomentPass

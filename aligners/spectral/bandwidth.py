@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from aligners.features.maps import RawFeatures
-from aligners.spectral.choice import first_trial
+from aligners.spectral.first_pass import first_trial
 from aligners.spectral.record import Record
 from aligners.spectral.training import Training, raw_features
 from aligners.spectral.trial import Trial

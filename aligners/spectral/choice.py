@@ -7,20 +7,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from aligners.spectral.coordinates import Coordinates, Projector, Statistics
+from aligners.spectral.coordinates import Coordinates, Projector
 from aligners.spectral.factors import Factors
-from aligners.spectral.moments import Moments
 from aligners.spectral.negatives import AllPairs
 from aligners.spectral.passes import Pass, StepPass
 from aligners.spectral.record import Record
-from aligners.spectral.rows import KeptRows, drawn
+from aligners.spectral.rows import KeptRows
 from aligners.spectral.settings import Candidates, Chosen
 from aligners.spectral.step import Rule
-from aligners.spectral.training import Training
 from aligners.spectral.trial import Trial
-from datamodules.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch
 from evaluation.retrieval import ranks
-from ground.errors import UserError
 
 EVALUATION_BLOCK = 1024
 UNENDING = 10**9
@@ -106,32 +103,6 @@ class Trials(NamedTuple):
             _mean_hits(ranks(x, y, x_group, y_group, EVALUATION_BLOCK)),
             _mean_hits(ranks(y, x, y_group, x_group, EVALUATION_BLOCK)),
         )
-
-
-def trials_on(training: Training, statistics: Statistics) -> Trials:
-    """What settings are chosen from: first solutions from these statistics, passes on a sample.
-
-    Raises:
-        UserError: no validation split.
-    """
-    validation = training.validation
-    if validation is None:
-        raise UserError("settings that are lists are chosen on a validation split, and the data has none")
-    return Trials(
-        start=lambda lam: training.solved(statistics, lam),
-        rule=training.settings.rule,
-        rows=training.sample,
-        validation=drawn(validation, validation.n_x, training.mapped, training.device),
-    )
-
-
-def first_trial(training: Training, moments: Moments) -> Trial:
-    """The first solution from these moments at the first of all candidates, tried on validation.
-
-    Raises:
-        UserError: no validation split, or what ``Training.solved`` refuses.
-    """
-    return trials_on(training, training.statistics(moments)).first(training.settings.candidates.first)
 
 
 def _trial_passes(rows: PairBatch, coordinates: Coordinates, factors: Factors, rule: Rule) -> Iterator[Projector]:

@@ -1,14 +1,16 @@
 r"""Whitened coordinates of raw feature rows, those before whitening: :math:`\psi(x) = W^T (\mathrm{raw}(x) - \mu)`."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from aligners.spectral.factors import Factors
+from aligners.spectral.factors import Factors, truncated_svd
 from aligners.spectral.moments import Moments
 from aligners.spectral.whitening import Spread, Whitening, spread, unwhitened, whitening
-from datamodules.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch
 
 
 class Projector(NamedTuple):
@@ -112,6 +114,21 @@ def statistics(
     x = spread(moments.covariance_x, moments.mean_x, moments.mean_square_x, metric_factor_x)
     y = x if shared else spread(moments.covariance_y, moments.mean_y, moments.mean_square_y, metric_factor_y)
     return Statistics(x, y, moments.cross_covariance, shared)
+
+
+def uniform_solution(
+    cross: Tensor, W_x: Whitening, W_y: Whitening, rank: int, svd: Callable[[Tensor, int], Factors] = truncated_svd
+) -> Factors:
+    """``P_r(C_0 / |C_0|)`` of the cross-covariance (m_x, m_y): the solution for the uniform weights.
+
+    PLS or CCA by the whitening.
+
+    Raises:
+        UserError: a rank above the data's.
+    """
+    C = W_x.T @ (W_y.T @ cross.T).T
+    factors = svd(C, rank)
+    return replace(factors, s=factors.s / C.norm())
 
 
 def project(rows: Tensor, P: Tensor, offset: Tensor) -> Tensor:

@@ -1,12 +1,10 @@
 """Truncated factorisations of a cross-covariance: ``Z = U diag(s) V^T``."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from aligners.spectral.whitening import Whitening
 from ground.errors import UserError
 
 
@@ -128,21 +126,6 @@ def singular_gap(s: Tensor, rank: int) -> float:
     """``s_r / s_{r+1}`` of falling singular values s (m,); infinite where there are no more than r."""
     following = float(s[rank]) if len(s) > rank else 0.0
     return float(s[rank - 1]) / following if following else float("inf")
-
-
-def uniform_solution(
-    cross: Tensor, W_x: Whitening, W_y: Whitening, rank: int, svd: Callable[[Tensor, int], Factors] = truncated_svd
-) -> Factors:
-    """``P_r(C_0 / |C_0|)`` of the cross-covariance (m_x, m_y): the solution for the uniform weights.
-
-    PLS or CCA by the whitening.
-
-    Raises:
-        UserError: a rank above the data's.
-    """
-    C = W_x.T @ (W_y.T @ cross.T).T
-    factors = svd(C, rank)
-    return replace(factors, s=factors.s / C.norm())
 
 
 def _signed(U: Tensor, s: Tensor, V: Tensor, gap: float) -> Factors:

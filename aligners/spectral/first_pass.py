@@ -2,19 +2,22 @@
 
 import logging
 
-from aligners.spectral.choice import first_trial, trials_on
+from aligners.spectral.choice import Trials
 from aligners.spectral.coordinates import Coordinates, Statistics
 from aligners.spectral.factors import Factors
+from aligners.spectral.moments import Moments
 from aligners.spectral.negatives import NEGATIVES, Negatives, Place
 from aligners.spectral.passes import Pass, Solved, StepPass, after
 from aligners.spectral.record import Record
-from aligners.spectral.rows import KeptRows, Rows, StreamedRows
+from aligners.spectral.rows import KeptRows, Rows, StreamedRows, drawn
 from aligners.spectral.sampling import SampledMoments
 from aligners.spectral.settings import Chosen
 from aligners.spectral.training import Training
-from datamodules.pairs import PairBatch
+from aligners.spectral.trial import Trial
+from datamodules.pairs.pairs import PairBatch
 from datamodules.pairs.stream import Stream
 from ground.distributed import rank_and_world
+from ground.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +115,32 @@ class FirstPass:
         negatives, place = self._contrasted(coordinates, factors, chosen)
         left = int(chosen.passes) - (len(self.record.passes) - 1)
         return StepPass(negatives, place, self.record, left)
+
+
+def trials_on(training: Training, statistics: Statistics) -> Trials:
+    """What settings are chosen from: first solutions from these statistics, passes on a sample.
+
+    Raises:
+        UserError: no validation split.
+    """
+    validation = training.validation
+    if validation is None:
+        raise UserError("settings that are lists are chosen on a validation split, and the data has none")
+    return Trials(
+        start=lambda lam: training.solved(statistics, lam),
+        rule=training.settings.rule,
+        rows=training.sample,
+        validation=drawn(validation, validation.n_x, training.mapped, training.device),
+    )
+
+
+def first_trial(training: Training, moments: Moments) -> Trial:
+    """The first solution from these moments at the first of all candidates, tried on validation.
+
+    Raises:
+        UserError: no validation split, or what ``Training.solved`` refuses.
+    """
+    return trials_on(training, training.statistics(moments)).first(training.settings.candidates.first)
 
 
 def _tell(line: str, *facts: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from aligners.spectral.moments import Moments
 from aligners.spectral.passes import Pass, Solved
 from aligners.spectral.rows import RowMap
-from datamodules.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch
 from ground.distributed import add_over_processes
 
 

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from datamodules.pairs import PairBatch, Pairs
+from datamodules.pairs.pairs import PairBatch, Pairs
 
 BLOCK_ROWS = 8192
 """Rows of a block: enough for its product to cost more than adding it up, (m, m) numbers in float64."""

@@ -11,7 +11,7 @@ from aligners.spectral.coordinates import Coordinates
 from aligners.spectral.factors import Factors
 from aligners.spectral.rows import Rows
 from aligners.spectral.step import Accepted, Rule, Step, line_search, rotated
-from datamodules.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch
 from ground.distributed import add_over_processes, gather_rows, rank_and_world
 
 

@@ -11,7 +11,7 @@ from aligners.spectral.factors import Factors
 from aligners.spectral.negatives import Negatives, Place
 from aligners.spectral.record import Record
 from aligners.spectral.step import tangent_step
-from datamodules.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch
 from datamodules.pairs.stream import Stream
 from ground.distributed import add_over_processes
 

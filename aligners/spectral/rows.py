@@ -5,8 +5,7 @@ from typing import Protocol
 
 import torch
 
-from datamodules.pairs import PairBatch, Pairs
-from datamodules.pairs.stream import Stream
+from datamodules.pairs.pairs import PairBatch, Pairs
 
 RowMap = Callable[[PairBatch], PairBatch]
 """A batch of features to the same batch of mapped rows, (b, m_x) and (c, m_y)."""
@@ -61,7 +60,7 @@ class StreamedRows:
     reads = True
     replicated = False
 
-    def __init__(self, mapped: RowMap, stream: Stream):
+    def __init__(self, mapped: RowMap, stream: Callable[[], Iterator[PairBatch]]):
         self.mapped, self.stream = mapped, stream
 
     def of(self, batch: PairBatch, number: int) -> PairBatch:

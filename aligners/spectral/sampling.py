@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from aligners.spectral.moments import Moments
 from aligners.spectral.trial import Trial
-from datamodules.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch
 
 
 class Growth:

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from aligners.features.maps import RawFeatures
-from aligners.spectral.coordinates import Coordinates, Statistics, statistics
-from aligners.spectral.factors import Factors, uniform_solution
+from aligners.spectral.coordinates import Coordinates, Statistics, statistics, uniform_solution
+from aligners.spectral.factors import Factors
 from aligners.spectral.moments import Moments
 from aligners.spectral.rows import drawn
 from aligners.spectral.settings import SpectralSettings
-from datamodules.pairs import PairBatch, Pairs
+from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.distributed import add_over_processes
 
 

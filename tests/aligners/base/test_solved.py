@@ -6,7 +6,7 @@ from torch import Tensor
 
 from aligners import spectral
 from aligners.base.solved import SolvedAligner
-from aligners.spectral.factors import uniform_solution
+from aligners.spectral.coordinates import uniform_solution
 from aligners.spectral.moments import Moments
 from aligners.spectral.passes import Solved
 from datamodules.pairs import PairBatch, Pairs

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from aligners.objectives.base import FromLoss, FromRows, Objective
+from aligners.objectives.base import FromRows, Objective
 from aligners.objectives.names import OBJECTIVES as NAMED
 from aligners.objectives.names import chosen_objective, named_objective
 from aligners.objectives.pairwise import SigLIP, Triplet
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
+from aligners.objectives.whole import FromLoss
 from ground.configs import CONFIGS
 from ground.errors import UserError
 from tests.aligners.objectives.small_problems import (

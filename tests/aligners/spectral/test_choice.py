@@ -5,7 +5,7 @@ from torch import Tensor
 from aligners import spectral
 from aligners.objectives.softmax import CLIP
 from aligners.spectral.choice import Trials
-from aligners.spectral.factors import uniform_solution
+from aligners.spectral.coordinates import uniform_solution
 from aligners.spectral.moments import Moments
 from aligners.spectral.settings import Candidates, Chosen
 from aligners.spectral.step import Damping, Rule

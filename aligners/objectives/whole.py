@@ -1,0 +1,64 @@
+"""Objectives that are no sum over rows: for gradient aligners alone."""
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from aligners.objectives.base import LossFunction, Objective, check_pairs, minus_gradient
+from ground.errors import UserError
+
+
+class WholeObjective(Objective):
+    """A contrastive loss that is no sum over rows: ``whole`` is the loss, its weights are by autograd.
+
+    It runs under gradient aligners, and cannot be swept by blocks.
+
+    Example:
+        >>> import torch
+        >>> class Alignment(WholeObjective):
+        ...     def whole(self, similarity, positives):
+        ...         return -similarity[positives].mean()
+        >>> Alignment()(torch.eye(2), torch.eye(2).bool())
+        tensor(-1.)
+    """
+
+    @abstractmethod
+    def whole(self, similarity: Tensor, positives: Tensor) -> Tensor:
+        """The loss, a scalar, of similarities and positives (n_x, n_y)."""
+
+    def rows(self, similarity: Tensor, positives: Tensor) -> Tensor:
+        raise UserError(
+            f"{type(self).__name__} is no sum over rows, which the spectral solver sweeps: it is for gradient aligners"
+        )
+
+    def __call__(self, similarity: Tensor, positives: Tensor) -> Tensor:
+        """The loss, a scalar.
+
+        Raises:
+            ValueError: shapes that differ, a row or column without a positive, or a loss that is no scalar.
+        """
+        check_pairs(similarity, positives)
+        loss = self.whole(similarity, positives)
+        if loss.ndim:
+            raise ValueError(f"a loss must be a scalar, got shape {tuple(loss.shape)}")
+        return loss
+
+    def weights(self, similarity: Tensor, positives: Tensor) -> Tensor:
+        """S = -dL/ds, (n_x, n_y); raises as the call does."""
+        return minus_gradient(self, similarity, positives)
+
+
+class FromLoss(WholeObjective):
+    """The objective of any differentiable ``loss(similarity, positives)``, a scalar of the whole matrices.
+
+    Example:
+        >>> alignment = FromLoss(lambda s, p: -s[p].mean())
+        >>> alignment.weights(torch.zeros(2, 2), torch.eye(2).bool()).diagonal()
+        tensor([0.5000, 0.5000])
+    """
+
+    def __init__(self, loss: LossFunction):
+        self.loss = loss
+
+    def whole(self, similarity: Tensor, positives: Tensor) -> Tensor:
+        return self.loss(similarity, positives)
