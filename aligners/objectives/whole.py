@@ -52,6 +52,7 @@ class FromLoss(WholeObjective):
     """The objective of any differentiable ``loss(similarity, positives)``, a scalar of the whole matrices.
 
     Example:
+        >>> import torch
         >>> alignment = FromLoss(lambda s, p: -s[p].mean())
         >>> alignment.weights(torch.zeros(2, 2), torch.eye(2).bool()).diagonal()
         tensor([0.5000, 0.5000])
