@@ -9,7 +9,7 @@ from aligners.spectral.moments import Moments
 from aligners.spectral.negatives import NEGATIVES, Negatives, Place
 from aligners.spectral.passes import Pass, Solved, StepPass, after
 from aligners.spectral.record import Record
-from aligners.spectral.rows import KeptRows, Rows, StreamedRows, drawn
+from aligners.spectral.rows import KeptRows, RowSource, StreamedRows, drawn
 from aligners.spectral.sampling import SampledMoments
 from aligners.spectral.settings import Chosen
 from aligners.spectral.training import Training
@@ -102,7 +102,7 @@ class FirstPass:
 
     def _contrasted(self, coordinates: Coordinates, factors: Factors, chosen: Chosen) -> tuple[Negatives, Place]:
         settings, train, device = self.training.settings, self.training.train, self.training.device
-        rows: Rows = KeptRows(self.kept) if self.keeps else StreamedRows(self.training.mapped, self.stream)
+        rows: RowSource = KeptRows(self.kept) if self.keeps else StreamedRows(self.training.mapped, self.stream)
         groups = train.group.to(device), train.y_group.to(device)
         negatives = NEGATIVES[settings.negatives](settings.rule(chosen), coordinates, rows, *groups)
         return negatives, negatives.at(factors)

@@ -9,7 +9,7 @@ from torch import Tensor
 from aligners.objectives.sweep import Contrast, Contrasted
 from aligners.spectral.coordinates import Coordinates
 from aligners.spectral.factors import Factors
-from aligners.spectral.rows import Rows
+from aligners.spectral.rows import RowSource
 from aligners.spectral.step import Accepted, Rule, Step, line_search, rotated
 from datamodules.pairs.pairs import PairBatch
 from ground.distributed import add_over_processes, gather_rows, rank_and_world
@@ -39,7 +39,7 @@ class Negatives(Protocol):
 
     rule: Rule
     coordinates: Coordinates
-    rows: Rows
+    rows: RowSource
 
     def at(self, factors: Factors) -> Place:
         """The objective at ``factors``."""
@@ -54,7 +54,7 @@ class Negatives(Protocol):
 class AllPairs:
     """S over all training pairs; every process holds the projections A (n_x, r), B (n_y, r) of all items."""
 
-    def __init__(self, rule: Rule, coordinates: Coordinates, rows: Rows, x_group: Tensor, y_group: Tensor):
+    def __init__(self, rule: Rule, coordinates: Coordinates, rows: RowSource, x_group: Tensor, y_group: Tensor):
         self.rule, self.coordinates, self.rows = rule, coordinates, rows
         self.contrast = Contrast(rule.objective, x_group, y_group, rule.block_size, *rank_and_world())
 
@@ -106,7 +106,7 @@ class WithinBatches:
     The objective is the mean of the batches' objectives, ``sum_b n_b L_b / sum_b n_b`` with n_b the x of batch b.
     """
 
-    def __init__(self, rule: Rule, coordinates: Coordinates, rows: Rows, x_group: Tensor, y_group: Tensor):
+    def __init__(self, rule: Rule, coordinates: Coordinates, rows: RowSource, x_group: Tensor, y_group: Tensor):
         self.rule, self.coordinates, self.rows = rule, coordinates, rows
 
     def at(self, factors: Factors) -> Place:
@@ -150,7 +150,7 @@ class WithinBatches:
         return Contrast(self.rule.objective, rows.x_group, rows.y_group, self.rule.block_size)
 
 
-NEGATIVES: dict[str, Callable[[Rule, Coordinates, Rows, Tensor, Tensor], Negatives]] = {
+NEGATIVES: dict[str, Callable[[Rule, Coordinates, RowSource, Tensor, Tensor], Negatives]] = {
     "all": AllPairs,
     "batch": WithinBatches,
 }

@@ -11,12 +11,12 @@ RowMap = Callable[[PairBatch], PairBatch]
 """A batch of features to the same batch of mapped rows, (b, m_x) and (c, m_y)."""
 
 
-class Rows(Protocol):
+class RowSource(Protocol):
     """This process's mapped rows, batch by batch, the same batches in every pass.
 
     Example:
         >>> batch = PairBatch(*(torch.zeros(2, 3), torch.zeros(2, 4)), *4 * [torch.arange(2)])
-        >>> rows: Rows = KeptRows([batch])
+        >>> rows: RowSource = KeptRows([batch])
         >>> rows.reads, [part.x.shape for part in rows]
         (False, [torch.Size([2, 3])])
     """
