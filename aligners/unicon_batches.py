@@ -109,10 +109,11 @@ class UniConBatches(MomentAligner):
 
     def _solutions(self, coordinates: Coordinates) -> list[BatchSolution]:
         """The solutions of all batches, those of other processes too."""
-        mine = [
-            (number, aggregation.batch_solution(aggregation.batch_covariance(b.x, b.y, b.positives), self.rank))
-            for number, b in self._batches(coordinates)
-        ]
+        mine = []
+        for number, batch in self._batches(coordinates):
+            covariance = aggregation.batch_covariance(batch.x, batch.y, batch.positives)
+            solution = aggregation.batch_solution(covariance, self.rank)
+            mine.append((number, [part.cpu() for part in solution]))  # another process has another device
         in_order = sorted(gather_objects(mine), key=itemgetter(0))
         return [BatchSolution(*(part.to(self.device) for part in solution)) for _, solution in in_order]
 

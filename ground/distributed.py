@@ -62,7 +62,7 @@ def each_alone(work: Callable[[], None]) -> None:
 
 
 def gather_objects(mine: list[T]) -> list[T]:
-    """The lists of all processes, one after another; tensors in them keep their device."""
+    """The lists of all processes, one after another; tensors in them belong on the CPU."""
     if not is_distributed():
         return mine
     lists: list[list[T]] = [[]] * dist.get_world_size()
