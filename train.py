@@ -5,6 +5,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
+from ground.configs import CONFIGS
 from running.process import command_line
 from running.run import run
 from running.sweep import Sweep
@@ -14,7 +15,7 @@ __all__ = ["cli", "run"]
 sweep = Sweep(__file__)
 
 
-@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")
 def main(config: DictConfig) -> dict[str, Any] | None:
     """One run, alone or of a sweep."""
     return sweep.run(config)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import ROOT, Parser, command
-from ground.errors import UserError
+from ground.errors import UserError, nearest
 
 EPOCHS = "trainer.max_epochs=3"
 """Epochs of a gradient aligner; of a solved one the first solution and two passes."""
@@ -61,6 +61,8 @@ def record(root: Path, data: Path, folder: Path, jobs: int, only: str = "*") -> 
     work = folder / "runs"
     shutil.rmtree(work, ignore_errors=True)
     listed = {name: each for name, each in runs(root, data).items() if fnmatch(name, only)}
+    if not listed and not fnmatch("resumed", only):
+        raise UserError(f"no run is named as --only {only}: {nearest(only, [*runs(root, data), 'resumed'])}")
     with ThreadPoolExecutor(jobs) as pool:
         for name, output in zip(
             listed, pool.map(lambda each: _run(root, work / each[0], each[1]), listed.items()), strict=True
@@ -77,7 +79,7 @@ def record(root: Path, data: Path, folder: Path, jobs: int, only: str = "*") -> 
             str(path.relative_to(work / name)): _metrics(path) for path in sorted((work / name).rglob("metrics.json"))
         }
         (folder / f"{name}.json").write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
-    shutil.rmtree(work)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def _run(root: Path, run_dir: Path, overrides: Sequence[str]) -> str | None:
@@ -134,7 +136,7 @@ def main(arguments: Sequence[str]) -> None:
     recording.add_argument("--root", type=Path, default=ROOT, help="the checkout that is run")
     recording.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     recording.add_argument("--jobs", type=int, default=2, help="runs at once, of one thread each")
-    recording.add_argument("--only", default="*", help="a pattern of names, as sgd_*")
+    recording.add_argument("--only", default="*", help="a pattern of names, as aligner_sgd_*")
     comparing = verbs.add_parser("compare")
     comparing.add_argument("before", type=Path)
     comparing.add_argument("after", type=Path)

@@ -6,32 +6,54 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 from ground.errors import nearest
 
-FORMER = {
-    "aligners.aligner": "aligners.base.aligner",
-    "aligners.defaults": "aligners.base.yaml_defaults",
-    "aligners.strategies": "aligners.base.ddp",
-    "aligners.kernels": "aligners.features.kernels",
-    "aligners.landmarks": "aligners.features.landmarks",
-    "aligners.feature_maps": "aligners.features.maps",
-    "aligners.objectives_base": "aligners.objectives.base",
-    "aligners.contrast": "aligners.objectives.sweep",
-    "aligners.aggregation": "aligners.spectral.aggregation",
-    "aligners.convex": "aligners.spectral.convex",
-    "aligners.moments": "aligners.spectral.moments",
-    "aligners.whitening": "aligners.spectral.whitening",
-    "datamodules.captioned": "datamodules.base.captioned",
-    "datamodules.extracted": "datamodules.base.extracted",
-    "datamodules.image_views": "datamodules.base.image_views",
-    "datamodules.audio": "datamodules.items.audio",
-    "datamodules.raw_pairs": "datamodules.items.raw_pairs",
-    "datamodules.feature_cache": "datamodules.cache.feature_cache",
-    "datamodules.mapped_rows": "datamodules.cache.mapped_rows",
-    "evaluation.report": "report.tables",
+MOVED = {
+    "aligners.base": ("aligner",),
+    "aligners.features": ("kernels", "landmarks"),
+    "aligners.spectral": (
+        "aggregation", "choice", "convex", "coordinates", "moments", "negatives", "rows", "whitening",
+    ),
+    "datamodules.base": ("captioned", "extracted", "image_views", "transfer"),
+    "datamodules.cache": ("extraction", "feature_cache", "mapped_rows", "shards"),
+    "datamodules.doctor": ("diagnosis", "inspection"),
+    "datamodules.images": ("augmentations", "labelled_images", "shift", "views"),
+    "datamodules.items": ("audio", "captions", "image_arrays", "missing", "raw_pairs", "tar_members"),
+    "datamodules.pairs": ("balanced", "checked_rows", "stratified"),
+}  # fmt: skip
+"""Modules that were in the package above, under the same name."""
+FIGURES = (
+    "comparison_plots", "contrast_weights", "embedding_plots", "fitted_text", "matrix_plots", "plot_style", "plots",
+    "sheet_plots",
+)  # fmt: skip
+FORMER: dict[str, tuple[str, ...]] = {
+    **{f"{room.partition('.')[0]}.{name}": (f"{room}.{name}",) for room, names in MOVED.items() for name in names},
+    **{f"evaluation.{name}": (f"report.figures.{name}",) for name in FIGURES},
+    **{f"evaluation.{name}": (f"report.{name}",) for name in ("pictures", "sweep_figures", "sweep_settings")},
+    "datamodules.shift.blurs": ("datamodules.images.shift.blurs",),
+    "datamodules.shift.corruptions": ("datamodules.images.shift.corruptions",),
+    "datamodules.shift.weather": ("datamodules.images.shift.weather",),
+    "datamodules.shift.shifts": ("datamodules.images.shifts",),
+    "aligners.contrast": ("aligners.objectives.sweep",),
+    "aligners.defaults": ("aligners.base.yaml_defaults",),
+    "aligners.estimator": ("aligners.base.arrays",),
+    "aligners.feature_maps": ("aligners.features.maps", "aligners.features.nystrom"),
+    "aligners.objectives_base": ("aligners.objectives.base", "aligners.objectives.whole"),
+    "aligners.objectives_unicon": ("aligners.objectives.softmax", "aligners.objectives.general"),
+    "aligners.random_features": ("aligners.features.random",),
+    "aligners.raw_features": ("aligners.features.maps",),
+    "aligners.sampled_moments": ("aligners.spectral.sampling",),
+    "aligners.spectral_settings": ("aligners.spectral.settings",),
+    "aligners.strategies": ("aligners.base.ddp",),
+    "aligners.warm_start": ("aligners.base.warm_start",),
+    "datamodules.cache_entry": ("datamodules.cache.entry",),
+    "datamodules.extraction": ("datamodules.cache.extraction", "ground.progress"),
+    "datamodules.raw_pairs": ("datamodules.items.raw_pairs", "datamodules.base.extracted_pairs"),
+    "evaluation.report": ("report.tables", "running.loggers"),
 }
-"""Former names to those of now."""
+"""Where what each held is now."""
 KEYS = {
     f"evaluation.{key}": f"report.{key}" for key in ("similarity_pairs", "sheet_items", "tsne_items", "weights_items")
 }
@@ -53,11 +75,21 @@ class _Finder(MetaPathFinder, Loader):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        # the very module, not a copy: its classes are the same under both names
-        sys.modules[module.__name__] = import_module(FORMER[module.__name__])
+        name = module.__name__
+        if len(FORMER[name]) == 1:  # the very module, not a copy: its classes are the same under both names
+            sys.modules[name] = import_module(*FORMER[name])
+            return
+
+        def get(attribute: str) -> Any:
+            for now in map(import_module, FORMER[name]):
+                if hasattr(now, attribute):
+                    return getattr(now, attribute)
+            raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
+
+        module.__getattr__ = get  # type: ignore[method-assign]
 
 
 def install() -> None:
     """Make the former names importable; once, however often it is called."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.append(_Finder())
+        sys.meta_path.insert(0, _Finder())  # before a package's own path, which would make a second copy

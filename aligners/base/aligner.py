@@ -90,11 +90,16 @@ class Aligner(Arrays, Saved):
         return normalize(centred) if self.unit else centred
 
     def setup(self, stage: str) -> None:
+        datamodule: PairsDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         if self.dims is None:
-            datamodule: PairsDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
             if self.shared is None:
                 self.shared = datamodule.one_modality
             self._build(datamodule.dims)
+        elif stage == "fit" and self.dims != datamodule.dims:
+            raise UserError(
+                f"the aligner was fitted on features of dimensions {self.dims}, the data has {datamodule.dims}: "
+                "make a new one, or call fit(x, y), which begins afresh"
+            )
 
     def _build(self, dims: tuple[int, int]) -> None:
         if self.shared and dims[0] != dims[1]:

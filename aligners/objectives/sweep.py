@@ -46,7 +46,7 @@ class Contrast:
         >>> at = contrast.value(torch.eye(3), torch.eye(3))
         >>> round(at.value, 4)
         0.5514
-        >>> SB, StA = contrast.pull(torch.eye(3), torch.eye(3), A=torch.eye(3), B=torch.eye(3), at=at)
+        >>> SB, StA = contrast.products(torch.eye(3), torch.eye(3), A=torch.eye(3), B=torch.eye(3), at=at)
         >>> SB.shape
         torch.Size([3, 3])
     """
@@ -70,12 +70,12 @@ class Contrast:
         x, y = self._unit(x, y)
         return self._softmax_value(x, y) if self.by_softmax else self._rowwise_value(x, y)
 
-    def pull(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor, at: Contrasted) -> tuple[Tensor, Tensor]:
+    def products(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor, at: Contrasted) -> tuple[Tensor, Tensor]:
         """``S B`` (n_x, r) and ``S^T A`` (n_y, r), S at the embeddings' cosines, of which ``at`` is the value."""
         x, y = self._unit(x, y)
-        pulled = self._softmax_pull(x, y, A, B, at) if self.by_softmax else self._rowwise_pull(x, y, A, B)
-        self._add(*pulled)
-        return pulled[0].to(A), pulled[1].to(B)
+        both = self._softmax_products(x, y, A, B, at) if self.by_softmax else self._rowwise_products(x, y, A, B)
+        self._add(*both)
+        return both[0].to(A), both[1].to(B)
 
     def _add(self, *sums: Tensor) -> None:
         if self.shares > 1:
@@ -122,7 +122,7 @@ class Contrast:
             value = (value + 1 + tau * columns.log().mean() - (products / self.p).sum() / len(y)) / 2
         return Contrasted(float(value), rows, columns)
 
-    def _softmax_pull(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor, at: Contrasted) -> tuple[Tensor, Tensor]:
+    def _softmax_products(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor, at: Contrasted) -> tuple[Tensor, Tensor]:
         assert at.rows is not None
         assert at.columns is not None
         sides = 2 if self.objective.symmetric else 1
@@ -172,7 +172,7 @@ class Contrast:
         self._add(total)
         return Contrasted(float(total))
 
-    def _rowwise_pull(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+    def _rowwise_products(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
         SB, StA = torch.zeros_like(A, dtype=torch.float64), torch.zeros_like(B, dtype=torch.float64)
         for transposed, rows in self._sweeps():
             similarity, positives, factor = self._block(x, y, transposed, rows)

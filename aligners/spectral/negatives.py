@@ -64,7 +64,7 @@ class AllPairs:
 
     def weights(self, place: Place) -> Weights:
         A, B = _projections(place)
-        SB, StA = self.contrast.pull(*self.rule.weighted(place.factors.s, A, B), A, B, place.contrasted)
+        SB, StA = self.contrast.products(*self.rule.weighted(place.factors.s, A, B), A, B, place.contrasted)
         return lambda rows: (SB[rows.x_index], StA[rows.y_index])
 
     def search(self, place: Place, step: Step) -> Place | None:
@@ -119,7 +119,7 @@ class WithinBatches:
         def of_batch(rows: PairBatch) -> tuple[Tensor, Tensor]:
             A, B = projector(rows)
             contrast, embeddings = self._contrast(rows), self.rule.weighted(factors.s, A, B)
-            SB, StA = contrast.pull(*embeddings, A, B, contrast.value(*embeddings))
+            SB, StA = contrast.products(*embeddings, A, B, contrast.value(*embeddings))
             return SB * len(A), StA * len(A)  # the batches' mean weighs them by their items
 
         return of_batch

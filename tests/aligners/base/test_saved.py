@@ -162,7 +162,7 @@ def test_only_the_class_asked_for_is_made(cca: CCA, tmp_path: Path) -> None:
     cca.save(tmp_path / "cca.safetensors")
     with pytest.raises(UserError, match=r"names aligners.closed_form.CCA, which is no PLS"):
         PLS.load(tmp_path / "cca.safetensors")
-    for name in ("aligners.objectives.base.Objective", "aligners.loading.load", "aligners.spectral.factors.torch"):
+    for name in ("aligners.objectives.base.Objective", "aligners.base.loading.load", "aligners.spectral.factors.torch"):
         with pytest.raises(UserError, match=rf"names {name}, which is no Aligner"):
             load(rewritten(tmp_path / "cca.safetensors", **{"class": name}))
     for name in ("aligners.nowhere.CCA", "aligners.closed_form.Ccca"):

@@ -29,7 +29,7 @@ def test_blocks_give_the_whole_objective_and_its_weights(
     at = contrast.value(x, y)
     assert at.value == pytest.approx(float(objective(similarity, positives)), rel=1e-12)
     S = objective.weights(similarity, positives)
-    SB, StA = contrast.pull(x, y, A, B, at)
+    SB, StA = contrast.products(x, y, A, B, at)
     torch.testing.assert_close(SB, S @ B, rtol=0, atol=1e-12)
     torch.testing.assert_close(StA, S.T @ A, rtol=0, atol=1e-12)
 
@@ -57,7 +57,7 @@ def test_float32_is_exact_to_float32_at_any_temperature(tau: float, name: str) -
     positives, similarity = torch.eye(12, dtype=torch.bool), normalize(x.double()) @ normalize(y.double()).T
     assert at.value == pytest.approx(float(objective(similarity, positives)), rel=1e-6)
     S = objective.weights(similarity, positives)
-    SB, StA = contrast.pull(x, y, x, y, at)
+    SB, StA = contrast.products(x, y, x, y, at)
     assert SB.dtype == torch.float32
     torch.testing.assert_close(SB, (S @ y.double()).float(), rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(StA, (S.T @ x.double()).float(), rtol=1e-4, atol=1e-7)
