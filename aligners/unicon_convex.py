@@ -52,6 +52,7 @@ class UniConConvex(SolvedAligner):
     """
 
     solution: convex.ConvexSolution
+    """The whole Z and how it was found: of a fit in this process, no file has it."""
 
     def __init__(
         self,

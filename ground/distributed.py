@@ -20,7 +20,13 @@ def rank_and_world() -> tuple[int, int]:
 
 
 def add_over_processes(*tensors: Tensor) -> None:
-    """Replace each tensor (contiguous) by its sum over all processes, in place."""
+    """Replace each tensor by its sum over all processes, in place.
+
+    Raises:
+        ValueError: a tensor that is not contiguous, which NCCL refuses and gloo does not.
+    """
+    if not all(tensor.is_contiguous() for tensor in tensors):
+        raise ValueError("what is added over processes must be contiguous")
     if is_distributed():
         for tensor in tensors:
             dist.all_reduce(tensor)

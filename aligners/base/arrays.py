@@ -90,7 +90,16 @@ class Arrays(lightning.LightningModule):
         return normalize(self.encode_x(x)) @ normalize(self.encode_y(y)).T
 
     def begin_again(self) -> None:
-        """Become what it was when it was made, from its hyper-parameters."""
+        """Reset to what was made from the hyper-parameters.
+
+        Raises:
+            UserError: a class whose own constructor records none.
+        """
+        if not getattr(type(self).__init__, "fills", False):
+            name = type(self).__name__
+            raise UserError(
+                f"{name} has a constructor of its own: decorate it with defaults_from, or make a new {name}"
+            )
         made_with = dict(self.hparams)
         vars(self).clear()
         type(self).__init__(self, **made_with)
@@ -117,7 +126,7 @@ class Arrays(lightning.LightningModule):
             raise UserError(f"{side} must be features (n, {d}), got the shape {tuple(rows.shape)}")
         if rows.shape[1] != d:
             raise UserError(f"{side} has {rows.shape[1]} features, the aligner was fitted on {d}")
-        return rows
+        return rows.to(self.device)
 
 
 def fit_arrays(

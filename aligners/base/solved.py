@@ -13,6 +13,7 @@ from aligners.spectral.coordinates import project
 from aligners.spectral.moments import run_length
 from aligners.spectral.passes import Pass, Solved
 from datamodules.pairs.pairs import PairBatch
+from ground.errors import UserError
 
 
 class SolvedAligner(Aligner):
@@ -101,27 +102,39 @@ class SolvedAligner(Aligner):
     # the fit
 
     def on_train_start(self) -> None:
-        sampler = self.stream.sampler  # the fit's own: another fit on the same datamodule has another
-        sampler.reshuffles, sampler.whole_runs = False, self.batches_in_run
+        self._deal(reads=True)
         super().on_train_start()
         with torch.no_grad():
             self._pass = self.first_pass() if self.current_epoch == 0 else self.resumed_pass()
-        sampler.reads = self._pass.reads
+
+    def on_train_epoch_start(self) -> None:
+        self._deal(reads=self._pass is not None and self._pass.reads)
+        self._added = 0
+
+    def _deal(self, reads: bool) -> None:
+        """Batches of one order, whole: by the loader's own sampler, of which another fit or epoch may have another."""
+        sampler = self.stream.sampler
+        sampler.reshuffles, sampler.whole_runs, sampler.reads = False, self.batches_in_run, reads
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return NoOptimizer()
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> None:
-        assert self._pass is not None
-        with torch.no_grad():
-            self._pass.add(batch)
+        self._added += 1
+        if self._pass is not None:  # a Trainer may be told to go on after the last pass
+            with torch.no_grad():
+                self._pass.add(batch)
         optimizer = self.optimizers()
         optimizer.step()  # type: ignore[union-attr]
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if not self.trainer.is_last_batch:
+        if not self.trainer.is_last_batch or self._pass is None:
             return
-        assert self._pass is not None
+        if self._added < len(self.stream):
+            raise UserError(
+                f"a pass needs every training batch, got {self._added} of {len(self.stream)}: leave "
+                "trainer.limit_train_batches alone, and go on from a checkpoint that was written between passes"
+            )
         with torch.no_grad():
             solved, self._pass = self._pass.end()
             self.hold(solved)
@@ -130,8 +143,6 @@ class SolvedAligner(Aligner):
             self.log("objective", solved.passed["objective"], prog_bar=True, logger=False, rank_zero_only=True)
         if self._pass is None:
             self.trainer.should_stop = True
-        else:
-            self.stream.sampler.reads = self._pass.reads
 
     def on_train_end(self) -> None:
         self._pass = None  # it holds training rows

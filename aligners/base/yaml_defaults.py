@@ -1,6 +1,7 @@
 """Constructor arguments that are not given come from the aligner's YAML: the defaults stand there alone."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def defaults_from(source: str | Path) -> Callable[[type], type]:
 
         @functools.wraps(init)
         def filled(self: Any, **given: Any) -> None:
-            if type(self).__init__ is not cls.__init__:  # type: ignore[misc]
+            if type(self).__init__ is not filled and fills(type(self)):
                 init(self, **given)  # a child's arguments are those of its own YAML
                 return
             given = {
@@ -60,7 +61,13 @@ def defaults_from(source: str | Path) -> Callable[[type], type]:
             self.save_hyperparameters(values, logger=False)
 
         cls.__signature__ = KeywordDefaults(cls, functools.partial(aligner_config, source))  # type: ignore[attr-defined]
+        filled.fills = True  # type: ignore[attr-defined]
         cls.__init__ = filled  # type: ignore[misc]
         return cls
 
     return decorate
+
+
+def fills(cls: type) -> bool:
+    """Whether the constructor of ``cls`` itself has its defaults from a YAML, and so records its arguments."""
+    return bool(getattr(inspect.getattr_static(cls, "__init__"), "fills", False))

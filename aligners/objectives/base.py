@@ -35,6 +35,8 @@ class Objective(ABC):
     """
 
     symmetric = True
+    has_rows = True
+    """Whether it is a sum over rows, and so can be swept by blocks."""
     learned: tuple[str, ...] = ()
 
     @abstractmethod

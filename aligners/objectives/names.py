@@ -113,7 +113,8 @@ def _imported(name: str) -> type[Objective]:
 
 
 def _parameters(kind: type[Objective]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(kind).parameters
+    parameters = inspect.signature(kind).parameters
+    return {key: each for key, each in parameters.items() if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
 
 
 def _is_number(value: Any) -> bool:

@@ -8,6 +8,7 @@ from torch.nn.functional import normalize
 
 from aligners.objectives.base import Objective
 from aligners.objectives.softmax import CLIP, InfoNCE
+from aligners.objectives.whole import WholeObjective
 from ground.distributed import add_over_processes
 
 SMALLEST_TAU = 0.025
@@ -184,3 +185,23 @@ class Contrast:
                 SB[rows] += weights @ B
                 StA += weights.T @ A[rows]
         return SB, StA
+
+
+class WholeContrast:
+    """A whole objective over all pairs of some items, the matrix formed at once: its value, and S B and S^T A.
+
+    It stands in the place of ``Contrast``, where one process has the whole.
+    """
+
+    def __init__(self, objective: WholeObjective, x_group: Tensor, y_group: Tensor):
+        self.objective = objective
+        self.positives = x_group[:, None] == y_group
+
+    def value(self, x: Tensor, y: Tensor) -> Contrasted:
+        """The objective at embeddings (n_x, r), (n_y, r)."""
+        return Contrasted(float(self.objective(normalize(x) @ normalize(y).T, self.positives)))
+
+    def products(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor, at: Contrasted) -> tuple[Tensor, Tensor]:
+        """``S B`` (n_x, r) and ``S^T A`` (n_y, r), S at the embeddings' cosines."""
+        S = self.objective.weights(normalize(x) @ normalize(y).T, self.positives).to(A)
+        return S @ B, S.T @ A

@@ -1,4 +1,4 @@
-"""Objectives that are no sum over rows: for gradient aligners alone."""
+"""Objectives that are no sum over rows: under gradient aligners, and over the pairs of a batch."""
 
 from abc import abstractmethod
 
@@ -11,7 +11,7 @@ from ground.errors import UserError
 class WholeObjective(Objective):
     """A contrastive loss that is no sum over rows: ``whole`` is the loss, its weights are by autograd.
 
-    It runs under gradient aligners, and cannot be swept by blocks.
+    It runs under gradient aligners and with ``negatives=batch``, and cannot be swept by blocks.
 
     Example:
         >>> import torch
@@ -22,13 +22,16 @@ class WholeObjective(Objective):
         tensor(-1.)
     """
 
+    has_rows = False
+
     @abstractmethod
     def whole(self, similarity: Tensor, positives: Tensor) -> Tensor:
         """The loss, a scalar, of similarities and positives (n_x, n_y)."""
 
     def rows(self, similarity: Tensor, positives: Tensor) -> Tensor:
         raise UserError(
-            f"{type(self).__name__} is no sum over rows, which the spectral solver sweeps: it is for gradient aligners"
+            f"{type(self).__name__} is no sum over rows, which a sweep over all pairs needs: "
+            "take aligner.negatives=batch, or a gradient aligner"
         )
 
     def __call__(self, similarity: Tensor, positives: Tensor) -> Tensor:

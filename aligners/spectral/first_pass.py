@@ -7,7 +7,7 @@ from aligners.spectral.coordinates import Coordinates, Statistics
 from aligners.spectral.factors import Factors
 from aligners.spectral.moments import Moments
 from aligners.spectral.negatives import NEGATIVES, Negatives, Place
-from aligners.spectral.passes import Pass, Solved, StepPass, after
+from aligners.spectral.passes import FinishedPass, Pass, Solved, StepPass, after
 from aligners.spectral.record import Record
 from aligners.spectral.rows import KeptRows, RowSource, StreamedRows, drawn
 from aligners.spectral.sampling import SampledMoments
@@ -59,8 +59,9 @@ class FirstPass:
             moments, settings.sample, len(stream), lambda moments: first_trial(training, moments)
         )
         bytes_kept = 4 * (train.n_x * m_x + train.n_y * m_y)
-        memory = settings.memory_mb * 2**20 * rank_and_world()[1]
-        self.keeps = max(settings.candidates.passes) > 0 and bytes_kept <= memory
+        runs = -(-len(stream) // (stream.sampler.whole_runs or 1))
+        share = -(-runs // rank_and_world()[1]) / runs  # the largest of a process
+        self.keeps = max(settings.candidates.passes) > 0 and bytes_kept * share <= settings.memory_mb * 2**20
         self.kept: list[PairBatch] = []
 
     def add(self, batch: PairBatch) -> None:
@@ -108,12 +109,18 @@ class FirstPass:
         return negatives, negatives.at(factors)
 
     def resume(self, factors: Factors) -> Pass:
-        """The pass that goes on from ``factors``, in the place of ``end``, at the settings of the record."""
+        """In the place of ``end``: the pass that goes on from ``factors``, at the settings of the record."""
         chosen = Chosen(*(self.record.chosen[name] for name in Chosen._fields))  # type: ignore[arg-type] # passes is whole
         coordinates = self.training.coordinates(self.training.statistics(self.sampled.moments), chosen.lam)
         del self.sampled
+        passes = self.record.passes
+        left = int(chosen.passes) - (len(passes) - 1)
+        values = [each["objective"] for each in passes if "objective" in each]
+        stopped = len(values) > 1 and self.training.settings.damping.stops(*values[-2:])
+        if left <= 0 or stopped:
+            projector = coordinates.embedding(factors, chosen.weight_power)
+            return FinishedPass(Solved(projector, factors, passes[-1], self.record))
         negatives, place = self._contrasted(coordinates, factors, chosen)
-        left = int(chosen.passes) - (len(self.record.passes) - 1)
         return StepPass(negatives, place, self.record, left)
 
 

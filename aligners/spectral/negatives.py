@@ -6,7 +6,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from aligners.objectives.sweep import Contrast, Contrasted
+from aligners.objectives.sweep import Contrast, Contrasted, WholeContrast
+from aligners.objectives.whole import WholeObjective
 from aligners.spectral.coordinates import Coordinates
 from aligners.spectral.factors import Factors
 from aligners.spectral.rows import RowSource
@@ -146,8 +147,11 @@ class WithinBatches:
             add_over_processes(sums)
         return Contrasted(float(sums[0] / sums[1]))
 
-    def _contrast(self, rows: PairBatch) -> Contrast:
-        return Contrast(self.rule.objective, rows.x_group, rows.y_group, self.rule.block_size)
+    def _contrast(self, rows: PairBatch) -> Contrast | WholeContrast:
+        objective = self.rule.objective
+        if isinstance(objective, WholeObjective):
+            return WholeContrast(objective, rows.x_group, rows.y_group)
+        return Contrast(objective, rows.x_group, rows.y_group, self.rule.block_size)
 
 
 NEGATIVES: dict[str, Callable[[Rule, Coordinates, RowSource, Tensor, Tensor], Negatives]] = {

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import torch
-
 from aligners.spectral.coordinates import Projector
 from aligners.spectral.factors import Factors
 from aligners.spectral.negatives import Negatives, Place
@@ -21,6 +19,7 @@ class Solved:
     """What a pass gives: what embeds, the factors behind it, and what is to be told of the pass and of the fit.
 
     Example:
+        >>> import torch
         >>> projector = Projector(torch.eye(3)[:, :2], torch.eye(3)[:, :2], torch.zeros(2), torch.zeros(2))
         >>> solved = Solved(projector, Factors(torch.eye(3)[:, :2], torch.ones(2), torch.eye(3)[:, :2], gap=1.0))
         >>> solved.passed, solved.record.passes
@@ -45,6 +44,7 @@ class Pass(Protocol):
         ...
         ...     def end(self):
         ...         return self.number, None
+        >>> import torch
         >>> batches = [PairBatch(*2 * [torch.zeros(3, 2)], *4 * [torch.arange(3)])] * 2
         >>> run(Count(), lambda reads: batches)
         6
@@ -94,7 +94,8 @@ class StepPass:
         self.number = 0
         self.weights = negatives.weights(place)
         U, V = place.factors.U, place.factors.V
-        self.sums = [torch.zeros_like(U), torch.zeros_like(U[0]), torch.zeros_like(V), torch.zeros_like(V[0])]
+        # contiguous, which U and V need not be: they are added over processes
+        self.sums = [U.new_zeros(shape) for shape in (U.shape, U.shape[1:], V.shape, V.shape[1:])]
 
     @property
     def reads(self) -> bool:
@@ -129,3 +130,18 @@ def after(negatives: Negatives, place: Place, record: Record, left: int) -> tupl
 def embedded(negatives: Negatives, place: Place) -> Projector:
     """What embeds at ``place``."""
     return negatives.coordinates.embedding(place.factors, negatives.rule.weight_power)
+
+
+class FinishedPass:
+    """In the place of a pass where a fit that is gone on with has nothing left to do."""
+
+    reads = False
+
+    def __init__(self, solved: Solved):
+        self.solved = solved
+
+    def add(self, batch: PairBatch) -> None:
+        """Nothing is read."""
+
+    def end(self) -> tuple[Solved, Pass | None]:
+        return self.solved, None

@@ -10,6 +10,7 @@ from aligners.objectives.base import Objective
 from aligners.objectives.names import named_objective
 from aligners.spectral.factors import POSITIVE_PART, SVD, Factors
 from aligners.spectral.step import Damping, Rule
+from ground.errors import UserError
 
 
 class Chosen(NamedTuple):
@@ -87,7 +88,19 @@ class SpectralSettings:
     shared: bool  # what the argument and the data come to
 
     def __post_init__(self) -> None:
-        self.objective_at(self.candidates.first.tau)  # mistakes in its options show at once
+        objective = self.objective_at(self.candidates.first.tau)  # mistakes in its options show at once
+        if objective.has_rows:
+            return
+        if self.negatives != "batch":
+            raise UserError(
+                f"objective '{self.objective}' is no sum over rows, which a sweep over all pairs needs: "
+                "take aligner.negatives=batch, or a gradient aligner"
+            )
+        if len(self.candidates.tau) > 1 or len(self.candidates.passes) > 1:
+            raise UserError(
+                f"objective '{self.objective}' is no sum over rows, and trial passes sweep all pairs of a sample: "
+                "give one aligner.tau and one aligner.passes"
+            )
 
     @property
     def candidates(self) -> Candidates:

@@ -97,6 +97,10 @@ class Damping(NamedTuple):
     max_halvings: int
     tolerance: float
 
+    def stops(self, before: float, after: float) -> bool:
+        """Whether a pass from one objective to the other is the last."""
+        return self.safeguard and before - after <= self.tolerance * abs(after)
+
 
 class Rule(NamedTuple):
     """What every pass of a fit does alike."""
@@ -147,7 +151,7 @@ def line_search(
         u, new_s, v, gap = step.trial(s, eta)
         at = contrasted(u, new_s, v)
         if at.value <= value or not damping.safeguard:
-            last = damping.safeguard and value - at.value <= damping.tolerance * abs(at.value)
+            last = damping.stops(value, at.value)
             return Accepted(u, new_s, v, gap, eta, at, last)
         eta /= 2
     return None

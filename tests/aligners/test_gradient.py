@@ -134,10 +134,26 @@ def test_an_objective_may_say_what_a_learned_temperature_is() -> None:
     torch.testing.assert_close(aligner.log_scale.grad, cosines.square().mean() / 0.25 - 0.25)
 
 
-def test_what_is_no_sum_over_rows_is_refused_by_the_solver(pairs: Pairs) -> None:
-    solver = UniConSpectral(rank=6, objective=f"{__name__}.Entropic", feature_map="identity", tau=1.0, lam=1.0)
-    with pytest.raises(UserError, match="Entropic is no sum over rows"):
-        fitted(solver, pairs, max_epochs=None)
+def test_what_is_no_sum_over_rows_is_refused_over_all_pairs() -> None:
+    whole = {"rank": 6, "objective": f"{__name__}.Entropic", "feature_map": "identity", "lam": 1.0}
+    with pytest.raises(UserError, match=r"is no sum over rows, .*: take aligner.negatives=batch"):
+        UniConSpectral(**whole, tau=1.0)
+    with pytest.raises(UserError, match=r"give one aligner\.tau and one aligner\.passes"):
+        UniConSpectral(**whole, negatives="batch")
+
+
+def test_what_is_no_sum_over_rows_runs_within_batches(pairs: Pairs) -> None:
+    solver = UniConSpectral(
+        rank=6, objective=f"{__name__}.Entropic", feature_map="identity", negatives="batch", tau=1.0, lam=1.0,
+        passes=4, weight_power=1.0,
+    )  # fmt: skip
+    solver.fit(pairs.x, pairs.y, x_of_y=pairs.x_of_y, group=pairs.group, batch_size=61)
+    values = [each["objective"] for each in solver.solution.passes]
+    assert len(values) > 2
+    assert values == sorted(values, reverse=True)
+    one_batch = solver.similarity(pairs.x, pairs.y)
+    value = solver.fitted_objective(one_batch, pairs.group[:, None] == pairs.y_group)
+    assert value.item() == pytest.approx(values[-1], rel=1e-4)
 
 
 def test_the_loss_is_the_objective_up_to_tau() -> None:
