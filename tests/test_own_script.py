@@ -32,3 +32,15 @@ def test_a_script_beside_files_of_its_own_fits_saves_and_loads(tmp_path: Path) -
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+
+
+def test_the_command_line_of_a_script_has_our_configs(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "__init__.py").write_text("raise RuntimeError('the configs of the script were imported')\n")
+    (tmp_path / "script.py").write_text("from train import cli\n\ncli()\n")
+    ended = subprocess.run(
+        [sys.executable, "script.py", "aligner=cca", "--cfg", "job", "--package", "aligner"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "_target_: aligners.closed_form.CCA" in ended.stdout
