@@ -20,6 +20,20 @@ class MomentAligner(SolvedAligner):
 
     Raises:
         UserError: features that do not vary, or a rank above the data's.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> import torch
+        >>> @defaults_from("cca")
+        ... class Halved(MomentAligner):
+        ...     def solution(self, statistics):
+        ...         coordinates = statistics.coordinates(self.lam)
+        ...         factors = self.uniform(statistics, coordinates)
+        ...         return self.solved(coordinates, replace(factors, s=factors.s / 2))
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> halved, whole = Halved(rank=2).fit(x, x), CCA(rank=2).fit(x, x)
+        >>> torch.allclose(2 * halved.singular_values, whole.singular_values)
+        True
     """
 
     def __init__(

@@ -1,5 +1,27 @@
 """What judges an aligner: it imports none, and knows nothing of how a model was fitted."""
 
 from ground.former import install
+from ground.lazy import lazy
 
 install()
+
+# not before it is asked for: probes need scikit-learn, and aligners that choose by their ranks need nothing but those.
+# ``linear_probe.linear_probe`` and ``nearest.nearest`` have the names of their files, and are imported from these
+__getattr__ = lazy(
+    __name__,
+    {
+        "callback": ("Evaluation",),
+        "extended": ("extended_retrieval",),
+        "geometry": ("alignment", "centroids", "evaluate_geometry", "uniformity"),
+        "judged": ("Judge", "Judged", "Remembers"),
+        "judges": ("Extended", "Geometry", "Retrieval"),
+        "keeping": ("Keeping",),
+        "linear_probe": ("FittedProbe", "ProbeResult", "fit_linear_probe", "knn_probe"),
+        "nearest": ("class_accuracy", "top_matches"),
+        "probes": ("Probe",),
+        "retrieval": (
+            "CUTOFFS", "evaluate_retrieval", "ranks", "ranks_both_ways", "rates_both_ways", "retrieval_metrics",
+        ),
+        "scoring": ("COSINE", "Scorer", "own"),
+    },
+)  # fmt: skip

@@ -46,6 +46,15 @@ class Evaluation(lightning.Callback):
 
     Raises:
         UserError: an argument of a wrong type or out of its range, or a judge that is none.
+
+    Example:
+        >>> from hydra.utils import instantiate
+        >>> from ground.configs import CONFIGS, composed
+        >>> config = composed(CONFIGS / "evaluation" / "default.yaml", "evaluation")
+        >>> evaluation = instantiate(config, keep="last", probe=None)
+        >>> list(evaluation.judges), evaluation.keeping.rule
+        (['retrieval', 'geometry', 'extended'], 'last')
+        >>> trainer = Trainer(callbacks=[evaluation], logger=False)  # its fit and its test are judged
     """
 
     @checked("evaluation.")

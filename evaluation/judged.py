@@ -37,6 +37,14 @@ class Judged:
     Attributes:
         ranks: of the queries of each direction, ``image_to_text`` and ``text_to_image``: (q,) int64, from 1.
         probes: the linear probes' results on the split, by their titles.
+
+    Example:
+        >>> from datamodules.pairs import pairs_of_tensors
+        >>> data = PairsDataModule(batch_size=8, eval_batch_size=8, seed=0)
+        >>> data.splits["test"] = pairs_of_tensors(torch.eye(3), torch.eye(3))
+        >>> judged = Judged(torch.eye(3), torch.eye(3), "test", data, torch.clone, torch.clone, block_size=8)
+        >>> judged.names, judged.pairs.n_x
+        (('x', 'y'), 3)
     """
 
     x: Tensor
@@ -62,7 +70,17 @@ class Judged:
 
 
 class Judge(Protocol):
-    """Metrics of an embedded split, by their keys without a prefix; nothing where it has nothing to judge."""
+    """Metrics of an embedded split, by their keys without a prefix; nothing where it has nothing to judge.
+
+    Example:
+        >>> class Rank:
+        ...     every_pass = False
+        ...     def __call__(self, judged: Judged) -> dict[str, float]:
+        ...         return {"x/rank": float(torch.linalg.matrix_rank(judged.x))}
+        >>> data = PairsDataModule(batch_size=8, eval_batch_size=8, seed=0)
+        >>> Rank()(Judged(torch.ones(3, 2), torch.ones(3, 2), "test", data, torch.clone, torch.clone, block_size=8))
+        {'x/rank': 1.0}
+    """
 
     @property
     def every_pass(self) -> bool:
@@ -73,7 +91,14 @@ class Judge(Protocol):
 
 @runtime_checkable
 class Remembers(Protocol):
-    """A judge that keeps something of every pass: a checkpoint holds it, so that a resumed fit has it too."""
+    """A judge that keeps something of every pass: a checkpoint holds it, so that a resumed fit has it too.
+
+    Example:
+        >>> from evaluation.judges import Retrieval
+        >>> from report import Similarities
+        >>> isinstance(Similarities(n_items=8), Remembers), isinstance(Retrieval(), Remembers)
+        (True, False)
+    """
 
     def state_dict(self) -> dict[str, Any]: ...
 

@@ -8,7 +8,19 @@ from evaluation.retrieval import ranks_both_ways, rates_both_ways
 
 
 class Retrieval:
-    """Both directions' rates and ``mean_recall``, and class accuracies where there are labels; leaves the ranks."""
+    """Both directions' rates and ``mean_recall``, and class accuracies where there are labels; leaves the ranks.
+
+    Example:
+        >>> import torch
+        >>> from datamodules.base import PairsDataModule
+        >>> from datamodules.pairs import pairs_of_tensors
+        >>> data = PairsDataModule(batch_size=8, eval_batch_size=8, seed=0)
+        >>> data.splits["test"] = pairs_of_tensors(torch.eye(3), torch.eye(3))
+        >>> x, y = torch.eye(3), torch.eye(3)[[0, 2, 1]]
+        >>> judged = Judged(x, y, "test", data, torch.clone, torch.clone, block_size=8)
+        >>> Retrieval()(judged)["x_to_y/median_rank"], judged.ranks["x_to_y"]
+        (3.0, tensor([1, 3, 3]))
+    """
 
     every_pass = True
 
@@ -22,7 +34,18 @@ class Retrieval:
 
 
 class Geometry:
-    """The shape of the shared space at the test, under ``geometry/``, see ``evaluate_geometry``."""
+    """The shape of the shared space at the test, under ``geometry/``, see ``evaluate_geometry``.
+
+    Example:
+        >>> import torch
+        >>> from datamodules.base import PairsDataModule
+        >>> from datamodules.pairs import pairs_of_tensors
+        >>> data = PairsDataModule(batch_size=8, eval_batch_size=8, seed=0)
+        >>> data.splits["test"] = pairs_of_tensors(torch.eye(3), torch.eye(3))
+        >>> judged = Judged(torch.eye(3), -torch.eye(3), "test", data, torch.clone, torch.clone, block_size=8)
+        >>> Geometry()(judged)["geometry/alignment"]  # the pairs' mean squared distance
+        4.0
+    """
 
     every_pass = False
 
@@ -34,7 +57,15 @@ class Geometry:
 
 
 class Extended:
-    """ECCV Caption and CxC at the test, where the items are COCO's, see ``extended_retrieval``."""
+    """ECCV Caption and CxC at the test, where the items are COCO's, see ``extended_retrieval``.
+
+    Example:
+        >>> import torch
+        >>> from datamodules.base import PairsDataModule
+        >>> data, x = PairsDataModule(batch_size=8, eval_batch_size=8, seed=0), torch.eye(3)
+        >>> Extended()(Judged(x, x, "test", data, torch.clone, torch.clone, block_size=8))  # no items of COCO
+        {}
+    """
 
     every_pass = False
 

@@ -20,6 +20,13 @@ class Keeping:
 
     Attributes:
         number: of the pass that is held, or None.
+
+    Example:
+        >>> keeping = Keeping("best", "mean_recall")
+        >>> for number, recall in enumerate((20.0, 40.0, 30.0)):
+        ...     keeping.offer(number, {"mean_recall": recall}, {"w": torch.tensor(recall)})
+        >>> keeping.number, keeping.rule, keeping.taken()
+        (1, 'best on validation', {'w': tensor(40.)})
     """
 
     def __init__(self, keep: Literal["best", "last"], select: str):

@@ -26,7 +26,14 @@ _MAX_ITERATIONS = 2000  # a ceiling, not a setting: standardised features need s
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a probe scored on the test set."""
+    """What a probe scored on the test set.
+
+    Example:
+        >>> train = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
+        >>> result = knn_probe(train, torch.tensor([0, 0, 1, 1]), train[:2], torch.tensor([0, 1]), k=1, block_size=8)
+        >>> result.accuracy, result.confusion, result.strength
+        (50.0, tensor([[1, 0], [1, 0]]), None)
+    """
 
     accuracy: float  # percent of the test items
     confusion: Tensor  # (C, C) int64 counts, rows the true class, columns the predicted class
@@ -36,7 +43,14 @@ class ProbeResult:
 
 @dataclass(frozen=True)
 class FittedProbe:
-    """A linear classifier of embeddings, to score any number of test sets."""
+    """A linear classifier of embeddings, to score any number of test sets.
+
+    Example:
+        >>> label = torch.arange(20) % 2
+        >>> probe = fit_linear_probe(torch.eye(2)[label], label, strengths=[0.1, 1.0], holdout=0.2, seed=0)
+        >>> probe.strength, probe.score(torch.eye(2), torch.tensor([0, 1])).accuracy
+        (0.1, 100.0)
+    """
 
     model: Pipeline
     train_label: Tensor

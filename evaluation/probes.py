@@ -22,6 +22,17 @@ class Probe:
         neighbours: of the kNN probe.
         every_pass: also on validation after every pass; false: at the test alone.
         raw: at the test, the same of the raw features, without any alignment, under ``raw/``.
+
+    Example:
+        >>> import torch
+        >>> from datamodules.base import PairsDataModule
+        >>> from datamodules.pairs import pairs_of_tensors
+        >>> label = torch.arange(40) % 2
+        >>> x, data = torch.eye(2)[label], PairsDataModule(batch_size=8, eval_batch_size=8, seed=0)
+        >>> data.splits = dict.fromkeys(("train", "test"), pairs_of_tensors(x, x, label=label))
+        >>> probe = Probe([1.0], holdout=0.2, neighbours=5, every_pass=False, raw=False, seed=0)
+        >>> probe(Judged(x, x, "test", data, torch.clone, torch.clone, block_size=8))
+        {'linear_probe/accuracy': 100.0, 'linear_probe/strength': 1.0, 'knn/accuracy': 100.0}
     """
 
     @checked("evaluation.probe.")

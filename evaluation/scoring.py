@@ -35,6 +35,12 @@ class Scorer(NamedTuple):
     """A rule of scoring: ``score(prepare(x), prepare(y))`` of rows (a, r) and (b, r) is (a, b) float32.
 
     A score must not depend on the block that its rows stand in, for a tie is told by equal scores.
+
+    Example:
+        >>> dot = Scorer(prepare=torch.clone, score=lambda x, y: x @ y.T)
+        >>> x, y = torch.eye(2), torch.tensor([[2.0, 0.0], [1.0, 1.0]])
+        >>> dot.score(dot.prepare(x), dot.prepare(y)), dot.back().score(y, x)
+        (tensor([[2., 1.], [0., 1.]]), tensor([[2., 0.], [1., 1.]]))
     """
 
     prepare: Callable[[Tensor], Tensor]

@@ -14,6 +14,11 @@ class Rule:
     """What values of an annotation ``Annotated[type, rule, ...]`` must satisfy.
 
     ``words`` say it after "must be". Numbers that are not finite satisfy no rule.
+
+    Example:
+        >>> odd = Rule("odd", lambda value: value % 2 == 1)
+        >>> odd.words, odd.holds(3), above(0).holds(inf)
+        ('odd', True, False)
     """
 
     words: str

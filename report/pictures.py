@@ -47,6 +47,16 @@ class Pictures:
 
     Attributes:
         judges: what the evaluation is to ask for the pictures, by its names.
+
+    Example:
+        >>> from aligners import CCA
+        >>> from evaluation.judges import Retrieval
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> evaluation = Evaluation(1024, "best", "mean_recall", Retrieval())
+        >>> data = PairsDataModule(batch_size=8, eval_batch_size=8, seed=0)
+        >>> pictures = Pictures(similarity_pairs=64, sheet_items=16, tsne_items=0, weights_items=0)
+        >>> list(pictures.draw(evaluation, CCA(rank=4).fit(x, x), data))  # of a fit without a test
+        ['singular_values']
     """
 
     @checked("report.")

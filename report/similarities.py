@@ -12,6 +12,18 @@ class Similarities:
 
     Attributes:
         passes: the number of each pass and its scores.
+
+    Example:
+        >>> import torch
+        >>> from datamodules.base import PairsDataModule
+        >>> from datamodules.pairs import pairs_of_tensors
+        >>> data, x = PairsDataModule(batch_size=8, eval_batch_size=8, seed=0), torch.eye(3)
+        >>> data.splits["val"] = pairs_of_tensors(x, x)
+        >>> similarities = Similarities(n_items=2)
+        >>> similarities(Judged(x, x, "val", data, torch.clone, torch.clone, block_size=8, after=4))
+        {}
+        >>> similarities.passes
+        [(4, tensor([[1., 0.], [0., 1.]]))]
     """
 
     every_pass = True

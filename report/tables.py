@@ -108,7 +108,16 @@ def _interval(values: list[float]) -> str:
 
 
 class SweepTable(Callback):
-    """At the end of a sweep: prints its table, writes its runs to ``sweep.json`` and its figures in its folder."""
+    """At the end of a sweep: prints its table, writes its runs to ``sweep.json`` and its figures in its folder.
+
+    Example:
+        >>> from omegaconf import OmegaConf
+        >>> table = SweepTable()
+        >>> config = OmegaConf.create({"hydra": {"overrides": {"task": ["aligner=cca", "seed=0"]}}})
+        >>> table.on_job_end(config, JobReturn(_return_value={"metrics": {"test/mean_recall": 40.0}}))
+        >>> table.runs
+        [{'metrics': {'test/mean_recall': 40.0}, 'overrides': ['aligner=cca', 'seed=0']}]
+    """
 
     def __init__(self) -> None:
         self.runs: list[dict[str, Any]] = []

@@ -11,7 +11,15 @@ from ground.errors import UserError
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """A checkpoint is there whole or is the former one, whenever the process is killed."""
+    """A checkpoint is there whole or is the former one, whenever the process is killed.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     AtomicCheckpointIO().save_checkpoint({"epoch": 3}, f"{folder}/last.ckpt")
+        ...     AtomicCheckpointIO().load_checkpoint(f"{folder}/last.ckpt")
+        {'epoch': 3}
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any = None) -> None:
         whole = Path(path)

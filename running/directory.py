@@ -29,6 +29,13 @@ class RunDirectory:
 
     Raises:
         UserError: a directory that cannot be written, or holds something that is no run.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> config = OmegaConf.create({"aligner_name": "cca", "name": "synthetic", "seed": 0})
+        >>> with TemporaryDirectory() as folder, RunDirectory(f"{folder}/run", config) as directory:
+        ...     sorted(path.name for path in directory.path.iterdir())
+        ['config.yaml', 'figures', 'train.log']
     """
 
     def __init__(self, path: str, config: DictConfig):

@@ -24,6 +24,16 @@ class FinishedRun:
 
     Raises:
         UserError: there is no run, or it did not come to its end.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     (Path(folder) / "checkpoints").mkdir()
+        ...     for name in ("config.yaml", "checkpoints/last.ckpt"):
+        ...         (Path(folder) / name).touch()
+        ...     written = (Path(folder) / "metrics.json").write_text('{"fit/passes": 3, "test/mean_recall": 4.0}')
+        ...     FinishedRun(folder).fit_metrics
+        {'fit/passes': 3}
     """
 
     def __init__(self, path: str):

@@ -22,6 +22,11 @@ class Sweep:
 
     Attributes:
         failures: exit code and line of what went wrong, told at the end.
+
+    Example:
+        >>> sweep = Sweep("train.py")
+        >>> sweep.script.name, sweep.failures
+        ('train.py', [])
     """
 
     def __init__(self, script: str):

@@ -6,7 +6,14 @@ from torch import Tensor
 
 
 class Departure(NamedTuple):
-    """In percent."""
+    """In percent.
+
+    Example:
+        >>> import torch
+        >>> uniform = torch.eye(2) - 0.5
+        >>> departure(2 * uniform, uniform, torch.eye(2, dtype=torch.bool))
+        Departure(matrix=100.0, negatives=100.0)
+    """
 
     matrix: float  # Frobenius norm of the difference, relative to that of the uniform weights
     negatives: float  # the same over the negative pairs alone: the positives' weights are n times theirs, and hide them
