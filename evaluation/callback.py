@@ -66,6 +66,8 @@ class Evaluation(lightning.Callback):
         retrieval: Judge,
         **judges: Judge | None,
     ):
+        if retrieval is None:  # a config's null passes for any protocol
+            raise UserError("evaluation.retrieval must be a judge, got null: every run is judged by retrieval")
         for name, judge in judges.items():
             if judge is not None and not callable(judge):
                 known = ("block_size", "keep", "select", "retrieval", *(each for each in judges if each != name))
@@ -104,6 +106,7 @@ class Evaluation(lightning.Callback):
     # Fit time is the time between the start and the end of training less that of validation.
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.keeping.begin()
         self._clock = time.perf_counter()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

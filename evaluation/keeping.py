@@ -34,7 +34,20 @@ class Keeping:
         self.select = select
         self.number: int | None = None
         self._value = -torch.inf
+        self._chosen_by = select
         self._weights: dict[str, Tensor] | None = None
+
+    def begin(self) -> None:
+        """Before a fit, or before one goes on.
+
+        Raises:
+            UserError: what is held was the best by another metric.
+        """
+        if self.keep == "best" and self._chosen_by != self.select:
+            raise UserError(
+                f"the checkpoint was made with evaluation.select={self._chosen_by}, this run has {self.select}: "
+                "values of two metrics cannot be compared"
+            )
 
     def offer(self, number: int, metrics: dict[str, float], weights: dict[str, Tensor]) -> None:
         """A pass; its weights are copied where they are the best.
@@ -62,9 +75,10 @@ class Keeping:
         return "best on validation" if self.select == "mean_recall" else f"best {self.select} on validation"
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self._weights, "best_value": self._value, "kept_pass": self.number}
+        return {"best": self._weights, "best_value": self._value, "kept_pass": self.number, "select": self.select}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._chosen_by = state_dict.get("select", "mean_recall")
         self._weights, self.number = state_dict["best"], state_dict["kept_pass"]
         # a checkpoint of a time when mean recall alone was selected by
         self._value = state_dict["best_value"] if "best_value" in state_dict else state_dict["best_recall"]

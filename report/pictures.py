@@ -85,7 +85,7 @@ class Pictures:
             return figures
         figures["similarity_matrix"] = _similarity(judged, self.similarity_pairs)
         figures["retrieval_sheet"] = _sheet(judged, self.sheet_items)
-        if self.tsne_items:
+        if len(_chosen(judged.pairs, self.tsne_items)) > 1:  # of fewer there is no map
             figures["embedding_map"] = _map(judged, self.tsne_items)
         if confusions := confusion(judged):
             figures["confusion_matrix"] = matrix_plots.confusion_matrices(

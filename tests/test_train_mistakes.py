@@ -49,6 +49,7 @@ MISTAKES = {
     "added judge key": (("+evaluation.probe.strenghts=1",), "'evaluation.probe.strenghts': did you mean 'strengths'"),
     "added key unread": (("+logger.csv2=1",), "unknown key 'logger.csv2': did you mean 'logger.csv"),
     "select": (("evaluation.select=mean_recal",), "no validation metric 'mean_recal': did you mean 'mean_recall"),
+    "no retrieval": (("evaluation.retrieval=null",), "evaluation.retrieval must be a judge, got null"),
     "former key": (("evaluation.tsne_items=200",), "'evaluation.tsne_items': it is 'report.tsne_items' now"),
     "added former key": (("+evaluation.sheet_items=2",), "'evaluation.sheet_items': it is 'report.sheet_items' now"),
     "picture key": (("report.tsne=200",), "unknown key 'report.tsne': did you mean 'report.tsne_items'"),

@@ -58,3 +58,18 @@ def test_a_resumed_fit_goes_on_with_the_best_so_far() -> None:
     former.load_state_dict({"best": None, "best_recall": 2.0, "kept_pass": 0})
     former.offer(1, {"mean_recall": 1.0}, {})
     assert former.number == 0
+
+
+def test_a_fit_does_not_go_on_by_another_metric() -> None:
+    for state in (
+        offered(Keeping("best", "mean_recall"), "mean_recall", [20.0]).state_dict(),
+        {"best": None, "best_recall": 20.0, "kept_pass": 0},  # of a time when there was no other
+    ):
+        other = Keeping("best", "x_to_y/median_rank")
+        other.begin()
+        other.load_state_dict(state)
+        with pytest.raises(UserError, match=r"evaluation\.select=mean_recall, this run has x_to_y/median_rank"):
+            other.begin()
+        same = Keeping("best", "mean_recall")
+        same.load_state_dict(state)
+        same.begin()

@@ -66,6 +66,12 @@ def test_a_map_and_weights_are_drawn_only_when_asked_for(
     assert set(pictures().draw(evaluation, CCA(rank=4), datamodule)) == ALWAYS - {"singular_values"}
 
 
+def test_one_item_of_each_modality_is_no_map(asked: tuple[Pictures, Run]) -> None:
+    _, parts = asked
+    assert "embedding_map" not in pictures(tsne_items=1).draw(*parts)
+    assert "embedding_map" in pictures(tsne_items=2).draw(*parts)
+
+
 def test_an_aligner_without_an_objective_has_no_weights() -> None:
     aligner, datamodule, of, evaluation = CCA(rank=4), synthetic(), pictures(weights_items=9), made()
     evaluation.judges |= of.judges
