@@ -72,7 +72,10 @@ class Contrast:
         return self._softmax_value(x, y) if self.by_softmax else self._rowwise_value(x, y)
 
     def products(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor, at: Contrasted) -> tuple[Tensor, Tensor]:
-        """``S B`` (n_x, r) and ``S^T A`` (n_y, r), S at the embeddings' cosines, of which ``at`` is the value."""
+        """``S B`` (n_x, l) and ``S^T A`` (n_y, k) of A (n_x, k) and B (n_y, l), S at the embeddings' cosines.
+
+        ``at`` is the value there.
+        """
         x, y = self._unit(x, y)
         both = self._softmax_products(x, y, A, B, at) if self.by_softmax else self._rowwise_products(x, y, A, B)
         self._add(*both)
@@ -129,7 +132,7 @@ class Contrast:
         sides = 2 if self.objective.symmetric else 1
         alpha = (1 / (sides * len(x) * at.rows)).to(x)
         beta = (1 / (sides * len(y) * at.columns)).to(x) if self.objective.symmetric else torch.zeros_like(y[:, 0])
-        SB, StA = torch.zeros_like(A, dtype=torch.float64), torch.zeros_like(B, dtype=torch.float64)
+        SB, StA = (A.new_zeros(n, side.shape[1], dtype=torch.float64) for n, side in ((len(A), B), (len(B), A)))
         scaled, A_, B_ = x / self.tau, A.to(x), B.to(x)
         for i, j in self._tiles():
             W = self._exponentials(scaled, y, i, j).mul_(alpha[i, None] + beta[j])
@@ -174,7 +177,7 @@ class Contrast:
         return Contrasted(float(total))
 
     def _rowwise_products(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
-        SB, StA = torch.zeros_like(A, dtype=torch.float64), torch.zeros_like(B, dtype=torch.float64)
+        SB, StA = (A.new_zeros(n, side.shape[1], dtype=torch.float64) for n, side in ((len(A), B), (len(B), A)))
         for transposed, rows in self._sweeps():
             similarity, positives, factor = self._block(x, y, transposed, rows)
             weights = self.objective.row_weights(similarity, positives).mul_(factor).to(A)

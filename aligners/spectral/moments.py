@@ -131,6 +131,16 @@ class Moments:
         return float(self.upper_y.diagonal().mean() / self.count_y)
 
     @property
+    def second_moment_x(self) -> Tensor:
+        """(m_x, m_x)."""
+        return _symmetric(self.upper_x) / self.count_x
+
+    @property
+    def second_moment_y(self) -> Tensor:
+        """(m_y, m_y)."""
+        return _symmetric(self.upper_y) / self.count_y
+
+    @property
     def mean_x(self) -> Tensor:
         """(m_x,)."""
         return self.sum_x / self.count_x
@@ -143,12 +153,20 @@ class Moments:
     @property
     def covariance_x(self) -> Tensor:
         """(m_x, m_x)."""
-        return _symmetric(self.upper_x) / self.count_x - torch.outer(self.mean_x, self.mean_x)
+        return self.second_moment_x - torch.outer(self.mean_x, self.mean_x)
 
     @property
     def covariance_y(self) -> Tensor:
         """(m_y, m_y)."""
-        return _symmetric(self.upper_y) / self.count_y - torch.outer(self.mean_y, self.mean_y)
+        return self.second_moment_y - torch.outer(self.mean_y, self.mean_y)
+
+    @property
+    def uniform_cross(self) -> Tensor:
+        """``Phi_x^T (P - 1/(n_x n_y)) Phi_y`` (m_x, m_y): C at CLIP's weights of equal similarities, nothing centred.
+
+        One-to-one it is the cross-covariance. The weights of all positives sum to 1.
+        """
+        return self.cross / self.weight - torch.outer(self.mean_x, self.mean_y)
 
     @property
     def cross_covariance(self) -> Tensor:
