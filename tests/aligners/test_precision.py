@@ -47,3 +47,13 @@ def test_float32_scores_what_float64_does(
     )
     assert other > 75
     assert one == pytest.approx(other, abs=0.5)
+
+
+@pytest.mark.parametrize("negatives", ["all", "batch"])
+@pytest.mark.parametrize("tau", [0.003, 0.001, 1e-4])
+def test_a_small_temperature_that_leaves_no_weights_ends_the_fit(tau: float, negatives: str) -> None:
+    x = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
+    settings = {"feature_map": "identity", "lam": 1.0, "passes": 2, "weight_power": 1.0}
+    aligner = UniConSpectral(rank=4, tau=tau, negatives=negatives, **settings).fit(x, x.flip(1))
+    assert torch.isfinite(aligner.encode_x(x)).all()
+    assert all(torch.isfinite(torch.tensor(each["objective"])) for each in aligner.passes_record)
