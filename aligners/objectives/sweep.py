@@ -13,6 +13,8 @@ from ground.distributed import add_over_processes
 
 SMALLEST_TAU = 0.025
 """exp(-2 / tau) is a normal float32 number above it; below it similarities are taken in float64."""
+SMALLEST_TAU_OF_TILES = 0.003
+"""exp(-2 / tau) is a normal float64 number above it; below it whole rows are shifted by their own maxima."""
 TILE_ROWS = 1024
 
 
@@ -39,8 +41,8 @@ class Contrast:
     over them in float64, and are the same in all.
 
     InfoNCE and CLIP take square tiles and two streams, as their weights are a rank-one scaling of
-    ``exp(s / tau)``: first its row and column sums, then its products. Any other objective takes whole rows,
-    and whole columns if it is symmetric.
+    ``exp(s / tau)``: first its row and column sums, then its products. Any other objective, and these two below
+    ``SMALLEST_TAU_OF_TILES``, takes whole rows, and whole columns if it is symmetric: a log-sum-exp of each.
 
     Example:
         >>> contrast = Contrast(CLIP(tau=1.0), torch.arange(3), torch.arange(3), block_size=2**20)
@@ -63,8 +65,8 @@ class Contrast:
         self.n_groups = len(groups)
         self.p = torch.bincount(self.x_id, minlength=self.n_groups)
         self.q = torch.bincount(self.y_id, minlength=self.n_groups)
-        self.by_softmax = type(objective) in (InfoNCE, CLIP)
         self.tau: float = getattr(objective, "tau", 1.0)  # an objective without a temperature has no large exponents
+        self.by_softmax = type(objective) in (InfoNCE, CLIP) and self.tau >= SMALLEST_TAU_OF_TILES
 
     def value(self, x: Tensor, y: Tensor) -> Contrasted:
         """The objective at embeddings (n_x, r), (n_y, r)."""

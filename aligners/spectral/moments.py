@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor
 
+from aligners.spectral.width import check_width
 from datamodules.pairs.pairs import PairBatch, Pairs
 
 BLOCK_ROWS = 8192
@@ -51,6 +52,7 @@ class Moments:
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.float64, device=device)
 
+        check_width(m_x, m_y)
         self.n_x, self.n_y = n_x, n_y
         self.share_x, self.share_y = (1.0 if square_rows is None else square_rows / n for n in (n_x, n_y))
         self.count_x, self.count_y, self.weight = zeros(1), zeros(1), zeros(1)

@@ -65,7 +65,8 @@ def tangent_step(factors: Factors, CV: Tensor, CtU: Tensor, shared: bool = False
     tangent[:rank, :rank] = core
     tangent[rank:, :rank] = R_x
     tangent[:rank, rank:] = R_y.T
-    return Step(Q_x, Q_y, tangent / tangent.norm(), shared)
+    length = tangent.norm()  # 0 where the weights vanish: at a small temperature nothing is left to tell apart
+    return Step(Q_x, Q_y, tangent / length if length > 0 else tangent, shared)
 
 
 def directions_beside(basis: Tensor, target: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
