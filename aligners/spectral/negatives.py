@@ -10,6 +10,7 @@ from aligners.objectives.sweep import Contrast, Contrasted, WholeContrast
 from aligners.objectives.whole import WholeObjective
 from aligners.spectral.coordinates import Coordinates
 from aligners.spectral.factors import Factors
+from aligners.spectral.gradient import cosine_gradients
 from aligners.spectral.rows import RowSource
 from aligners.spectral.step import Accepted, Rule, Step, line_search, rotated
 from datamodules.pairs.pairs import PairBatch
@@ -48,6 +49,9 @@ class Negatives(Protocol):
     def weights(self, place: Place, D_x: Tensor, D_y: Tensor) -> Weights:
         """The weights at ``place``, batch by batch, times projections on D_x (m_x, k) and D_y (m_y, l)."""
 
+    def gradients(self, place: Place) -> Weights:
+        """Minus the objective's gradient in the embeddings (b, r) and (c, r), batch by batch."""
+
     def search(self, place: Place, step: Step) -> Place | None:
         """The first place along ``step`` where the objective is not higher; None where there is none."""
 
@@ -68,6 +72,11 @@ class AllPairs:
         A, B = at if D_x is factors.U and D_y is factors.V else self._projected(D_x, D_y)
         SB, StA = self.contrast.products(*self.rule.weighted(factors.s, *at), A, B, place.contrasted)
         return lambda rows: (SB[rows.x_index], StA[rows.y_index])
+
+    def gradients(self, place: Place) -> Weights:
+        embeddings = self.rule.weighted(place.factors.s, *_projections(place))
+        G_x, G_y = cosine_gradients(self.contrast, *embeddings, place.contrasted)
+        return lambda rows: (G_x[rows.x_index], G_y[rows.y_index])
 
     def search(self, place: Place, step: Step) -> Place | None:
         if max(step.direction.shape) > 2 * len(place.factors.s):  # wider than a tangent step's
@@ -122,7 +131,7 @@ class WithinBatches:
     """
 
     def __init__(self, rule: Rule, coordinates: Coordinates, rows: RowSource, x_group: Tensor, y_group: Tensor):
-        self.rule, self.coordinates, self.rows = rule, coordinates, rows
+        self.rule, self.coordinates, self.rows, self.n_x = rule, coordinates, rows, len(x_group)
 
     def at(self, factors: Factors) -> Place:
         return Place(factors, self._contrasted(factors.U, factors.s, factors.V))
@@ -136,6 +145,18 @@ class WithinBatches:
             A, B = onto(rows)
             SB, StA = contrast.products(*embeddings, A, B, contrast.value(*embeddings))
             return SB * len(A), StA * len(A)  # the batches' mean weighs them by their items
+
+        return of_batch
+
+    def gradients(self, place: Place) -> Weights:
+        factors = place.factors
+        projector = self.coordinates.projector(factors.U, factors.V)
+
+        def of_batch(rows: PairBatch) -> tuple[Tensor, Tensor]:
+            contrast, embeddings = self._contrast(rows), self.rule.weighted(factors.s, *projector(rows))
+            G_x, G_y = cosine_gradients(contrast, *embeddings, contrast.value(*embeddings))
+            share = len(rows.x) / self.n_x
+            return G_x * share, G_y * share
 
         return of_batch
 

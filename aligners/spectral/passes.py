@@ -9,6 +9,7 @@ from torch import Tensor
 
 from aligners.spectral.coordinates import Projector
 from aligners.spectral.factors import Factors
+from aligners.spectral.gradient import relative_norm
 from aligners.spectral.krylov import full_step
 from aligners.spectral.negatives import Negatives, Place, Weights
 from aligners.spectral.record import Record
@@ -155,9 +156,22 @@ def products(negatives: Negatives, place: Place, D_x: Tensor, D_y: Tensor) -> tu
 def after(negatives: Negatives, place: Place, record: Record, left: int) -> tuple[Solved, Pass | None]:
     """The solution at ``place``, and the pass that goes on from it where ``left`` are left and it can."""
     passed = {"step": place.eta, "gap": place.factors.gap, "objective": place.contrasted.value}
+    ends = left <= 0 or place.last
+    if ends and not negatives.rows.replicated:  # a sweep more, which no trial needs
+        passed["gradient_norm"] = gradient_norm(negatives, place)
     record = record.after(passed)
     solved = Solved(embedded(negatives, place), place.factors, passed, record)
-    return solved, StepPass(negatives, place, record, left) if left > 0 and not place.last else None
+    return solved, None if ends else StepPass(negatives, place, record, left)
+
+
+def gradient_norm(negatives: Negatives, place: Place) -> float:
+    """The norm of the objective's exact gradient in the heads at ``place``, see ``aligners.spectral.gradient``."""
+    factors, coordinates = place.factors, negatives.coordinates
+    heads = negatives.rule.weighted(factors.s, factors.U, factors.V)
+    pulled, gradients = Pulled(negatives, *heads), negatives.gradients(place)
+    for rows in negatives.rows:
+        pulled.add(rows, gradients)
+    return relative_norm(pulled.end(), heads, coordinates.shared)
 
 
 def embedded(negatives: Negatives, place: Place) -> Projector:

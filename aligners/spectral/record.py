@@ -13,7 +13,8 @@ class Record:
     """The record of a fit: saved in the checkpoint, logged, plotted, and in part in ``metrics.json``.
 
     Attributes:
-        passes: objective, step and rank-r gap after each pass; the first entry is the start.
+        passes: objective, step and rank-r gap after each pass; the first entry is the start. The last has
+            the norm of the objective's exact gradient as well.
         chosen: the settings in use, given or chosen.
         trials: each setting tried on validation, with its mean recall.
         conditions: condition numbers of the whitened covariances, ridge included, by modality.
@@ -67,4 +68,5 @@ class Record:
     def facts(self) -> dict[str, float]:
         """Numbers for ``metrics.json``; the passes that were run are counted by the evaluation."""
         chosen = {key: value for key, value in self.chosen.items() if key != "passes"}
-        return {**chosen, **{f"condition_{side}": value for side, value in self.conditions.items()}}
+        ends = {key: value for key, value in self.passes[-1].items() if key == "gradient_norm"} if self.passes else {}
+        return {**chosen, **ends, **{f"condition_{side}": value for side, value in self.conditions.items()}}
