@@ -23,17 +23,19 @@ WITHOUT = ("history", "confusion")
 """What a run's own directory tells, and ``sweep.json`` leaves out."""
 
 
-def directions(metrics: Metrics) -> list[str]:
-    """``image_to_text`` and ``text_to_image``, from the names of the metrics."""
+def directions(metrics: Metrics, of: str = "test") -> list[str]:
+    """``image_to_text`` and ``text_to_image``, from the names of the metrics; ``of`` the test or the transfer."""
     return [
-        key.split("/")[1] for key in metrics if key.startswith("test/") and key.endswith("/R@1") and key.count("/") == 2
+        key.split("/")[1]
+        for key in metrics
+        if key.startswith(f"{of}/") and key.endswith("/R@1") and key.count("/") == 2
     ]
 
 
-def retrieval_rows(metrics: Metrics) -> list[list[Any]]:
+def retrieval_rows(metrics: Metrics, of: str = "test") -> list[list[Any]]:
     """The values of ``COLUMNS`` for each direction."""
     keys = ("R@1", "R@5", "R@10", "median_rank", "mrr")
-    return [[way.replace("_", " "), *(metrics[f"test/{way}/{key}"] for key in keys)] for way in directions(metrics)]
+    return [[way.replace("_", " "), *(metrics[f"{of}/{way}/{key}"] for key in keys)] for way in directions(metrics, of)]
 
 
 def result_line(metrics: Metrics) -> str:
@@ -56,14 +58,22 @@ def screen() -> Console:
     return console if console.is_terminal else Console(width=160, markup=False, emoji=False)
 
 
-def run_table(metrics: Metrics, title: str) -> Group:
-    """A row for each direction of one run, and the line of its result."""
+def run_table(metrics: Metrics, name: str) -> Group:
+    """A row for each direction of the run of this name, another table of its transfer, and the line of its result."""
+    tables = [_directions_table(metrics, f"{name}, test split", "test")]
+    if directions(metrics, "transfer"):
+        title = f"{name}, further data (transfer), mean recall {metrics['transfer/mean_recall']:.2f}"
+        tables.append(_directions_table(metrics, title, "transfer"))
+    return Group(*tables, result_line(metrics))
+
+
+def _directions_table(metrics: Metrics, title: str, of: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "direction" else "right")
-    for way, *values in retrieval_rows(metrics):
+    for way, *values in retrieval_rows(metrics, of):
         table.add_row(way, *(f"{value:.1f}" for value in values))
-    return Group(table, result_line(metrics))
+    return table
 
 
 def sweep_table(runs: list[dict[str, Any]]) -> Table:

@@ -75,7 +75,7 @@ def built(name: str, overrides: list[str]) -> ExtractedDataModule | None:
 
 def tell(name: str, found: Diagnosis) -> None:
     """Print a diagnosis."""
-    screen = Console(highlight=False)
+    screen = Console(highlight=False, markup=False, emoji=False)
     if not screen.is_terminal:
         screen.width = 160
     if found.table is not None:
