@@ -1,9 +1,12 @@
 """``~``: the shell leaves it as it is inside ``key=~/folder``."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+
+HYDRAS = re.compile(r"^(--config-dir=|hydra\.[\w.]+=|hydra\.searchpath=.*?file://)~(?=/|$)")
 
 
 def at_home(text: str) -> str:
@@ -16,6 +19,16 @@ def at_home(text: str) -> str:
     scheme = "file://" if text.startswith("file://") else ""
     path = text.removeprefix(scheme)
     return f"{scheme}{Path.home()}{path[1:]}" if path == "~" or path.startswith("~/") else text
+
+
+def arguments_at_home(arguments: list[str]) -> list[str]:
+    """The command line, where Hydra itself reads a path: ``hydra.sweep.dir=~/a``, ``--config-dir=~/b``.
+
+    Example:
+        >>> arguments_at_home(["hydra.sweep.dir=~/a"]) == [f"hydra.sweep.dir={Path.home()}/a"]
+        True
+    """
+    return [HYDRAS.sub(lambda found: f"{found[1]}{Path.home()}", each) for each in arguments]
 
 
 def expand_home(config: DictConfig | ListConfig) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console, Group
 from rich.table import Table
 
@@ -135,7 +135,8 @@ class SweepTable(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         result = job_return._return_value
         if isinstance(result, dict) and "metrics" in result:
-            self.runs.append(result | {"overrides": [each.lstrip("+") for each in config.hydra.overrides.task]})
+            given: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+            self.runs.append(result | {"overrides": [each.lstrip("+") for each in given]})
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if not self.runs:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_only
-
-from ground.mistakes import opened, user_line
+from ground.home import arguments_at_home
+from ground.mistakes import opened, refuse_repeated, user_line
+from ground.progress import is_rank_zero
 from running.compose import overrides
 from running.directory import journal
 from running.rejudge import with_run
@@ -31,8 +31,9 @@ def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> No
     given: list[str] = []
     parts = ExitStack()
     try:
-        sys.argv[1:] = opened(sys.argv[1:])
+        sys.argv[1:] = opened(arguments_at_home(sys.argv[1:]))
         given = overrides()
+        refuse_repeated(given)
         further = parts.enter_context(with_run(given))
         given += further
         if further:  # where processes that are started find them too, beside the one that asks for them
@@ -53,7 +54,7 @@ def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> No
     finally:
         parts.close()
         logging.getLogger().removeHandler(console)
-    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+    if is_rank_zero():
         for _, line in failures:
             print(f"error: {line}", file=sys.stderr)
     if failures:
