@@ -73,7 +73,9 @@ class Evaluation(lightning.Callback):
             raise UserError("evaluation.retrieval must be a judge, got null: every run is judged by retrieval")
         for name, judge in judges.items():
             if judge is not None and callable(judge) and not hasattr(judge, "every_pass"):
-                raise UserError(f"evaluation.{name}: {type(judge).__name__} needs every_pass, true or false, to be a judge")
+                raise UserError(
+                    f"evaluation.{name}: {type(judge).__name__} needs every_pass, true or false, to be a judge"
+                )
             if judge is not None and not callable(judge):
                 if isinstance(judge, bool) and name in JUDGES:
                     raise UserError(f"evaluation.{name} is a judge with keys of its own, or null for none, got {judge}")

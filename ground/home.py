@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-HYDRAS = re.compile(r"^(--config-dir=|hydra\.[\w.]+=|hydra\.searchpath=.*?file://)~(?=/|$)")
+WHERE = re.compile(r"""(^--config-dir=|[=,\[]['"]?(?:file://)?)~(?=/|$|[,'"\]])""")
 
 
 def at_home(text: str) -> str:
@@ -22,13 +22,16 @@ def at_home(text: str) -> str:
 
 
 def arguments_at_home(arguments: list[str]) -> list[str]:
-    """The command line, where Hydra itself reads a path: ``hydra.sweep.dir=~/a``, ``--config-dir=~/b``.
+    """The command line with ``~`` where a value begins: Hydra's own keys are paths too, and it cannot read a bare one.
 
     Example:
-        >>> arguments_at_home(["hydra.sweep.dir=~/a"]) == [f"hydra.sweep.dir={Path.home()}/a"]
+        >>> home = str(Path.home())
+        >>> arguments_at_home(["run_dir=~/a,'~/b'", "--config-dir=~", "name=a~/b"]) == [
+        ...     f"run_dir={home}/a,'{home}/b'", f"--config-dir={home}", "name=a~/b"
+        ... ]
         True
     """
-    return [HYDRAS.sub(lambda found: f"{found[1]}{Path.home()}", each) for each in arguments]
+    return [WHERE.sub(lambda found: f"{found[1]}{Path.home()}", each) for each in arguments]
 
 
 def expand_home(config: DictConfig | ListConfig) -> None:

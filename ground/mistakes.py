@@ -60,8 +60,6 @@ def user_line(error: BaseException, overrides: list[str]) -> str | None:
         return f"cannot write {error.filename or 'a file'}: {error.strerror}"
     if type(error).__module__.startswith("wandb.errors"):
         return f"Weights & Biases: {_one_line(error)}; WANDB_MODE=offline goes without the service"
-    if any("/lightning/pytorch/loggers/" in file for file in _files(error)):
-        return f"a logger failed: {_one_line(error)}; logger=csv goes without others"
     return None
 
 

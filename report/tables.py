@@ -60,11 +60,11 @@ def screen() -> Console:
 
 def run_table(metrics: Metrics, name: str) -> Group:
     """A row for each direction of the run of this name, another table of its transfer, and the line of its result."""
-    tables = [_directions_table(metrics, f"{name}, test split", "test")]
+    parts: list[Any] = [_directions_table(metrics, f"{name}, test split", "test"), result_line(metrics)]
     if directions(metrics, "transfer"):
-        title = f"{name}, further data (transfer), mean recall {metrics['transfer/mean_recall']:.2f}"
-        tables.append(_directions_table(metrics, title, "transfer"))
-    return Group(*tables, result_line(metrics))
+        parts.append(_directions_table(metrics, f"{name}, transfer", "transfer"))
+        parts.append(f"mean recall {metrics['transfer/mean_recall']:.2f} on the further data")
+    return Group(*parts)
 
 
 def _directions_table(metrics: Metrics, title: str, of: str) -> Table:

@@ -34,7 +34,7 @@ class RunDirectory:
     Args:
         path: where it is to be. A finished run there, or one that left no checkpoint, is moved aside.
         config: the run's; its ``run_dir`` becomes the path taken.
-        numbered: ``path`` says when the run began, and is for any run of that second: take ``path_1``, ... beside others.
+        numbered: ``path`` says when the run began, and others may have it: take ``path_1``, ... then.
         resumed: the run goes on from a checkpoint, so a run in ``path`` that did not end may be moved aside too.
 
     Attributes:

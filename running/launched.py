@@ -3,7 +3,8 @@
 import os
 import warnings
 
-from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from omegaconf import DictConfig
 
 from ground.errors import UserError
@@ -36,7 +37,7 @@ def refuse_other_processes(config: DictConfig) -> None:
     for launcher, processes in started().items():
         if processes > 1:
             raise UserError(
-                f"{launcher} starts {processes} processes, and trainer=default is for one: set trainer=ddp (or ddp_cpu) "
+                f"{launcher} starts {processes} processes, trainer=default is for one: set trainer=ddp (or ddp_cpu) "
                 f"trainer.devices={processes} for one run in all of them, or start one"
             )
 

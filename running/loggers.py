@@ -1,7 +1,9 @@
 """What the loggers of a run are told beside its metrics."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,62 @@ from omegaconf import DictConfig, OmegaConf
 
 from ground.errors import UserError
 from report.tables import COLUMNS, Metrics, retrieval_rows
+
+
+class GuardedLoggers:
+    """Loggers that take no result with them: what fails after the fit began is kept, and told at the end.
+
+    Attributes:
+        loggers: Lightning's, for the Trainer.
+        problem: the first that was met, or None.
+
+    Example:
+        >>> guarded = GuardedLoggers([CSVLogger("no folder")])
+        >>> guarded.loggers[0].finalize("success")
+        >>> guarded.problem is None
+        True
+    """
+
+    CALLED = ("log_metrics", "save", "after_save_checkpoint", "finalize")
+
+    def __init__(self, loggers: list[Logger]):
+        self.loggers = loggers
+        self.problem: UserError | None = None
+        for each in loggers:
+            for name in self.CALLED:
+                setattr(each, name, self._guarded(each, getattr(each, name)))
+
+    def _guarded(self, logger: Logger, method: Callable[..., None]) -> Callable[..., None]:
+        @wraps(method)
+        def call(*args: Any, **named: Any) -> None:
+            try:
+                with told(logger):
+                    method(*args, **named)
+            except UserError as error:
+                self._keep(error)
+
+        return call
+
+    def _keep(self, error: UserError) -> None:
+        self.problem = self.problem or error
+        logging.getLogger("py.warnings").warning("%s", error, exc_info=error)
+
+    def finish(self, failed: bool) -> None:
+        """End the loggers: the next run of a sweep begins its own.
+
+        Raises:
+            UserError: one had failed, and nothing else.
+        """
+        for each in self.loggers:
+            each.finalize("failed" if failed else "success")
+            if isinstance(each, WandbLogger) and each._experiment is not None:  # begun, in the first process
+                try:
+                    with told(each):
+                        each._experiment.finish(exit_code=int(failed))
+                except UserError as error:
+                    self._keep(error)
+        if self.problem is not None and not failed:
+            raise self.problem
 
 
 def log_config(loggers: list[Logger], config: DictConfig) -> None:
@@ -53,25 +111,6 @@ def _log_result(
         logger.log_hyperparams(_plain(config), {"hparams/mean_recall": metrics["test/mean_recall"]}, step)
 
 
-def finish(loggers: list[Logger], failed: bool) -> None:
-    """End the loggers: the next run of a sweep begins its own.
-
-    Raises:
-        UserError: a logger fails, and nothing had failed before.
-    """
-    problems: list[UserError] = []
-    for each in loggers:
-        try:
-            with told(each):
-                each.finalize("failed" if failed else "success")
-                if isinstance(each, WandbLogger) and each._experiment is not None:  # begun, in the first process
-                    each._experiment.finish(exit_code=int(failed))
-        except UserError as error:
-            problems.append(error)
-    if problems and not failed:
-        raise problems[0]
-
-
 @contextmanager
 def told(logger: Logger) -> Iterator[None]:
     """Make any error of the logger's a line that names it: it is foreign code, and what it failed at may be a disk."""
@@ -79,7 +118,8 @@ def told(logger: Logger) -> Iterator[None]:
         yield
     except Exception as error:
         reason = " ".join(str(error).split("For further information")[0].split())
-        raise UserError(f"{type(logger).__name__}: {reason or type(error).__name__}; logger=csv goes without it") from error
+        name = type(logger).__name__
+        raise UserError(f"{name}: {reason or type(error).__name__}; logger=csv goes without others") from error
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

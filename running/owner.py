@@ -41,7 +41,7 @@ class Owner:
         """Let the directory go, which may have ``moved``."""
         file = self._file if moved is None else moved / OWNER
         with suppress(OSError):
-            if os.path.samestat(os.stat(file), os.fstat(self._lock.fileno())):
+            if os.path.samestat(file.stat(), os.fstat(self._lock.fileno())):
                 file.unlink()
         self._lock.close()
 
@@ -59,6 +59,6 @@ def _locked(file: Path) -> IO[str]:
         except OSError:  # no locks there
             return lock
         with suppress(FileNotFoundError):  # the one before may have taken its file with it
-            if os.path.samestat(os.stat(file), os.fstat(lock.fileno())):
+            if os.path.samestat(file.stat(), os.fstat(lock.fileno())):
                 return lock
         lock.close()

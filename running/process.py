@@ -2,9 +2,11 @@
 
 import logging
 import os
+import re
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from io import StringIO
 from typing import Any
 
 from ground.home import arguments_at_home
@@ -39,7 +41,8 @@ def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> No
         if further:  # where processes that are started find them too, beside the one that asks for them
             place = next(i for i, each in enumerate(sys.argv) if each.lstrip("+").startswith("test="))
             sys.argv[place:place] = further
-        main()
+        with _help_without_bases():
+            main()
     except KeyboardInterrupt:
         print("interrupted: what was written before is kept", file=sys.stderr)
         sys.exit(130)
@@ -59,3 +62,19 @@ def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> No
             print(f"error: {line}", file=sys.stderr)
     if failures:
         sys.exit(min(code for code, _ in failures))
+
+
+@contextmanager
+def _help_without_bases() -> Iterator[None]:
+    """Leave out of ``--help`` the folders of what files share, from which nothing is picked."""
+    if not {"--help", "-h"} & set(sys.argv[1:]):
+        yield
+        return
+    text = StringIO()
+    try:
+        with redirect_stdout(text):
+            yield
+    finally:
+        for line in text.getvalue().splitlines():
+            if not re.match(r"\S+/base: ", line):
+                print(line)

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,17 @@ def is_finished(run_dir: str | Path) -> bool:
     return (Path(run_dir) / FINISHED).is_file()
 
 
+@contextmanager
+def of_another_aligner(checkpoint: Path | None) -> Iterator[None]:
+    """Tell in a line that the weights of ``checkpoint``, None for a fit from the beginning, are another aligner's."""
+    try:
+        yield
+    except RuntimeError as error:
+        if checkpoint is None or "loading state_dict" not in str(error):
+            raise
+        raise UserError(f"resume={checkpoint} is of another aligner than this run's") from error
+
+
 def _former(run_dir: Path) -> Iterator[Path]:
     """``run_dir`` and what stood there before, the newest first, down to a run that came to its end."""
     yield run_dir
@@ -96,7 +108,7 @@ def _refuse_other_settings(checkpoint: Path, config: DictConfig) -> None:
     for key in SAME:
         line = _difference(key, _plain(before, key), _plain(config, key))
         if line is not None:
-            raise UserError(f"resume goes on with the settings of {file.parent}: {line}; or begin a new run without resume")
+            raise UserError(f"resume goes on with the settings of {file.parent}: {line}; without resume a run begins")
 
 
 def _plain(config: Any, key: str) -> Any:

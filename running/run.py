@@ -23,8 +23,8 @@ from running.checkpoints import AtomicCheckpointIO
 from running.directory import FINISHED, LAST, RunDirectory, journal
 from running.finished import FinishedRun
 from running.launched import hush, is_first, refuse_other_processes
-from running.loggers import finish, log_config, log_result
-from running.resume import AUTO, found_again, goes_on, is_finished
+from running.loggers import GuardedLoggers, log_config, log_result
+from running.resume import AUTO, found_again, goes_on, is_finished, of_another_aligner
 
 
 def run(config: DictConfig) -> dict[str, Any]:
@@ -40,7 +40,8 @@ def run(config: DictConfig) -> dict[str, Any]:
     refuse_other_processes(config)
     hush()
     # of its beginning: another run of that second has the same
-    stamped = "${now:" in str(config._get_node("run_dir")._value())
+    written: Any = OmegaConf.to_container(config, resolve=False)
+    stamped = "${now:" in written["run_dir"]
     if config.resume == AUTO and stamped:
         raise UserError("resume=auto goes on with the run in run_dir: set run_dir")
     lightning.seed_everything(config.seed, workers=True, verbose=False)
@@ -93,7 +94,8 @@ def _run(
     callbacks: list[Callback] = [evaluation]
     if fitted is None:
         callbacks = [ModelCheckpoint(checkpoint.parent, filename="last", enable_version_counter=False), evaluation]
-    loggers = list(instantiate(config.logger).values())
+    guarded = GuardedLoggers(list(instantiate(config.logger).values()))
+    loggers = guarded.loggers
     trainer: Trainer = instantiate(
         config.trainer,
         logger=loggers,
@@ -107,7 +109,8 @@ def _run(
         log_config(loggers, config)
         if fitted is None:
             start = None if resumed is None else found_again(resumed, config.run_dir)
-            trainer.fit(aligner, datamodule=datamodule, ckpt_path=start, weights_only=True)
+            with of_another_aligner(start):
+                trainer.fit(aligner, datamodule=datamodule, ckpt_path=start, weights_only=True)
             trainer.save_checkpoint(checkpoint)  # of the pass that evaluation keeps
         else:
             of_the_fit = fitted.fit_metrics
@@ -132,7 +135,7 @@ def _run(
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt from stop
     finally:
-        finish(loggers, failed)
+        guarded.finish(failed)
     return outcome(config, metrics, evaluation.history) | {"confusion": confusion(evaluation.tests["test"])}
 
 

@@ -43,7 +43,8 @@ class Sweep:
         job = HydraConfig.get()
         sweep = job.mode == RunMode.MULTIRUN
         # as they were written: `${key}` in them is for the config
-        given = [*OmegaConf.to_container(job.overrides.task, resolve=False), *_search_path()]
+        task: Any = OmegaConf.to_container(job.overrides.task, resolve=False)
+        given = [*task, *_search_path()]
         try:
             refuse_additions(given, config)
             if sweep:
