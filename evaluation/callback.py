@@ -71,7 +71,7 @@ class Evaluation(lightning.Callback):
     ):
         if retrieval is None:  # a config's null passes for any protocol
             raise UserError("evaluation.retrieval must be a judge, got null: every run is judged by retrieval")
-        for name, judge in judges.items():
+        for name, judge in {"retrieval": retrieval, **judges}.items():
             if judge is not None and callable(judge) and not hasattr(judge, "every_pass"):
                 raise UserError(
                     f"evaluation.{name}: {type(judge).__name__} needs every_pass, true or false, to be a judge"

@@ -65,13 +65,8 @@ def user_line(error: BaseException, overrides: list[str]) -> str | None:
 
 def _is_ours(error: BaseException) -> bool:
     """Whether it was raised by a line of this project, not by a library's or a user's."""
-    *_, last = ["", *_files(error)]
-    return any(Path(last).is_relative_to(CONFIGS.parent / room) for room in ROOMS)
-
-
-def _files(error: BaseException) -> list[str]:
-    """The files of its traceback, the innermost last."""
-    return [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    return not files or any(Path(files[-1]).is_relative_to(CONFIGS.parent / room) for room in ROOMS)
 
 
 def explain(error: BaseException, overrides: list[str]) -> str:

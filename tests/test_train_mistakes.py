@@ -61,6 +61,10 @@ MISTAKES = {
     "group null": (("logger=null",), "logger=null leaves out what every run has"),
     "report null": (("report=null",), "report=null leaves out what every run has"),
     "judge true": (("evaluation.geometry=true",), "evaluation.geometry is a judge with keys of its own, or null"),
+    "no judge of the user's": (
+        ("+evaluation.mine._target_=torch.nn.Identity",),
+        "evaluation.mine: Identity needs every_pass, true or false, to be a judge",
+    ),
     "judge by strength": (("evaluation.select=linear_probe/strength",), "is a setting that the probe chose"),
     "interpolation": (("aligner.rank=${foo}",), "Interpolation key 'foo' not found"),
     "interpolated run_dir": (("run_dir=${foo}",), "run_dir: Interpolation key 'foo' not found"),
