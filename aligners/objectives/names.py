@@ -59,7 +59,7 @@ def chosen_objective(name: str, options: Mapping[str, Any]) -> ChosenObjective:
 
     Raises:
         UserError: an unknown name, a class that cannot be imported or is no ``Objective``, or an option that the
-            objective does not know, that is missing, that is no finite number where a number belongs, or out of its range.
+            objective does not know, that is missing, out of its range, or no finite number where one belongs.
 
     Example:
         >>> chosen = chosen_objective("siglip", {"bias": -5})
