@@ -30,8 +30,10 @@ def goes_on(config: DictConfig) -> Path | None:
         return None
     run_dir = Path(config.run_dir)
     if config.resume == AUTO:
-        runs = _former(run_dir)
-        last = next((run for run in runs if unfinished(run)), None) if not is_finished(run_dir) else None
+        if is_finished(run_dir):
+            _refuse_other_settings(run_dir / LAST, config)
+            return None
+        last = next((run for run in _former(run_dir) if unfinished(run)), None)
         if last is None:
             return None
         found = last / LAST

@@ -54,12 +54,12 @@ def run(config: DictConfig) -> dict[str, Any]:
     datamodule = instantiate(config.datamodule)
     other = instantiate(config.eval_datamodule)
     resumed = goes_on(config)
+    if config.resume == AUTO and is_finished(config.run_dir):  # seen alike by all processes
+        return _ended(config)
     if not is_first(config):
         return _run(config, fitted, aligner, datamodule, other, resumed, None)
     if fitted is not None:
         fitted.refuse_to_move_for(config.run_dir)
-    if config.resume == AUTO and is_finished(config.run_dir):
-        return _ended(config)
     with RunDirectory(config.run_dir, config, stamped, resumed is not None) as directory:
         # mistakes in the data show before processes are started and anything is computed
         datamodule.prepare_data()
@@ -72,7 +72,8 @@ def run(config: DictConfig) -> dict[str, Any]:
 def _ended(config: DictConfig) -> dict[str, Any]:
     """What the run that is there came to: a job that is started again finds that it is done."""
     journal.info("%s holds a run that came to its end", config.run_dir)
-    screen().print(f"run directory: {config.run_dir}, whose run has come to its end", soft_wrap=True)
+    if is_first(config):
+        screen().print(f"run directory: {config.run_dir}, whose run has come to its end", soft_wrap=True)
     metrics = json.loads((Path(config.run_dir) / FINISHED).read_text(encoding="utf-8"))
     return outcome(config, metrics, [])
 

@@ -55,10 +55,11 @@ def test_auto_takes_the_newest_that_did_not_end(tmp_path: Path) -> None:
 )
 def test_other_settings_are_refused(settings: dict[str, object], line: str, tmp_path: Path) -> None:
     checkpoint = left(tmp_path / "run", LAST, END)
-    for resume in (str(checkpoint), "auto"):
+    for resume in (str(checkpoint), "auto", "auto"):  # of a run that ended, and of one that did not
         with pytest.raises(UserError, match=line):
             goes_on(config(tmp_path / "run", resume, **settings))
-        (tmp_path / "run" / END).unlink(missing_ok=True)
+        if resume == "auto":
+            (tmp_path / "run" / END).unlink(missing_ok=True)
     assert goes_on(config(tmp_path / "run", str(checkpoint), datamodule={"path": "moved"})) == checkpoint
 
 
