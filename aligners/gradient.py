@@ -4,7 +4,7 @@ from typing import Any
 
 from aligners.base.trained import OfCosines
 from aligners.base.yaml_defaults import defaults_from
-from ground.ranges import Finite
+from ground.ranges import Finite, NonNegative
 
 
 @defaults_from("sgd_clip")
@@ -48,7 +48,7 @@ class Triplet(OfCosines):
         torch.Size([50, 4])
     """
 
-    def __init__(self, *, margin: Finite, **common: Any):
+    def __init__(self, *, margin: NonNegative, **common: Any):
         options = {"margin": margin}  # the hinge has no temperature: that of these arguments is not read
         super().__init__(
             objective="triplet", objective_options=options, tau=1.0, learn_tau=False, tau_min=1.0, **common

@@ -21,6 +21,9 @@ from ground.former import unknown_key
 from ground.ranges import Count
 from ground.values import checked
 
+JUDGES = ("geometry", "extended", "probe")
+"""Those of ``configs/evaluation/default.yaml``, beside retrieval."""
+
 
 class Evaluation(lightning.Callback):
     """Gathers the embeddings that ``validation_step`` and ``test_step`` return, and asks the judges.
@@ -68,8 +71,14 @@ class Evaluation(lightning.Callback):
     ):
         if retrieval is None:  # a config's null passes for any protocol
             raise UserError("evaluation.retrieval must be a judge, got null: every run is judged by retrieval")
-        for name, judge in judges.items():
+        for name, judge in {"retrieval": retrieval, **judges}.items():
+            if judge is not None and callable(judge) and not hasattr(judge, "every_pass"):
+                raise UserError(
+                    f"evaluation.{name}: {type(judge).__name__} needs every_pass, true or false, to be a judge"
+                )
             if judge is not None and not callable(judge):
+                if isinstance(judge, bool) and name in JUDGES:
+                    raise UserError(f"evaluation.{name} is a judge with keys of its own, or null for none, got {judge}")
                 known = ("block_size", "keep", "select", "retrieval", *(each for each in judges if each != name))
                 raise UserError(unknown_key(f"evaluation.{name}", [f"evaluation.{each}" for each in known]))
         self.block_size = block_size

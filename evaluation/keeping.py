@@ -10,6 +10,9 @@ from ground.errors import UserError, nearest
 LOWER = ("median_rank",)
 """Metrics whose lowest value is the best."""
 
+SETTINGS = ("linear_probe/strength",)
+"""What stands among the metrics and is none."""
+
 
 class Keeping:
     """Offered the metrics and the weights of every pass, it holds on to those of the best (the earliest of equals).
@@ -41,13 +44,23 @@ class Keeping:
         """Before a fit, or before one goes on.
 
         Raises:
-            UserError: what is held was the best by another metric.
+            UserError: ``select`` is no metric's name, or what is held was the best by another metric.
         """
+        self._refuse_setting()
         if self.keep == "best" and self._chosen_by != self.select:
             raise UserError(
                 f"the checkpoint was made with evaluation.select={self._chosen_by}, this run has {self.select}: "
                 "values of two metrics cannot be compared"
             )
+
+    def _refuse_setting(self) -> None:
+        """Before a fit, refuse a metric that says what was chosen, and not how good a pass is.
+
+        Raises:
+            UserError: naming it.
+        """
+        if self.select.endswith(SETTINGS):
+            raise UserError(f"evaluation.select={self.select} is a setting that the probe chose: select by a rate")
 
     def offer(self, number: int, metrics: dict[str, float], weights: dict[str, Tensor]) -> None:
         """A pass; its weights are copied where they are the best.

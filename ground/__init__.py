@@ -13,12 +13,13 @@ __getattr__ = lazy(
         ),
         "errors": ("UserError", "nearest"),
         "files": ("keep_former", "to_json"),
+        "home": ("at_home", "expand_home"),
         "mistakes": ("user_line",),
         "progress": ("is_rank_zero", "progress_bar"),
         "ranges": (
             "Choosable", "Count", "Finite", "Natural", "NonNegative", "Positive", "Rule", "Seed", "Share",
             "above", "at_least", "at_most", "below", "between", "even", "finite", "not_empty", "one_of",
         ),
-        "values": ("check", "check_arguments", "check_constructor", "checked"),
+        "values": ("check", "check_arguments", "check_constructor", "checked", "plain"),
     },
 )  # fmt: skip

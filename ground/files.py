@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 
-def keep_former(path: Path) -> None:
-    """Move what stands at ``path`` to the first free ``path.1``, ``path.2``, ..."""
+def keep_former(path: Path) -> Path:
+    """Move what stands at ``path`` to the first free ``path.1``, ``path.2``, ..., which is returned."""
     number = 1
     while (former := path.with_name(f"{path.name}.{number}")).exists():
         number += 1
     path.rename(former)
     logging.getLogger(__name__).warning("%s was there already: it is now %s", path, former)
+    return former
 
 
 def to_json(value: Any) -> str:

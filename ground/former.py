@@ -62,7 +62,14 @@ KEYS = {
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
     """The line about a key that there is not: its name now, where it had moved, else the nearest ones."""
-    return f"unknown key '{key}': " + (f"it is '{KEYS[key]}' now" if key in KEYS else nearest(key, known))
+    if key in KEYS:
+        return f"unknown key '{key}': it is '{KEYS[key]}' now"
+    known = list(known)
+    owner, _, leaf = key.rpartition(".")
+    # one that a user remembers by its last part alone: `lr`, `aligner.lr`
+    deeper = [each for each in known if each.endswith(f".{leaf}") and each.startswith(f"{owner}." if owner else "")]
+    hint = "did you mean " + " or ".join(f"'{each}'" for each in deeper[:3]) + "?" if deeper else nearest(key, known)
+    return f"unknown key '{key}': {hint}"
 
 
 class _Finder(MetaPathFinder, Loader):

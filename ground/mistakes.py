@@ -1,6 +1,8 @@
 """A mistake in the command line or in a YAML, told in one line with the nearest names."""
 
+import errno
 import re
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from hydra.errors import (
 )
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError, OmegaConfBaseException
 
 from ground.configs import CONFIGS
 from ground.errors import UserError, nearest
@@ -29,6 +31,15 @@ OPEN = "aligner.objective_options"
 """A node whose keys follow from another value: what takes it refuses unknown ones."""
 
 
+AS_IN_RUN = "as_in_run"
+"""The name under which ``test=RUN`` has RUN's config among the groups."""
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+"""What a disk says that is full, read-only or another's."""
+ROOMS = ("aligners", "backbones", "benchmarks", "datamodules", "evaluation", "ground", "report", "running")
+CHOSEN = ("aligner", "datamodule", "evaluation", "report", "trainer", "logger")
+"""Groups of which every run has one."""
+
+
 def user_line(error: BaseException, overrides: list[str]) -> str | None:
     """The line that tells a user's mistake, or None where the error is ours."""
     if isinstance(error, UserError):
@@ -37,27 +48,37 @@ def user_line(error: BaseException, overrides: list[str]) -> str | None:
         cause = error.__cause__
         if isinstance(cause, UserError):
             return str(cause)
-        if not isinstance(cause, TypeError | ValueError | ImportError | MisconfigurationException):
+        if cause is None or (_is_ours(cause) and not isinstance(cause, TypeError | ValueError | ImportError)):
             return None
         key = re.search(r"full_key: (\S+)", str(error))
-        return f"{key[1] if key else str(error).split(':')[0]}: {_one_line(cause)}"
+        return f"{key[1] if key else str(error).split(':')[0]}: {_one_line(cause) or type(cause).__name__}"
     if isinstance(error, HydraException | OmegaConfBaseException):
         return explain(error, overrides)
     if isinstance(error, MisconfigurationException):
         return _one_line(error)
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return f"cannot write {error.filename or 'a file'}: {error.strerror}"
     if type(error).__module__.startswith("wandb.errors"):
         return f"Weights & Biases: {_one_line(error)}; WANDB_MODE=offline goes without the service"
     return None
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether it was raised by a line of this project, not by a library's or a user's."""
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    return not files or any(Path(files[-1]).is_relative_to(CONFIGS.parent / room) for room in ROOMS)
 
 
 def explain(error: BaseException, overrides: list[str]) -> str:
     """One line for what Hydra or OmegaConf raised at the user's ``overrides``."""
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"unknown {group} '{name}': {nearest(name, error.options)}"
+        return f"unknown {group} '{name}': {nearest(name, set(error.options) - {AS_IN_RUN, 'base'})}"
     if isinstance(error, OverrideParseException):
         return f"cannot read '{error.override}': write key=value, with quotes around a value that holds ',' or '='"
-    text = _one_line(error)
+    text = _one_line(error).replace(f"experiment/{AS_IN_RUN}", "config.yaml of test=RUN")
+    if isinstance(error, InterpolationResolutionError | InterpolationKeyError) and error.full_key:
+        return f"{error.full_key}: {text}"
     key = re.search(r"Could not override '([^']+)'", text)
     if key and key[1] not in (known := _known_keys([o for o in overrides if not o.startswith(f"{key[1]}=")])):
         return unknown_key(key[1], known)
@@ -71,6 +92,25 @@ def _one_line(error: BaseException) -> str:
 def opened(arguments: list[str]) -> list[str]:
     """The command line's arguments, those that set ``OPEN`` with the ``++`` under which Hydra takes any key."""
     return [f"++{each.lstrip('+')}" if each.lstrip("+").startswith(OPEN) else each for each in arguments]
+
+
+def refuse_repeated(overrides: list[str]) -> None:
+    """Refuse a key that is given twice, as by a shell that made two words of ``path=a-{1,2}.tar``, and a group's null.
+
+    Raises:
+        UserError: naming the key and both values.
+    """
+    given: dict[str, str] = {}
+    for each in parsed(overrides):
+        key, text = each.get_key_element().lstrip("+~"), str(each.input_line)
+        if key in given and not key.startswith("hydra."):
+            raise UserError(f"{key} is given twice, {given[key]} and {text}: quote a pattern with braces or blanks")
+        given[key] = text
+        if key in CHOSEN and each.value() is None and not each.is_delete():
+            raise UserError(f"{text} leaves out what every run has: name a file of configs/{key}, or leave {key} away")
+    for folder in search_path(overrides):
+        if folder.startswith("file://") and not Path(folder.removeprefix("file://")).is_dir():
+            raise UserError(f"{SEARCH_PATH} names {folder}, which is no folder")
 
 
 def refuse_additions(overrides: list[str], config: DictConfig) -> None:

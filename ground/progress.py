@@ -24,7 +24,7 @@ def progress_bar(name: str, total: int, done: int, *, visible: bool) -> Iterator
     # A console of its own, so that it does not collide with another live display.
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _Speed(),
@@ -43,4 +43,8 @@ class _Speed(ProgressColumn):
 
 def is_rank_zero() -> bool:
     """Whether this is the only process, or the first of many, by the variables that launchers set."""
-    return all(os.environ.get(rank, "0") == "0" for rank in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    # a global rank says it all; those of a node and within it stand beside none where Lightning starts the processes
+    for names in (("RANK",), ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK"), ("SLURM_PROCID",)):
+        if given := [os.environ[name] for name in names if name in os.environ]:
+            return all(rank == "0" for rank in given)
+    return True

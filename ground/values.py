@@ -49,6 +49,19 @@ def check_arguments(target: Any, values: Mapping[str, Any], prefix: str) -> None
             _refuse(problem(f"{prefix}{name}", plain, hints[name]))
 
 
+def plain(value: Any) -> Any:
+    """A scalar of numpy's as Python's number, which ranges and checkpoints know; also in a list.
+
+    Example:
+        >>> import numpy as np
+        >>> plain(np.int64(3)), plain([np.float32(0.5)]), plain("a")
+        (3, [0.5], 'a')
+    """
+    if type(value).__module__ == "numpy" and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        return value.item()
+    return [plain(each) for each in value] if type(value) is list else value
+
+
 def checked(prefix: str) -> Callable[[Function], Function]:
     """Decorator of a constructor or a function: every call is checked as ``check_arguments`` does.
 
@@ -69,6 +82,7 @@ def checked(prefix: str) -> Callable[[Function], Function]:
 
         @functools.wraps(function)
         def call(*args: Any, **given: Any) -> Any:
+            args, given = tuple(map(plain, args)), {name: plain(value) for name, value in given.items()}
             check_arguments(function, dict(zip(names, args, strict=False)) | given, prefix)
             return function(*args, **given)
 

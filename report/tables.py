@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console, Group
 from rich.table import Table
 
@@ -23,17 +23,19 @@ WITHOUT = ("history", "confusion")
 """What a run's own directory tells, and ``sweep.json`` leaves out."""
 
 
-def directions(metrics: Metrics) -> list[str]:
-    """``image_to_text`` and ``text_to_image``, from the names of the metrics."""
+def directions(metrics: Metrics, of: str = "test") -> list[str]:
+    """``image_to_text`` and ``text_to_image``, from the names of the metrics; ``of`` the test or the transfer."""
     return [
-        key.split("/")[1] for key in metrics if key.startswith("test/") and key.endswith("/R@1") and key.count("/") == 2
+        key.split("/")[1]
+        for key in metrics
+        if key.startswith(f"{of}/") and key.endswith("/R@1") and key.count("/") == 2
     ]
 
 
-def retrieval_rows(metrics: Metrics) -> list[list[Any]]:
+def retrieval_rows(metrics: Metrics, of: str = "test") -> list[list[Any]]:
     """The values of ``COLUMNS`` for each direction."""
     keys = ("R@1", "R@5", "R@10", "median_rank", "mrr")
-    return [[way.replace("_", " "), *(metrics[f"test/{way}/{key}"] for key in keys)] for way in directions(metrics)]
+    return [[way.replace("_", " "), *(metrics[f"{of}/{way}/{key}"] for key in keys)] for way in directions(metrics, of)]
 
 
 def result_line(metrics: Metrics) -> str:
@@ -56,14 +58,22 @@ def screen() -> Console:
     return console if console.is_terminal else Console(width=160, markup=False, emoji=False)
 
 
-def run_table(metrics: Metrics, title: str) -> Group:
-    """A row for each direction of one run, and the line of its result."""
+def run_table(metrics: Metrics, name: str) -> Group:
+    """A row for each direction of the run of this name, another table of its transfer, and the line of its result."""
+    parts: list[Any] = [_directions_table(metrics, f"{name}, test split", "test"), result_line(metrics)]
+    if directions(metrics, "transfer"):
+        parts.append(_directions_table(metrics, f"{name}, transfer", "transfer"))
+        parts.append(f"mean recall {metrics['transfer/mean_recall']:.2f} on the further data")
+    return Group(*parts)
+
+
+def _directions_table(metrics: Metrics, title: str, of: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "direction" else "right")
-    for way, *values in retrieval_rows(metrics):
+    for way, *values in retrieval_rows(metrics, of):
         table.add_row(way, *(f"{value:.1f}" for value in values))
-    return Group(table, result_line(metrics))
+    return table
 
 
 def sweep_table(runs: list[dict[str, Any]]) -> Table:
@@ -125,7 +135,8 @@ class SweepTable(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         result = job_return._return_value
         if isinstance(result, dict) and "metrics" in result:
-            self.runs.append(result | {"overrides": [each.lstrip("+") for each in config.hydra.overrides.task]})
+            given: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+            self.runs.append(result | {"overrides": [each.lstrip("+") for each in given]})
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if not self.runs:

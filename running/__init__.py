@@ -7,7 +7,7 @@ from ground.lazy import lazy
 __getattr__ = lazy(
     __name__,
     {
-        "checkpoints": ("AtomicCheckpointIO", "find_checkpoint"),
+        "checkpoints": ("AtomicCheckpointIO",),
         "directory": ("RunDirectory", "journal"),
         "finished": ("FinishedRun",),
         "process": ("command_line",),

@@ -1,5 +1,7 @@
-"""Checkpoints on disk: written in one stroke, and found again when their run directory was moved aside."""
+"""Checkpoints on disk, written in one stroke."""
 
+import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -7,11 +9,14 @@ from uuid import uuid4
 from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from ground.errors import UserError
-
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """A checkpoint is there whole or is the former one, whenever the process is killed.
+    """A checkpoint is there whole or is the former one, whenever the process is killed or the disk is full.
+
+    A fit goes on without a checkpoint that could not be written, and its result is not lost.
+
+    Attributes:
+        problem: why the last one could not be written, or None.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -21,32 +26,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         {'epoch': 3}
     """
 
+    problem: str | None = None
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any = None) -> None:
         whole = Path(path)
         part = whole.with_name(f".{whole.name}.{uuid4().hex}.tmp")
         try:
             super().save_checkpoint(checkpoint, part, storage_options)
             part.replace(whole)
+            self.problem = None
+        except (OSError, RuntimeError) as error:  # torch's writer raises the second
+            reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+            self.problem = f"the checkpoint {whole} cannot be written: {reason}"
+            logging.getLogger(__name__).warning("%s", self.problem)
         finally:
-            part.unlink(missing_ok=True)
-
-
-def find_checkpoint(path: str, run_dir: str) -> Path:
-    """The checkpoint to go on from.
-
-    A run directory that is used again was moved to ``run_dir.1``, ``run_dir.2``, ...: a checkpoint in it is
-    looked for in the last of them.
-
-    Raises:
-        UserError: there is none.
-    """
-    found, directory = Path(path).resolve(), Path(run_dir).resolve()
-    if not found.exists() and found.is_relative_to(directory):
-        inside = found.relative_to(directory)
-        number = 1
-        while (former := directory.with_name(f"{directory.name}.{number}")).exists():
-            found = former / inside
-            number += 1
-    if not found.is_file():
-        raise UserError(f"no checkpoint at resume={path}: give the path of a last.ckpt")
-    return found
+            with suppress(OSError):
+                part.unlink(missing_ok=True)

@@ -1,10 +1,12 @@
 """What the user set on the command line."""
 
+import re
 import sys
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 
+from ground.home import at_home
 from ground.mistakes import SEARCH_PATH, search_path
 
 
@@ -12,9 +14,21 @@ def overrides() -> list[str]:
     """The overrides of the command line, ``--config-dir`` among them as one of ``hydra.searchpath``."""
     arguments = get_args_parser().parse_args(sys.argv[1:])
     given: list[str] = arguments.overrides
-    folders = search_path(given)
+    folders = [at_home(folder) for folder in search_path(given)]
     if arguments.config_dir is not None:
-        folders = [f"file://{Path(arguments.config_dir).resolve()}", *folders]
-    quoted = ",".join("'" + folder.replace("'", "\\'") + "'" for folder in folders)
+        folders = [f"file://{Path(at_home(arguments.config_dir)).resolve()}", *folders]
+    values = ",".join(map(quoted, folders))
     rest = [each for each in given if not each.startswith(f"{SEARCH_PATH}=")]
-    return [*rest, f"{SEARCH_PATH}=[{quoted}]"] if folders else rest
+    return [*rest, f"{SEARCH_PATH}=[{values}]"] if folders else rest
+
+
+def quoted(text: str) -> str:
+    """``text`` as a value of an override that Hydra reads as it is, whatever it holds.
+
+    Example:
+        >>> quoted("it's")
+        "'it\\\\'s'"
+    """
+    # a backslash stands for itself unless a quote follows it
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return f"'{escaped}'"

@@ -2,14 +2,16 @@
 
 import logging
 import os
+import re
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from io import StringIO
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_only
-
-from ground.mistakes import opened, user_line
+from ground.home import arguments_at_home
+from ground.mistakes import opened, refuse_repeated, user_line
+from ground.progress import is_rank_zero
 from running.compose import overrides
 from running.directory import journal
 from running.rejudge import with_run
@@ -31,14 +33,16 @@ def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> No
     given: list[str] = []
     parts = ExitStack()
     try:
-        sys.argv[1:] = opened(sys.argv[1:])
+        sys.argv[1:] = opened(arguments_at_home(sys.argv[1:]))
         given = overrides()
+        refuse_repeated(given)
         further = parts.enter_context(with_run(given))
         given += further
         if further:  # where processes that are started find them too, beside the one that asks for them
             place = next(i for i, each in enumerate(sys.argv) if each.lstrip("+").startswith("test="))
             sys.argv[place:place] = further
-        main()
+        with _help_without_bases():
+            main()
     except KeyboardInterrupt:
         print("interrupted: what was written before is kept", file=sys.stderr)
         sys.exit(130)
@@ -53,8 +57,24 @@ def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> No
     finally:
         parts.close()
         logging.getLogger().removeHandler(console)
-    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+    if is_rank_zero():
         for _, line in failures:
             print(f"error: {line}", file=sys.stderr)
     if failures:
         sys.exit(min(code for code, _ in failures))
+
+
+@contextmanager
+def _help_without_bases() -> Iterator[None]:
+    """Leave out of ``--help`` the folders of what files share, from which nothing is picked."""
+    if not {"--help", "-h"} & set(sys.argv[1:]):
+        yield
+        return
+    text = StringIO()
+    try:
+        with redirect_stdout(text):
+            yield
+    finally:
+        for line in text.getvalue().splitlines():
+            if not re.match(r"\S+/base: ", line):
+                print(line)

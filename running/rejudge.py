@@ -11,10 +11,10 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from ground.errors import UserError
-from ground.mistakes import parsed
+from ground.home import at_home
+from ground.mistakes import AS_IN_RUN, parsed
 from running.finished import FinishedRun
 
-NAME = "as_in_run"
 GROUPS = ("aligner", "datamodule", "eval_datamodule", "evaluation", "report", "trainer", "logger")
 VALUES = ("seed", "data_dir", "cache_dir", "threads", "tags", "aligner_name", "name")
 OF_THE_FIT = ("aligner", "experiment", "seed", "resume", "evaluation.keep", "evaluation.select")
@@ -35,16 +35,16 @@ def with_run(overrides: list[str]) -> Iterator[list[str]]:
         return
     if not isinstance(path, str):
         raise UserError(f"test takes one run directory, got {keys['test'].input_line}")
-    own = f"experiment={NAME}"
+    own = f"experiment={AS_IN_RUN}"
     for key in keys:
         if any(key == each or key.startswith(f"{each}.") for each in OF_THE_FIT) and own not in overrides:
             raise UserError(f"{key} belongs to the fit: with test={path} the aligner is judged as it was fitted")
-    _store(FinishedRun(path), "datamodule" not in keys)
+    _store(FinishedRun(at_home(path)), "datamodule" not in keys)
     try:
         yield [] if own in overrides else [own]
     finally:
         for group in ("experiment", *GROUPS):
-            ConfigStore.instance().repo[group].pop(f"{NAME}.yaml", None)
+            ConfigStore.instance().repo[group].pop(f"{AS_IN_RUN}.yaml", None)
 
 
 def _store(run: FinishedRun, named: bool) -> None:
@@ -56,9 +56,9 @@ def _store(run: FinishedRun, named: bool) -> None:
     store = ConfigStore.instance()
     defaults: list[Any] = []
     for group in GROUPS:
-        store.store(NAME, config[group] or {}, group)
+        store.store(AS_IN_RUN, config[group] or {}, group)
         if config[group] is not None:
-            defaults.append({f"override /{group}": NAME})
+            defaults.append({f"override /{group}": AS_IN_RUN})
     values = {key: config[key] for key in VALUES if named or key != "name"}
     place = {"run_dir": f"{run.path}/test/${{now:%Y-%m-%d_%H-%M-%S}}"}
-    store.store(NAME, {"defaults": [*defaults, "_self_"], **values, **place}, "experiment", "_global_")
+    store.store(AS_IN_RUN, {"defaults": [*defaults, "_self_"], **values, **place}, "experiment", "_global_")

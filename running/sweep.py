@@ -9,11 +9,11 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ground.errors import UserError
 from ground.mistakes import SEARCH_PATH, refuse_additions, user_line
-from running.compose import overrides
+from running.compose import overrides, quoted
 from running.run import outcome, run
 
 
@@ -42,7 +42,9 @@ class Sweep:
         """What a run returns, or None where it failed; an error of ours is raised unless other runs follow."""
         job = HydraConfig.get()
         sweep = job.mode == RunMode.MULTIRUN
-        given = [*job.overrides.task, *_search_path()]
+        # as they were written: `${key}` in them is for the config
+        task: Any = OmegaConf.to_container(job.overrides.task, resolve=False)
+        given = [*task, *_search_path()]
         try:
             refuse_additions(given, config)
             if sweep:
@@ -64,8 +66,8 @@ class Sweep:
 
     def _run_as_process(self, config: DictConfig, given: list[str]) -> dict[str, Any]:
         """A run of a sweep that starts processes of its own: they would inherit the sweep's command line."""
-        quoted = config.run_dir.replace("'", "\\'")
-        command = [sys.executable, str(self.script), *given, f"run_dir='{quoted}'"]
+        rest = [each for each in given if not each.startswith("run_dir=")]
+        command = [sys.executable, str(self.script), *rest, f"run_dir={quoted(config.run_dir)}"]
         ended = subprocess.run(command, check=False)
         if ended.returncode:
             raise UserError(f"the run in {config.run_dir} ended with exit code {ended.returncode}")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ SMALL = (
 """The quickest run: other overrides may follow and replace these."""
 
 
+def last_of(arguments: Iterable[str]) -> list[str]:
+    """Arguments without those that a later one replaces: a key is given once."""
+    return list({each.lstrip("+").partition("=")[0]: each for each in arguments}.values())
+
+
 def call(*arguments: str) -> int:
     """The exit code of ``train.py`` with exactly these arguments; an error of ours is raised."""
     root, lightning_log = logging.getLogger(), logging.getLogger("lightning.pytorch")
@@ -31,7 +37,7 @@ def call(*arguments: str) -> int:
     interrupt = signal.getsignal(signal.SIGINT)
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ))
-        stack.enter_context(patch.object(sys, "argv", [str(TRAIN), *arguments]))
+        stack.enter_context(patch.object(sys, "argv", [str(TRAIN), *last_of(arguments)]))
         stack.callback(signal.signal, signal.SIGINT, interrupt)
         stack.callback(torch.set_num_threads, threads)
         stack.callback(torch.use_deterministic_algorithms, False)
@@ -54,7 +60,7 @@ def small(*overrides: str) -> int:
 def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """``python train.py`` in a process of its own."""
     return subprocess.run(
-        [sys.executable, str(TRAIN), *arguments],
+        [sys.executable, str(TRAIN), *last_of(arguments)],
         cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 

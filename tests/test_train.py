@@ -13,7 +13,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 import train
-from report.pictures import Pictures
+from running.directory import RunDirectory
 from tests.cli import GRADIENT, SMALL, call, metrics_of, process, small, without_cost
 
 FIGURES = {
@@ -192,7 +192,7 @@ def test_sweep_goes_on_after_a_failure(
         monkeypatch.undo()
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(Pictures, "draw", broken_once)
+    monkeypatch.setattr(RunDirectory, "write", broken_once)
     assert small("-m", "aligner=pls,cca", *sweep) == 1
     told = capsys.readouterr()
     assert [row[0] for row in rows_of_table(told.out)] == ["cca"]

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from report.pictures import Pictures
-from tests.cli import GRADIENT, SMALL, TRAIN, call, process, small
+from running.directory import RunDirectory
+from tests.cli import GRADIENT, SMALL, TRAIN, call, last_of, process, small
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,27 @@ MISTAKES = {
     "no judge": (("+evaluation.keeep=3",), "unknown key 'evaluation.keeep': did you mean 'evaluation.keep'"),
     "trainer key": (("trainer.max_epoch=1",), "unknown key 'trainer.max_epoch': did you mean 'trainer.max_epochs'"),
     "added trainer key": (("+trainer.max_epoch=1",), "unknown key 'trainer.max_epoch': did you mean 'max_epochs'"),
+    "leaf": (("aligner=sgd_clip", "aligner.lr=1"), "unknown key 'aligner.lr': did you mean 'aligner.optimizer.lr'"),
+    "leaf alone": (("aligner=sgd_clip", "lr=1"), "unknown key 'lr': did you mean 'aligner.optimizer.lr'"),
+    "group null": (("logger=null",), "logger=null leaves out what every run has"),
+    "report null": (("report=null",), "report=null leaves out what every run has"),
+    "judge true": (("evaluation.geometry=true",), "evaluation.geometry is a judge with keys of its own, or null"),
+    "no judge of the user's": (
+        ("+evaluation.mine._target_=torch.nn.Identity",),
+        "evaluation.mine: Identity needs every_pass, true or false, to be a judge",
+    ),
+    "judge by strength": (("evaluation.select=linear_probe/strength",), "is a setting that the probe chose"),
+    "interpolation": (("aligner.rank=${foo}",), "Interpolation key 'foo' not found"),
+    "interpolated run_dir": (("run_dir=${foo}",), "run_dir: Interpolation key 'foo' not found"),
+    "search path": (("hydra.searchpath=[file:///nope]",), "names file:///nope, which is no folder"),
+    "no checkpoint": (("resume=FILES/text.safetensors",), "text.safetensors is no checkpoint of a fit"),
+    "missing checkpoint": (("resume=nope.ckpt",), "no checkpoint at resume=nope.ckpt"),
+    "several devices": (("trainer.devices=2",), "set trainer=ddp (GPUs) or trainer=ddp_cpu"),
+    "margin": (
+        ("aligner=unicon", "aligner.objective=triplet", "aligner.objective_options.margin=-1"),
+        "margin must be at least 0, got -1",
+    ),
+    "learning rate": (("aligner=sgd_clip", "aligner.optimizer.lr=-1"), "aligner.optimizer: torch.optim.AdamW"),
     "experiment": (("experiment=nope",), "unknown experiment 'nope'"),
     "logger": (("logger=nope",), "unknown logger 'nope': known are csv, tensorboard, wandb"),
     "type": (("aligner.rank=abc",), "aligner.rank must be an integer, got 'abc'"),
@@ -166,7 +187,7 @@ def test_errors_of_ours_keep_their_traceback(tmp_path: Path, monkeypatch: pytest
     def broken(*_: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(Pictures, "draw", broken)
+    monkeypatch.setattr(RunDirectory, "write", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         small(f"run_dir={tmp_path / 'run'}")
     log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
@@ -179,7 +200,7 @@ def test_errors_of_ours_keep_their_traceback(tmp_path: Path, monkeypatch: pytest
 def test_interrupt_leaves_the_run_whole(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     started = subprocess.Popen(
-        [sys.executable, str(TRAIN), *SMALL, *GRADIENT, "trainer.max_epochs=100000", f"run_dir={run_dir}"],
+        [sys.executable, str(TRAIN), *last_of([*SMALL, *GRADIENT, "trainer.max_epochs=100000", f"run_dir={run_dir}"])],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     checkpoint = run_dir / "checkpoints" / "last.ckpt"

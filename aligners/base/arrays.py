@@ -17,6 +17,8 @@ from datamodules.pairs.arrays import pairs_of_tensors
 from datamodules.pairs.pairs import Pairs, subset, with_positives
 from ground.configs import CONFIGS
 from ground.errors import UserError
+from ground.ranges import Count, Seed
+from ground.values import checked
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +131,7 @@ class Arrays(lightning.LightningModule):
         return rows.to(self.device)
 
 
+@checked("")
 def fit_arrays(
     aligner: Arrays,
     x: Any,
@@ -136,9 +139,9 @@ def fit_arrays(
     *,
     x_of_y: Any = None,
     group: Any = None,
-    batch_size: int | None = None,
-    max_epochs: int | None = None,
-    seed: int | None = None,
+    batch_size: Count | None = None,
+    max_epochs: Count | None = None,
+    seed: Seed | None = None,
 ) -> lightning.Trainer:
     """``Arrays.fit`` by a Trainer on one device, which is given back and holds the data.
 

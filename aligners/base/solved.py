@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -146,6 +148,17 @@ class SolvedAligner(Aligner):
 
     def on_train_end(self) -> None:
         self._pass = None  # it holds training rows
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [_Forget()]
+
+
+class _Forget(Callback):
+    """Lets the training rows of a fit go that an error ended."""
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if isinstance(pl_module, SolvedAligner):
+            pl_module._pass = None
 
 
 class NoOptimizer(torch.optim.Optimizer):

@@ -5,6 +5,7 @@ from abc import abstractmethod
 from typing import Any, Literal
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from aligners.objectives.base import Objective
 from aligners.objectives.names import chosen_objective
 from datamodules.pairs.pairs import PairBatch
 from ground.distributed import concatenate
+from ground.errors import UserError
 from ground.ranges import Count, Positive
 
 TOTAL_STEPS = "total_steps"
@@ -128,13 +130,22 @@ class TrainedAligner(Aligner):
         decayed = [p for p in self.parameters() if p.ndim > 1]
         kept = [p for p in self.parameters() if p.ndim <= 1]
         groups = [{"params": decayed}] + ([{"params": kept, "weight_decay": 0.0}] if kept else [])
-        optimizer = instantiate(self.optimizer_config, params=groups, _convert_="object")
+        optimizer = _made("optimizer", self.optimizer_config, params=groups, _convert_="object")
         if self.scheduler_config is None:
             return optimizer  # type: ignore[no-any-return]
         steps = int(self.trainer.estimated_stepping_batches)
         config = {k: steps if v == TOTAL_STEPS else v for k, v in self.scheduler_config.items()}
-        scheduler = instantiate(config, optimizer)
+        scheduler = _made("scheduler", config, optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _made(key: str, config: dict[str, Any], *parts: Any, **named: Any) -> Any:
+    """What torch makes of ``config``, which has ranges of its own."""
+    try:
+        return instantiate(config, *parts, **named)
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        raise UserError(f"aligner.{key}: {config.get('_target_')}: {' '.join(str(cause).split())}") from error
 
 
 @defaults_from("base/of_cosines")

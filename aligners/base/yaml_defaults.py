@@ -12,7 +12,7 @@ from aligners.base.signature import KeywordDefaults
 from aligners.objectives.names import chosen_objective
 from ground.configs import CONFIGS, composed
 from ground.errors import UserError, nearest
-from ground.values import check_arguments
+from ground.values import check_arguments, plain
 
 
 def aligner_config(source: str | Path) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def defaults_from(source: str | Path) -> Callable[[type], type]:
                 init(self, **given)  # a child's arguments are those of its own YAML
                 return
             given = {
-                key: OmegaConf.to_container(value) if isinstance(value, DictConfig | ListConfig) else value
+                key: OmegaConf.to_container(value) if isinstance(value, DictConfig | ListConfig) else plain(value)
                 for key, value in given.items()
             }
             values = aligner_config(source)

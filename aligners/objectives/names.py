@@ -14,6 +14,7 @@ from aligners.objectives.pairwise import SigLIP, Triplet
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
 from ground.configs import CONFIGS, composed
 from ground.errors import UserError, nearest
+from ground.values import check_arguments
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "info_nce": InfoNCE,
@@ -58,7 +59,7 @@ def chosen_objective(name: str, options: Mapping[str, Any]) -> ChosenObjective:
 
     Raises:
         UserError: an unknown name, a class that cannot be imported or is no ``Objective``, or an option that the
-            objective does not know, that is missing, or that is no finite number where a number belongs.
+            objective does not know, that is missing, out of its range, or no finite number where one belongs.
 
     Example:
         >>> chosen = chosen_objective("siglip", {"bias": -5})
@@ -81,6 +82,7 @@ def chosen_objective(name: str, options: Mapping[str, Any]) -> ChosenObjective:
             raise UserError(f"option '{option}' of objective '{name}' must be a finite number, got {value!r}")
     if missing := [option for option in parameters if option not in options and option not in defaults]:
         raise UserError(f"objective '{name}' needs a value for: {', '.join(missing)}")
+    check_arguments(kind, options, "aligner.objective_options.")
     return ChosenObjective(kind, {**defaults, **options})
 
 

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from aligners.objectives.base import Objective
+from ground.ranges import NonNegative
 
 
 class SigLIP(Objective):
@@ -48,7 +49,7 @@ class Triplet(Objective):
         tensor(0.4000)
     """
 
-    def __init__(self, margin: float):
+    def __init__(self, margin: NonNegative):
         self.margin = margin
 
     def _hinges(self, similarity: Tensor, positives: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

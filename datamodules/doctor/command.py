@@ -16,7 +16,8 @@ from datamodules.items.missing import files_there
 from datamodules.items.raw_pairs import RawPairs
 from ground.configs import CONFIGS
 from ground.errors import UserError, nearest
-from ground.mistakes import refuse_additions, user_line
+from ground.home import arguments_at_home, expand_home
+from ground.mistakes import refuse_additions, refuse_repeated, user_line
 from ground.values import check
 
 UNUSED = ("name=doctor", "aligner_name=doctor", "run_dir=doctor")
@@ -63,9 +64,12 @@ def built(name: str, overrides: list[str]) -> ExtractedDataModule | None:
     known = sorted(path.stem for path in (CONFIGS / "datamodule").glob("*.yaml"))
     if name not in known:
         raise UserError(f"unknown datamodule '{name}': {nearest(name, known)}")
+    overrides = arguments_at_home(overrides)
+    refuse_repeated(overrides)
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose("train", overrides=[*UNUSED, f"datamodule={name}", *overrides])
     refuse_additions(overrides, config)
+    expand_home(config)
     check(config)
     if not issubclass(get_class(config.datamodule._target_), ExtractedDataModule):
         return None
@@ -75,7 +79,7 @@ def built(name: str, overrides: list[str]) -> ExtractedDataModule | None:
 
 def tell(name: str, found: Diagnosis) -> None:
     """Print a diagnosis."""
-    screen = Console(highlight=False)
+    screen = Console(highlight=False, markup=False, emoji=False)
     if not screen.is_terminal:
         screen.width = 160
     if found.table is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from aligners.base.aligner import Aligner
-from tests.cli import call, metrics_of, without_cost
+from tests.cli import call, last_of, metrics_of, without_cost
 from tests.problems import random_features
 
 ROOT = Path(__file__).parents[2]
@@ -17,10 +17,11 @@ N_X = 203  # odd, and so are the splits
 
 
 def arguments(features: Path, run_dir: Path, *overrides: str) -> list[str]:
-    return [
+    given = [
         "datamodule=features", f"datamodule.path={features}", f"run_dir={run_dir}", "datamodule.batch_size=40",
         "trainer.enable_progress_bar=false", *overrides,
     ]  # fmt: skip
+    return last_of(given)
 
 
 def run_here(features: Path, run_dir: Path, *overrides: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ HELD = {
     "aligners.objectives_unicon": ("UniCon", "DCL", "GeneralContrastive"),
     "datamodules.extraction": ("extract", "Encoder", "progress_bar"),
     "datamodules.raw_pairs": ("RawPairs", "captioned", "extract_pairs", "ExtractedPairs"),
-    "evaluation.report": ("SweepTable", "run_table", "log_config", "finish"),
+    "evaluation.report": ("SweepTable", "run_table", "log_config", "log_result"),
 }
 """What modules held that are several now."""
 

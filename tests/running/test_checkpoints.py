@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from ground.errors import UserError
-from running.checkpoints import AtomicCheckpointIO, find_checkpoint
+from running.checkpoints import AtomicCheckpointIO
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_former_one(tmp_path: Path) -> None:
@@ -16,13 +16,16 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_former_one(tmp_path: Pat
     assert [each.name for each in tmp_path.iterdir()] == ["last.ckpt"]
 
 
-def test_a_checkpoint_is_found_where_its_run_directory_went(tmp_path: Path) -> None:
-    run_dir, other = tmp_path / "run", tmp_path / "other.ckpt"
-    for directory in ("run.1", "run.2"):
-        (tmp_path / directory).mkdir()
-        (tmp_path / directory / "last.ckpt").touch()
-    other.touch()
-    assert find_checkpoint(str(run_dir / "last.ckpt"), str(run_dir)) == tmp_path / "run.2" / "last.ckpt"
-    assert find_checkpoint(str(other), str(run_dir)) == other
-    with pytest.raises(UserError, match=r"no checkpoint at resume=.*gone.ckpt"):
-        find_checkpoint(str(tmp_path / "gone.ckpt"), str(run_dir))
+def test_a_full_disk_is_kept_as_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path, io = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    io.save_checkpoint({"a": 1}, path)
+    with monkeypatch.context() as patch:
+        patch.setattr(TorchCheckpointIO, "save_checkpoint", full)
+        io.save_checkpoint({"a": 2}, path)
+    assert io.problem == f"the checkpoint {path} cannot be written: No space left on device"
+    assert io.load_checkpoint(path) == {"a": 1}
+    io.save_checkpoint({"a": 3}, path)
+    assert io.problem is None

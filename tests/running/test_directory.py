@@ -29,7 +29,8 @@ def test_config_is_resolved_and_metrics_are_strict_json(tmp_path: Path) -> None:
     run_dir = tmp_path / "a" / "run"
     with opened(run_dir) as directory:
         metrics = {"b": math.nan, "a": 1.5, "c": "text"}
-        assert directory.write(metrics, {"empty": Figure()}, {"test": judged()}).is_file()
+        assert directory.write(metrics, {"test": judged()}).is_file()
+        directory.write_figures({"empty": Figure()})
     assert f"copy: {run_dir}/a" in (run_dir / "config.yaml").read_text(encoding="utf-8")
     text = (run_dir / "metrics.json").read_text(encoding="utf-8")
     assert list(json.loads(text).items()) == [("a", 1.5), ("b", None), ("c", "text")]
@@ -74,6 +75,42 @@ def test_read_only_parent_is_a_mistake(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Path, "mkdir", refuse)  # a mode would not stop a test that runs as root
     with pytest.raises(UserError, match="Permission denied; set another run_dir"):
         opened(tmp_path / "run")
+
+
+def test_runs_of_one_second_take_a_directory_each(tmp_path: Path) -> None:
+    config = config_of(tmp_path / "run")
+    with RunDirectory(str(tmp_path / "run"), config, numbered=True), opened_beside(tmp_path / "run") as second:
+        assert second.path == tmp_path / "run_1"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run_1"]
+    assert config.run_dir == str(tmp_path / "run")
+
+
+def opened_beside(run_dir: Path) -> RunDirectory:
+    return RunDirectory(str(run_dir), config_of(run_dir), numbered=True)
+
+
+def test_a_living_run_keeps_its_directory(tmp_path: Path) -> None:
+    with opened(tmp_path / "run"):
+        before = {path.name for path in (tmp_path / "run").iterdir()}
+        with pytest.raises(UserError, match=r"run_dir=.* is in use by process \d+ on .*: set another run_dir"):
+            opened(tmp_path / "run")
+        assert {path.name for path in (tmp_path / "run").iterdir()} == before
+        assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    with opened(tmp_path / "run"):  # it has ended
+        pass
+
+
+def test_a_run_that_did_not_end_is_moved_by_one_that_goes_on(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    with opened(run_dir):
+        (run_dir / "checkpoints").mkdir()
+        (run_dir / "checkpoints" / "last.ckpt").touch()
+    (run_dir / ".running").write_text("process 1 on a machine")  # as a kill leaves it
+    with pytest.raises(UserError, match="holds a run that did not end: resume=auto goes on with it"):
+        opened(run_dir)
+    with RunDirectory(str(run_dir), config_of(run_dir), resumed=True):
+        assert (tmp_path / "run.1" / "checkpoints" / "last.ckpt").is_file()
+        assert not (tmp_path / "run.1" / ".running").exists()
 
 
 @pytest.mark.parametrize(

@@ -111,3 +111,17 @@ def test_the_command_line() -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.endswith("clipart: all that the annotations name is there; no file was read\n")
     assert "988" in ended.stdout
+
+
+def test_strings_are_read_as_train_reads_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for value in ("~/[data]", "'~/[data]'"):
+        assert main(["clotho", f"data_dir={value}" if "'" in value else "data_dir=~/data"]) in (1, 2)
+        out, err = capsys.readouterr()
+        assert f"{tmp_path}/home/" in out + err
+        assert "[data]" in out + err or "'" not in value
+    assert main(["clotho", "data_dir=a", "data_dir=b"]) == 2
+    assert "data_dir is given twice, data_dir=a and data_dir=b" in capsys.readouterr().err
