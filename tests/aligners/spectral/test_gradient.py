@@ -31,7 +31,7 @@ def test_it_is_autograds(objective: str, negatives: str) -> None:
     a, b = (normalize(rows @ w @ head) for rows, w, head in zip(mapped, W, heads, strict=True))
     loss = aligner.fitted_objective(a @ b.T, torch.arange(30)[:, None] == x_of_y)  # type: ignore[misc]
     gradients = torch.autograd.grad(loss, heads)
-    expected = sum(float(g.norm() * head.norm()) ** 2 for g, head in zip(gradients, heads, strict=True)) ** 0.5
+    expected = sum(float(g.norm() * head.detach().norm()) ** 2 for g, head in zip(gradients, heads, strict=True)) ** 0.5
     assert aligner.facts["gradient_norm"] == pytest.approx(expected, rel=1e-6)
 
 
