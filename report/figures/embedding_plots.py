@@ -47,7 +47,8 @@ def embedding_map(
 ) -> Figure:
     """Points of both modalities in the plane: the colour is the class, the marker the modality.
 
-    A thin line joins an item with its partner, as in UniCon's Figure 2. Up to ``NAMED_CLASSES`` classes have their name in the middle of their points.
+    A thin line joins an item with its partner, as in UniCon's Figure 2.
+    Up to ``NAMED_CLASSES`` classes have their name in the middle of their points.
 
     Args:
         x, y: (n, 2) and (m, 2), from ``t_sne``.

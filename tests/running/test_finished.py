@@ -57,12 +57,10 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 def test_a_run_on_synthetic_data_keeps_the_place_of_its_noise(tmp_path: Path, line: str, place: str) -> None:
     data = "{_target_: datamodules.synthetic.SyntheticDataModule" + line + "}"
     groups = f"aligner: {{}}\ndatamodule: {data}\neval_datamodule: {data}\nevaluation: {{}}\nreport: {{}}\n"
-    (tmp_path / "config.yaml").write_text(groups, encoding="utf-8")
-    config = FinishedRun(str(tmp_path)).config
+    config = run_of(tmp_path, groups).config
     assert (config.datamodule.noise_place, config.eval_datamodule.noise_place) == (place, place)
 
 
 def test_a_run_on_other_data_gets_no_place_of_noise(tmp_path: Path) -> None:
     other = "aligner: {}\ndatamodule: {_target_: other}\neval_datamodule: null\nevaluation: {}\nreport: {}\n"
-    (tmp_path / "config.yaml").write_text(other, encoding="utf-8")
-    assert "noise_place" not in FinishedRun(str(tmp_path)).config.datamodule
+    assert "noise_place" not in run_of(tmp_path, other).config.datamodule
