@@ -13,7 +13,7 @@ __getattr__ = lazy(
         "unicon_convex": ("UniConConvex",),
         "gradient": ("OfCosines", "SGDCLIP", "SGDSigLIP", "Triplet"),
         "hybrid": ("Hybrid",),
-        "closed_form": ("CCA", "MomentAligner", "PLS"),
+        "closed_form": ("CCA", "Identity", "MomentAligner", "PLS"),
         "base.loading": ("load",),
     },
 )

@@ -1,12 +1,15 @@
-"""Closed-form aligners, solved from one pass of moments."""
+"""Closed-form aligners, solved from one pass of moments, and the one that learns nothing."""
+
+import torch
 
 from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
-from aligners.spectral.coordinates import Coordinates, Statistics, statistics, uniform_solution
+from aligners.spectral.coordinates import Coordinates, Projector, Statistics, statistics, uniform_solution
 from aligners.spectral.factors import Factors, positive_part, truncated_svd
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments
-from aligners.spectral.passes import Pass, Solved
+from aligners.spectral.passes import FinishedPass, Pass, Solved
+from ground.errors import UserError
 from ground.ranges import Count, NonNegative
 
 
@@ -100,3 +103,39 @@ class PLS(MomentAligner):
 
     def __init__(self, *, rank: Count, unit: bool, shared: bool | None, weight_power: NonNegative):
         super().__init__(rank, unit, shared, None, weight_power)
+
+
+@defaults_from("identity")
+class Identity(SolvedAligner):
+    """The features as they are, for two encoders into one space already: the row that every other has to beat.
+
+    ``centre`` removes the training means, the gap between the modalities among them. The rank is the features'
+    dimension.
+
+    Raises:
+        UserError: features of two dimensions.
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> identity = Identity(centre=False).fit(x, x + 1)
+        >>> identity.rank, torch.allclose(identity.encode_y(x), x)
+        (8, True)
+    """
+
+    def __init__(self, *, centre: bool):
+        super().__init__(rank=1, unit=False, shared=False)  # the rank is the data's, and a cosine scales
+        self.centre = centre
+
+    def build(self, d_x: int, d_y: int) -> None:
+        if d_x != d_y:
+            raise UserError(f"aligner=identity needs features of one dimension on both sides, got {d_x} and {d_y}")
+        self.rank = d_x
+        self.register_solution(d_x, d_y)
+
+    def first_pass(self) -> Pass:
+        d_x, d_y = self.train_pairs.dims
+        eye = torch.eye(d_x, d_y, dtype=torch.float64, device=self.device)
+        ones = torch.ones(d_x, dtype=torch.float64, device=self.device)
+        projector = Projector(eye, eye, torch.zeros_like(ones), torch.zeros_like(ones))
+        return FinishedPass(Solved(projector, Factors(eye, ones, eye, gap=1.0)))

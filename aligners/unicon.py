@@ -18,7 +18,7 @@ from aligners.spectral.first_pass import FirstPass
 from aligners.spectral.negatives import NEGATIVES
 from aligners.spectral.passes import Pass, Solved
 from aligners.spectral.record import Record
-from aligners.spectral.settings import SpectralSettings
+from aligners.spectral.settings import STEPS, SpectralSettings
 from aligners.spectral.training import Training, raw_features
 from ground.ranges import Choosable, Count, Natural, NonNegative, Positive, above, at_most, one_of
 
@@ -57,6 +57,7 @@ class UniConSpectral(SolvedAligner):
         *,
         rank: Count,
         unit: bool,
+        centre: bool,
         shared: bool | None,
         feature_map: FeatureMapName,
         kernel: KernelName,
@@ -70,6 +71,7 @@ class UniConSpectral(SolvedAligner):
         objective: str,
         objective_options: dict[str, Any],
         tau: Choosable[Positive],
+        step: Annotated[str, one_of(STEPS)],
         negatives: Annotated[str, one_of(NEGATIVES)],
         eta: Annotated[float, above(0), at_most(1)],
         safeguard: bool,
@@ -84,16 +86,17 @@ class UniConSpectral(SolvedAligner):
         memory_mb: Natural,
     ):
         super().__init__(rank, unit, shared)
+        self.centre = centre
         self.settings = SpectralSettings(
             rank=rank,
             feature_map=feature_map, kernel=kernel, bandwidth=bandwidth,
             landmarks=landmarks, landmark_selection=landmark_selection, landmark_ridge=landmark_ridge,
             whiten=whiten, lam=lam, svd=svd,
-            objective=objective, objective_options=objective_options, tau=tau, negatives=negatives,
+            objective=objective, objective_options=objective_options, tau=tau, step=step, negatives=negatives,
             eta=eta, safeguard=safeguard, passes=passes, tolerance=tolerance, max_halvings=max_halvings,
             weight_power=weight_power, choice_items=choice_items, sample=sample,
             covariance_rows=covariance_rows, block_size=block_size, memory_mb=memory_mb,
-            shared=bool(shared),
+            centre=centre, shared=bool(shared),
         )  # fmt: skip
         for each in self.settings.bandwidths:  # mistakes show at once
             raw_features(self.settings, 1, 1, each)

@@ -11,12 +11,13 @@ from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
 from aligners.objectives.base import Objective
 from aligners.objectives.pairwise import SigLIP
-from aligners.objectives.softmax import CLIP, InfoNCE
+from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
 from aligners.spectral import convex
 from aligners.spectral.coordinates import Projector
 from aligners.spectral.factors import truncated_svd
 from aligners.spectral.passes import Pass, Solved
 from aligners.spectral.whitening import spread, unwhitened, whitening
+from aligners.spectral.width import check_width
 from datamodules.pairs.pairs import PairBatch
 from ground.distributed import gather_rows, rank_and_world
 from ground.ranges import Count, Finite, NonNegative, Positive
@@ -24,9 +25,10 @@ from ground.ranges import Count, Finite, NonNegative, Positive
 logger = logging.getLogger(__name__)
 
 
-def convex_objective(name: str, tau: float, bias: float) -> Objective:
+def convex_objective(name: str, tau: float, bias: float, nu: float) -> Objective:
     """The objective ``name`` at temperature ``tau``: one that is smooth and convex in the similarities."""
-    return {"clip": CLIP(tau), "info_nce": InfoNCE(tau), "siglip": SigLIP(tau, bias)}[name]
+    softmax = {"clip": CLIP(tau), "info_nce": InfoNCE(tau), "dcl": DCL(tau), "unicon": UniCon(tau, nu)}
+    return {**softmax, "siglip": SigLIP(tau, bias)}[name]
 
 
 @defaults_from("unicon_convex")
@@ -36,7 +38,9 @@ class UniConConvex(SolvedAligner):
     Features are prepared, centred, whitened if wished and scaled to mean square length 1:
     :math:`\psi(x) = (x - \mu_x) W_x`. ``spectral.convex`` solves for Z (d_x, d_y), of any rank, and its
     certificate, logged as ``fit/optimality_gap``, bounds how far the objective is above its minimum. The embeddings are
-    its best approximation of rank r, :math:`f(x) = \psi(x) U s^p` with :math:`Z \approx U \mathrm{diag}(s) V^T`.
+    its best approximation of rank r, :math:`f(x) = \psi(x) U s^p` with
+    :math:`Z \approx Z_r = U \mathrm{diag}(s) V^T`; ``fit/optimality_gap_rank`` bounds how far Z_r is above the same
+    minimum, that over every Z of any rank.
 
     One pass gathers all training features in memory, in every process. The defaults and the meaning of each
     argument stand in ``configs/aligner/unicon_convex.yaml``.
@@ -61,9 +65,10 @@ class UniConConvex(SolvedAligner):
         unit: bool,
         whiten: bool,
         lam: NonNegative,
-        objective: Literal["clip", "info_nce", "siglip"],
+        objective: Literal["clip", "info_nce", "siglip", "unicon", "dcl"],
         tau: Positive,
         bias: Finite,
+        nu: Finite,
         rho: Positive,
         tolerance: Positive,
         max_iterations: Count,
@@ -73,7 +78,7 @@ class UniConConvex(SolvedAligner):
         super().__init__(rank, unit, shared=False)
         self.whiten = whiten
         self.lam = lam
-        self.objective = convex_objective(objective, tau, bias)
+        self.objective = convex_objective(objective, tau, bias, nu)
         self.rho = rho
         self.tolerance = tolerance
         self.max_iterations = max_iterations
@@ -104,6 +109,7 @@ class ConvexPass:
     def __init__(self, aligner: UniConConvex):
         self.aligner = aligner
         self.batches: list[PairBatch] = []
+        check_width(*aligner.train_pairs.dims)
 
     def add(self, batch: PairBatch) -> None:
         rows = self.aligner.mapped(batch)
@@ -119,10 +125,11 @@ class ConvexPass:
         problem = convex.ConvexProblem(aligner.objective, A, B, *groups, aligner.rho, aligner.block_size)
         solution = convex.solve(problem, aligner.tolerance, aligner.max_iterations)
         factors = truncated_svd(solution.Z, aligner.rank)
+        rank_gap = convex.gap_of_another(problem, solution, factors.U * factors.s @ factors.V.T)
         weights = factors.s**aligner.weight_power
         P_x, P_y = W_x @ factors.U * weights, W_y @ factors.V * weights
         projector = Projector(P_x, P_y, mean_x @ P_x, mean_y @ P_y)
-        return ConvexSolved(projector, factors, _told(solution), solution=solution), None
+        return ConvexSolved(projector, factors, _told(solution, rank_gap), solution=solution), None
 
     def _features(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``(rows - mean) W`` (n, d) of mean square length 1, W (d, d), and the mean (d,) of the rows."""
@@ -136,10 +143,10 @@ class ConvexPass:
         return features * scale, W * scale, mean
 
 
-def _told(solution: convex.ConvexSolution) -> dict[str, float]:
+def _told(solution: convex.ConvexSolution, rank_gap: float) -> dict[str, float]:
     """What the pass reports; the certificate is a line in the log too."""
-    line = "optimality gap <= %.1e at objective %.6g: %d iterations, %d evaluations"
-    facts = (solution.gap, solution.objective, len(solution.iterates) - 1, solution.evaluations)
+    line = "optimality gap <= %.1e at objective %.6g, of the embeddings' rank <= %.1e: %d iterations, %d evaluations"
+    facts = (solution.gap, solution.objective, rank_gap, len(solution.iterates) - 1, solution.evaluations)
     if not solution.converged:
         line += "; not converged: raise aligner.max_iterations, aligner.tolerance or aligner.rho"
     if rank_and_world()[0] == 0:  # for all processes
@@ -147,6 +154,7 @@ def _told(solution: convex.ConvexSolution) -> dict[str, float]:
     return {
         "objective": solution.objective,
         "optimality_gap": solution.gap,
+        "optimality_gap_rank": rank_gap,
         "iterations": float(len(solution.iterates) - 1),
         "evaluations": float(solution.evaluations),
         "converged": float(solution.converged),

@@ -25,7 +25,7 @@ class Aligner(Arrays, Saved):
     training mean of their modality and, if ``unit``, scaled to length 1 after it: shifting all features by a
     constant changes nothing. With ``shared`` both sides have one encoder and one mean; None leaves it to the data,
     whose two sides may be views of one modality. A method builds its parameters in ``build``, and maps prepared
-    features in ``embed_x`` and ``embed_y``.
+    features in ``embed_x`` and ``embed_y``. Where ``centre`` is false, nothing is centred.
 
     Example:
         >>> from aligners import CCA
@@ -43,6 +43,7 @@ class Aligner(Arrays, Saved):
         self.rank = rank
         self.unit = unit
         self.shared = shared
+        self.centre = True
         self.dims = None
 
     @abstractmethod
@@ -115,6 +116,8 @@ class Aligner(Arrays, Saved):
         """The training means, from one stream over the batches of all processes."""
         if len(torch.unique(self.train_pairs.group)) < 2:
             raise UserError("all training items are of one group: there is nothing to tell apart")
+        if not self.centre:
+            return
         # of the differences from one row, which is the same in every process: no digits are lost far from 0
         zero = torch.zeros(1, dtype=torch.int64)
         origins = [rows[zero][0].to(self.device) for rows in (self.train_pairs.x, self.train_pairs.y)]

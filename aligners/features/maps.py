@@ -21,12 +21,12 @@ ORIGIN_ROWS = 1024
 class RawFeatures(nn.Module):
     """Raw features of prepared rows, not whitened, less an origin: about their mean, the same in every process.
 
-    Kernel rows are all about the same positive numbers, and float32 products of them would lose digits to
-    these. ``shared``: one map for both modalities. ``arguments`` are those of ``feature_map``.
+    Kernel rows are all about the same positive numbers, and float32 products of them would lose digits to these;
+    without ``centre`` they stay. ``shared``: one map for both modalities. ``arguments`` are those of ``feature_map``.
 
     Example:
         >>> features = RawFeatures(
-        ...     "nystrom", 3, 5, shared=False, kernel="rbf", bandwidth=1.0,
+        ...     "nystrom", 3, 5, shared=False, centre=True, kernel="rbf", bandwidth=1.0,
         ...     landmarks=4, landmark_selection="uniform", landmark_ridge=1e-6,
         ... )
         >>> draws = torch.Generator().manual_seed(0)
@@ -38,11 +38,12 @@ class RawFeatures(nn.Module):
     origin_x: Tensor
     origin_y: Tensor
 
-    def __init__(self, kind: str, d_x: int, d_y: int, shared: bool, **arguments: Any):
+    def __init__(self, kind: str, d_x: int, d_y: int, shared: bool, centre: bool, **arguments: Any):
         super().__init__()
         self.map_x = feature_map(kind, d_x, **arguments)
         self.map_y = self.map_x if shared else feature_map(kind, d_y, **arguments)
         self.shared = shared
+        self.centre = centre
         self.register_buffer("origin_x", torch.zeros(0, dtype=torch.float64))
         self.register_buffer("origin_y", torch.zeros(0, dtype=torch.float64))
 
@@ -59,7 +60,7 @@ class RawFeatures(nn.Module):
         self.map_x.fit(sample_x, generator)
         if not self.shared:
             self.map_y.fit(sample_y, generator)
-        if len(sample_x):
+        if len(sample_x) and self.centre:
             self.origin_x = self.map_x.raw(sample_x[:ORIGIN_ROWS]).mean(0).double()
             self.origin_y = self.map_y.raw(sample_y[:ORIGIN_ROWS]).mean(0).double()
 

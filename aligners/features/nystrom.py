@@ -12,11 +12,18 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from scipy.linalg.lapack import dpstrf
 from torch import Generator, Tensor, nn
 
 from aligners.features.kernels import KERNELS, MEDIAN_ROWS, NEEDS_BANDWIDTH, fitted_bandwidth
 from aligners.features.landmarks import sample_size, select
 from ground.errors import UserError
+
+LEAST_PIVOT = 1e-13
+"""A residual below this share of the largest is rounding of float64 as well."""
+
+TIE = 1e-3
+"""Residuals that differ by a share below it may be taken in the order of the rows."""
 
 
 class Nystrom(nn.Module):
@@ -30,7 +37,8 @@ class Nystrom(nn.Module):
 
     ``kernel`` is a name of ``KERNELS``, ``d`` the rows' dimension, ``landmarks`` the m to choose by the rule
     ``selection`` of ``aligners.features.landmarks`` (fewer where there are fewer rows), ``ridge`` epsilon, relative to
-    the kernel's mean diagonal, ``bandwidth`` a multiple of the rows' median distance.
+    the kernel's mean diagonal, ``bandwidth`` a multiple of the rows' median distance. Landmarks whose features
+    others already span at the rows' precision are left out (see ``independent``), so that any ridge, 0 too, will do.
 
     Example:
         >>> draws = torch.Generator().manual_seed(0)
@@ -67,15 +75,17 @@ class Nystrom(nn.Module):
         """Choose landmarks from ``sample`` (k, d), in random order, and factor their kernel matrix.
 
         Raises:
-            UserError: rows that are all equal or all zero, or landmarks whose kernel matrix is singular.
+            UserError: rows that are all equal or all zero.
         """
+        precision = torch.finfo(sample.dtype).eps
         sample = sample.double()
         bandwidth = fitted_bandwidth(self.kernel, sample, self.bandwidth)
         if not KERNELS[self.kernel].diagonal(sample, bandwidth).any():
             raise UserError("kernel features need rows that are not zero, got the same row for every training item")
         sample = sample[_first_of_equals(sample)]  # a row twice would make the kernel matrix singular
         chosen = select(self.selection, sample, self.number, self.kernel, bandwidth, generator)
-        self.landmarks = sample[chosen]
+        gram = KERNELS[self.kernel](sample[chosen], sample[chosen], bandwidth)
+        self.landmarks = sample[chosen[independent(gram, precision)]]
         self.fitted_bandwidth = torch.tensor(bandwidth, dtype=torch.float64, device=sample.device)
         self._made.clear()
         self._factor(torch.float64)
@@ -108,12 +118,7 @@ class Nystrom(nn.Module):
         gram = self.raw(self.landmarks)
         mean = gram.diagonal().mean()
         gram.diagonal().add_(self.ridge * mean)
-        factor, failed = torch.linalg.cholesky_ex(gram)
-        if failed or not factor.diagonal().min() ** 2 > 1e-14 * mean:  # below it a pivot is rounding
-            raise UserError(
-                f"the kernel matrix of {self.dim} landmarks is singular at landmark_ridge={self.ridge}: "
-                "take a larger aligner.landmark_ridge"
-            )
+        factor: Tensor = torch.linalg.cholesky(gram)
         return factor
 
     def _derived(self, name: str, dtype: torch.dtype, make: Callable[[torch.dtype], Any]) -> Any:
@@ -122,6 +127,24 @@ class Nystrom(nn.Module):
         if key not in self._made:
             self._made[key] = make(dtype)
         return self._made[key]
+
+
+def independent(gram: Tensor, precision: float) -> Tensor:
+    r"""The places (k,) of landmarks that no others stand for at ``precision``, from ``gram`` (m, m) float64.
+
+    A Cholesky factorisation with pivots (Higham 1990; LAPACK's dpstrf) takes next the landmark whose residual,
+    :math:`k_{ii} - k_{ik} K_{kk}^{-1} k_{ki}`, is the largest, and ends where all are below
+    :math:`m \epsilon \max_i k_{ii}`: what is left is rounding of kernel rows, and 1 / L would make it as large as the
+    features.
+    """
+    tolerance = max(len(gram) * precision, LEAST_PIVOT) * float(gram.diagonal().max())
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    if not failed and factor.diagonal().square().min() > tolerance:  # as a rule; at a sixth of the cost
+        return torch.arange(len(gram), device=gram.device)
+    # unit rows tie in their length: the earlier one is taken, not the one that rounding favours
+    weight = 1 - TIE * torch.arange(len(gram), dtype=gram.dtype, device=gram.device) / len(gram)
+    _, pivots, rank, _ = dpstrf((weight[:, None] * gram * weight).cpu().numpy(), tol=tolerance)
+    return torch.as_tensor(pivots[:rank] - 1, dtype=torch.int64, device=gram.device)
 
 
 def _first_of_equals(rows: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from ground.distributed import add_over_processes
 
 SMALLEST_TAU = 0.025
 """exp(-2 / tau) is a normal float32 number above it; below it similarities are taken in float64."""
+SMALLEST_TAU_OF_TILES = 0.003
+"""exp(-2 / tau) is a normal float64 number above it; below it whole rows are shifted by their own maxima."""
 TILE_ROWS = 1024
 
 
@@ -39,8 +41,8 @@ class Contrast:
     over them in float64, and are the same in all.
 
     InfoNCE and CLIP take square tiles and two streams, as their weights are a rank-one scaling of
-    ``exp(s / tau)``: first its row and column sums, then its products. Any other objective takes whole rows,
-    and whole columns if it is symmetric.
+    ``exp(s / tau)``: first its row and column sums, then its products. Any other objective, and these two below
+    ``SMALLEST_TAU_OF_TILES``, takes whole rows, and whole columns if it is symmetric: a log-sum-exp of each.
 
     Example:
         >>> contrast = Contrast(CLIP(tau=1.0), torch.arange(3), torch.arange(3), block_size=2**20)
@@ -63,8 +65,8 @@ class Contrast:
         self.n_groups = len(groups)
         self.p = torch.bincount(self.x_id, minlength=self.n_groups)
         self.q = torch.bincount(self.y_id, minlength=self.n_groups)
-        self.by_softmax = type(objective) in (InfoNCE, CLIP)
         self.tau: float = getattr(objective, "tau", 1.0)  # an objective without a temperature has no large exponents
+        self.by_softmax = type(objective) in (InfoNCE, CLIP) and self.tau >= SMALLEST_TAU_OF_TILES
 
     def value(self, x: Tensor, y: Tensor) -> Contrasted:
         """The objective at embeddings (n_x, r), (n_y, r)."""
@@ -72,7 +74,10 @@ class Contrast:
         return self._softmax_value(x, y) if self.by_softmax else self._rowwise_value(x, y)
 
     def products(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor, at: Contrasted) -> tuple[Tensor, Tensor]:
-        """``S B`` (n_x, r) and ``S^T A`` (n_y, r), S at the embeddings' cosines, of which ``at`` is the value."""
+        """``S B`` (n_x, l) and ``S^T A`` (n_y, k) of A (n_x, k) and B (n_y, l), S at the embeddings' cosines.
+
+        ``at`` is the value there.
+        """
         x, y = self._unit(x, y)
         both = self._softmax_products(x, y, A, B, at) if self.by_softmax else self._rowwise_products(x, y, A, B)
         self._add(*both)
@@ -129,7 +134,7 @@ class Contrast:
         sides = 2 if self.objective.symmetric else 1
         alpha = (1 / (sides * len(x) * at.rows)).to(x)
         beta = (1 / (sides * len(y) * at.columns)).to(x) if self.objective.symmetric else torch.zeros_like(y[:, 0])
-        SB, StA = torch.zeros_like(A, dtype=torch.float64), torch.zeros_like(B, dtype=torch.float64)
+        SB, StA = (A.new_zeros(n, side.shape[1], dtype=torch.float64) for n, side in ((len(A), B), (len(B), A)))
         scaled, A_, B_ = x / self.tau, A.to(x), B.to(x)
         for i, j in self._tiles():
             W = self._exponentials(scaled, y, i, j).mul_(alpha[i, None] + beta[j])
@@ -174,7 +179,7 @@ class Contrast:
         return Contrasted(float(total))
 
     def _rowwise_products(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
-        SB, StA = torch.zeros_like(A, dtype=torch.float64), torch.zeros_like(B, dtype=torch.float64)
+        SB, StA = (A.new_zeros(n, side.shape[1], dtype=torch.float64) for n, side in ((len(A), B), (len(B), A)))
         for transposed, rows in self._sweeps():
             similarity, positives, factor = self._block(x, y, transposed, rows)
             weights = self.objective.row_weights(similarity, positives).mul_(factor).to(A)

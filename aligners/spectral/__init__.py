@@ -11,7 +11,10 @@ Pass: :math:`Z \leftarrow P_r((1 - \eta) Z + \eta T(C)/|T(C)|)` with :math:`C = 
 similarities and T its projection on the tangent space of the rank-r matrices at Z. T(C) needs only
 :math:`C V = \Psi_x^T (S B)` and :math:`C^T U = \Psi_y^T (S^T A)` with the projections :math:`A = \Psi_x U` (n_x, r),
 :math:`B = \Psi_y V` (n_y, r), so a pass streams the features, holds O((n_x + n_y) r) numbers, and never the
-(n_x, n_y) weights nor the (m_x, m_y) matrix C.
+(n_x, n_y) weights nor the (m_x, m_y) matrix C. A full step takes C itself in the place of T(C), as UniCon is printed
+(:math:`\eta = 1`): by products C v, C^T u of further streams, see ``krylov``. Both agree as :math:`\eta` goes to 0.
+
+Without ``centre`` the means are left in: :math:`\Psi = \Phi W`, with W of the second moments.
 
 What has the size of the data is in the features' own dtype, what has the size of their dimensions in float64.
 """
@@ -28,6 +31,7 @@ from aligners.spectral.factors import (
     truncated_svd,
 )
 from aligners.spectral.first_pass import FirstPass
+from aligners.spectral.krylov import full_step
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments, run_length
 from aligners.spectral.negatives import NEGATIVES
@@ -58,6 +62,7 @@ __all__ = [
     "Training",
     "Whitening",
     "fitted",
+    "full_step",
     "positive_part",
     "project",
     "randomised_positive_part",

@@ -102,6 +102,15 @@ class ConvexSolution:
         return self.iterates[-1].gap
 
 
+def gap_of_another(problem: ConvexProblem, solution: ConvexSolution, Z: Tensor) -> float:
+    """A bound of ``F(Z) - F*`` for another Z (m_x, m_y), of low rank say: ``F(Z) - F(solution.Z) + solution.gap``.
+
+    Tighter than Z's own ``|grad F|^2 / (2 rho)``, which is large away from the minimum.
+    """
+    value, _ = problem.evaluate(Z)
+    return float(value) - solution.objective + solution.gap
+
+
 def solve(problem: ConvexProblem, tolerance: float, max_iterations: int) -> ConvexSolution:
     """Minimise F from Z = 0 by L-BFGS with a strong Wolfe line search: F falls at every iterate.
 

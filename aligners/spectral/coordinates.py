@@ -100,20 +100,32 @@ class Statistics(NamedTuple):
 
 
 def statistics(
-    moments: Moments, metric_factor_x: Tensor | None = None, metric_factor_y: Tensor | None = None, shared: bool = False
+    moments: Moments,
+    metric_factor_x: Tensor | None = None,
+    metric_factor_y: Tensor | None = None,
+    shared: bool = False,
+    centre: bool = True,
 ) -> Statistics:
     """The statistics of both modalities, or with ``shared`` of both as one.
 
     ``moments`` hold the sums of all processes. A metric factor (m, m) is the feature map's, None for the identity.
+    Without ``centre`` the means are 0 and the covariances second moments.
 
     Raises:
         UserError: features that do not vary.
     """
     if shared:
         moments = moments.pooled()
-    x = spread(moments.covariance_x, moments.mean_x, moments.mean_square_x, metric_factor_x)
-    y = x if shared else spread(moments.covariance_y, moments.mean_y, moments.mean_square_y, metric_factor_y)
-    return Statistics(x, y, moments.cross_covariance, shared)
+    mean_x, mean_y = moments.mean_x, moments.mean_y
+    cross = moments.cross_covariance if centre else moments.uniform_cross
+    covariance_x = moments.covariance_x if centre else moments.second_moment_x
+    if not centre:
+        mean_x, mean_y = torch.zeros_like(mean_x), torch.zeros_like(mean_y)
+    x = spread(covariance_x, mean_x, moments.mean_square_x, metric_factor_x)
+    if shared:
+        return Statistics(x, x, cross, shared)
+    covariance_y = moments.covariance_y if centre else moments.second_moment_y
+    return Statistics(x, spread(covariance_y, mean_y, moments.mean_square_y, metric_factor_y), cross, shared)
 
 
 def uniform_solution(

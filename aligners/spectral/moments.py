@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor
 
+from aligners.spectral.width import check_width
 from datamodules.pairs.pairs import PairBatch, Pairs
 
 BLOCK_ROWS = 8192
@@ -51,6 +52,7 @@ class Moments:
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.float64, device=device)
 
+        check_width(m_x, m_y)
         self.n_x, self.n_y = n_x, n_y
         self.share_x, self.share_y = (1.0 if square_rows is None else square_rows / n for n in (n_x, n_y))
         self.count_x, self.count_y, self.weight = zeros(1), zeros(1), zeros(1)
@@ -131,6 +133,16 @@ class Moments:
         return float(self.upper_y.diagonal().mean() / self.count_y)
 
     @property
+    def second_moment_x(self) -> Tensor:
+        """(m_x, m_x)."""
+        return _symmetric(self.upper_x) / self.count_x
+
+    @property
+    def second_moment_y(self) -> Tensor:
+        """(m_y, m_y)."""
+        return _symmetric(self.upper_y) / self.count_y
+
+    @property
     def mean_x(self) -> Tensor:
         """(m_x,)."""
         return self.sum_x / self.count_x
@@ -143,12 +155,20 @@ class Moments:
     @property
     def covariance_x(self) -> Tensor:
         """(m_x, m_x)."""
-        return _symmetric(self.upper_x) / self.count_x - torch.outer(self.mean_x, self.mean_x)
+        return self.second_moment_x - torch.outer(self.mean_x, self.mean_x)
 
     @property
     def covariance_y(self) -> Tensor:
         """(m_y, m_y)."""
-        return _symmetric(self.upper_y) / self.count_y - torch.outer(self.mean_y, self.mean_y)
+        return self.second_moment_y - torch.outer(self.mean_y, self.mean_y)
+
+    @property
+    def uniform_cross(self) -> Tensor:
+        """``Phi_x^T (P - 1/(n_x n_y)) Phi_y`` (m_x, m_y): C at CLIP's weights of equal similarities, nothing centred.
+
+        One-to-one it is the cross-covariance. The weights of all positives sum to 1.
+        """
+        return self.cross / self.weight - torch.outer(self.mean_x, self.mean_y)
 
     @property
     def cross_covariance(self) -> Tensor:

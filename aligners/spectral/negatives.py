@@ -32,7 +32,7 @@ class Place(NamedTuple):
 
 
 Weights = Callable[[PairBatch], tuple[Tensor, Tensor]]
-"""``S B`` (b, r) and ``S^T A`` (c, r) of a batch's mapped rows."""
+"""``S B`` (b, l) and ``S^T A`` (c, k) of a batch's mapped rows, A and B the projections on some directions."""
 
 
 class Negatives(Protocol):
@@ -45,8 +45,8 @@ class Negatives(Protocol):
     def at(self, factors: Factors) -> Place:
         """The objective at ``factors``."""
 
-    def weights(self, place: Place) -> Weights:
-        """The weights at ``place``, batch by batch."""
+    def weights(self, place: Place, D_x: Tensor, D_y: Tensor) -> Weights:
+        """The weights at ``place``, batch by batch, times projections on D_x (m_x, k) and D_y (m_y, l)."""
 
     def search(self, place: Place, step: Step) -> Place | None:
         """The first place along ``step`` where the objective is not higher; None where there is none."""
@@ -63,12 +63,15 @@ class AllPairs:
         A, B = self._projected(factors.U, factors.V)
         return Place(factors, self._contrasted(factors.s, A, B), A, B)
 
-    def weights(self, place: Place) -> Weights:
-        A, B = _projections(place)
-        SB, StA = self.contrast.products(*self.rule.weighted(place.factors.s, A, B), A, B, place.contrasted)
+    def weights(self, place: Place, D_x: Tensor, D_y: Tensor) -> Weights:
+        at, factors = _projections(place), place.factors
+        A, B = at if D_x is factors.U and D_y is factors.V else self._projected(D_x, D_y)
+        SB, StA = self.contrast.products(*self.rule.weighted(factors.s, *at), A, B, place.contrasted)
         return lambda rows: (SB[rows.x_index], StA[rows.y_index])
 
     def search(self, place: Place, step: Step) -> Place | None:
+        if max(step.direction.shape) > 2 * len(place.factors.s):  # wider than a tangent step's
+            return self._search_wide(place, step)
         # the projections on all directions of the plane: trial steps need no further stream
         A, B = (
             torch.cat([here, beside], 1)
@@ -82,6 +85,17 @@ class AllPairs:
             lambda u, s, v: self._contrasted(s, A @ u.to(A), B @ v.to(B)),
         )
         return accepted and _place(place, step, accepted)._replace(A=A @ accepted.u.to(A), B=B @ accepted.v.to(B))
+
+    def _search_wide(self, place: Place, step: Step) -> Place | None:
+        U, V = torch.cat([place.factors.U, step.Q_x], 1), torch.cat([place.factors.V, step.Q_y], 1)
+        tried: list[tuple[Tensor, Tensor]] = []
+
+        def contrasted(u: Tensor, s: Tensor, v: Tensor) -> Contrasted:
+            tried[:] = [self._projected(U @ u, V @ v)]
+            return self._contrasted(s, *tried[0])
+
+        accepted = line_search(step, place.factors.s, place.contrasted.value, self.rule.damping, contrasted)
+        return accepted and _place(place, step, accepted)._replace(A=tried[0][0], B=tried[0][1])
 
     def _contrasted(self, s: Tensor, A: Tensor, B: Tensor) -> Contrasted:
         return self.contrast.value(*self.rule.weighted(s, A, B))
@@ -113,13 +127,13 @@ class WithinBatches:
     def at(self, factors: Factors) -> Place:
         return Place(factors, self._contrasted(factors.U, factors.s, factors.V))
 
-    def weights(self, place: Place) -> Weights:
+    def weights(self, place: Place, D_x: Tensor, D_y: Tensor) -> Weights:
         factors = place.factors
-        projector = self.coordinates.projector(factors.U, factors.V)
+        at, onto = self.coordinates.projector(factors.U, factors.V), self.coordinates.projector(D_x, D_y)
 
         def of_batch(rows: PairBatch) -> tuple[Tensor, Tensor]:
-            A, B = projector(rows)
-            contrast, embeddings = self._contrast(rows), self.rule.weighted(factors.s, A, B)
+            contrast, embeddings = self._contrast(rows), self.rule.weighted(factors.s, *at(rows))
+            A, B = onto(rows)
             SB, StA = contrast.products(*embeddings, A, B, contrast.value(*embeddings))
             return SB * len(A), StA * len(A)  # the batches' mean weighs them by their items
 

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
+
+from torch import Tensor
 
 from aligners.spectral.coordinates import Projector
 from aligners.spectral.factors import Factors
-from aligners.spectral.negatives import Negatives, Place
+from aligners.spectral.krylov import full_step
+from aligners.spectral.negatives import Negatives, Place, Weights
 from aligners.spectral.record import Record
-from aligners.spectral.step import tangent_step
+from aligners.spectral.step import Step, tangent_step
 from datamodules.pairs.pairs import PairBatch
 from datamodules.pairs.stream import Stream
 from ground.distributed import add_over_processes
@@ -82,20 +86,18 @@ def run(first: Pass, stream: Stream) -> Solved:
 
 
 class StepPass:
-    r"""One damped step from ``place`` (see ``aligners.spectral``), in the tangent space of the rank-r matrices.
+    r"""One damped step from ``place`` (see ``aligners.spectral``), in the tangent space of the rank-r matrices or full.
 
-    The pass adds up ``Psi_x^T (S B)`` and ``Psi_y^T (S^T A)`` over the batches; at its end the step is halved until the
-    objective does not rise (with the safeguard), whatever the temperature. There is no pass after the last of
-    ``left``, or where the objective cannot fall further.
+    The pass adds up ``Psi_x^T (S B)`` and ``Psi_y^T (S^T A)`` over the batches, and a full step goes on with sweeps of
+    its own; at its end the step is halved until the objective does not rise (with the safeguard), whatever the
+    temperature. There is no pass after the last of ``left``, or where the objective cannot fall further.
     """
 
     def __init__(self, negatives: Negatives, place: Place, record: Record, left: int):
         self.negatives, self.place, self.record, self.left = negatives, place, record, left
         self.number = 0
-        self.weights = negatives.weights(place)
-        U, V = place.factors.U, place.factors.V
-        # contiguous, which U and V need not be: they are added over processes
-        self.sums = [U.new_zeros(shape) for shape in (U.shape, U.shape[1:], V.shape, V.shape[1:])]
+        self.weights = negatives.weights(place, place.factors.U, place.factors.V)
+        self.pulled = Pulled(negatives, place.factors.U, place.factors.V)
 
     @property
     def reads(self) -> bool:
@@ -104,19 +106,50 @@ class StepPass:
     def add(self, batch: PairBatch) -> None:
         rows = self.negatives.rows.of(batch, self.number)
         self.number += 1
+        self.pulled.add(rows, self.weights)
+
+    def end(self) -> tuple[Solved, Pass | None]:
+        place = self.negatives.search(self.place, self._step(*self.pulled.end()))
+        return after(self.negatives, place or self.place._replace(eta=0.0, last=True), self.record, self.left - 1)
+
+    def _step(self, CV: Tensor, CtU: Tensor) -> Step:
+        rule, factors, shared = self.negatives.rule, self.place.factors, self.negatives.coordinates.shared
+        if rule.step == "tangent":
+            return tangent_step(factors, CV, CtU, shared)
+        return full_step(factors, CV, CtU, partial(products, self.negatives, self.place), shared, rule.exact)
+
+
+class Pulled:
+    """``C D_y`` (m_x, l) and ``C^T D_x`` (m_y, k) from the rows' weights, added up over batches and processes."""
+
+    def __init__(self, negatives: Negatives, D_x: Tensor, D_y: Tensor):
+        self.negatives = negatives
+        (m_x, k_x), (m_y, k_y) = D_x.shape, D_y.shape
+        # contiguous, which D_x and D_y need not be: they are added over processes
+        self.sums = [D_x.new_zeros(shape) for shape in ((m_x, k_y), (k_y,), (m_y, k_x), (k_x,))]
+
+    def add(self, rows: PairBatch, weights: Weights) -> None:
+        """The next rows, with what gives ``S B`` and ``S^T A`` of them."""
         if not len(rows.x_index):
             return
-        SB, StA = self.weights(rows)
+        SB, StA = weights(rows)
         for total, part in zip(self.sums, (rows.x.T @ SB, SB.sum(0), rows.y.T @ StA, StA.sum(0)), strict=True):
             total += part
 
-    def end(self) -> tuple[Solved, Pass | None]:
-        negatives, coordinates = self.negatives, self.negatives.coordinates
-        if not negatives.rows.replicated:
+    def end(self) -> tuple[Tensor, Tensor]:
+        """Both products, whitened, of the rows of all processes."""
+        if not self.negatives.rows.replicated:
             add_over_processes(*self.sums)
-        step = tangent_step(self.place.factors, *coordinates.pulled(*self.sums), shared=coordinates.shared)
-        place = negatives.search(self.place, step)
-        return after(negatives, place or self.place._replace(eta=0.0, last=True), self.record, self.left - 1)
+        return self.negatives.coordinates.pulled(*self.sums)
+
+
+def products(negatives: Negatives, place: Place, D_x: Tensor, D_y: Tensor) -> tuple[Tensor, Tensor]:
+    """``C D_y`` (m_x, l) and ``C^T D_x`` (m_y, k) at ``place``, by a sweep over all rows outside a pass."""
+    D_x, D_y = D_x.to(place.factors.U), D_y.to(place.factors.V)
+    pulled, weights = Pulled(negatives, D_x, D_y), negatives.weights(place, D_x, D_y)
+    for rows in negatives.rows:
+        pulled.add(rows, weights)
+    return pulled.end()
 
 
 def after(negatives: Negatives, place: Place, record: Record, left: int) -> tuple[Solved, Pass | None]:

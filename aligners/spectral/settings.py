@@ -12,6 +12,9 @@ from aligners.spectral.factors import POSITIVE_PART, SVD, Factors
 from aligners.spectral.step import Damping, Rule
 from ground.errors import UserError
 
+STEPS = ("tangent", "full")
+"""Where a pass goes: along the tangent of the rank-r matrices at Z, or towards the best rank r of the whole C."""
+
 
 class Chosen(NamedTuple):
     """One setting."""
@@ -73,6 +76,7 @@ class SpectralSettings:
     objective: str
     objective_options: dict[str, Any]
     tau: float | list[float]
+    step: str
     negatives: str
     eta: float
     safeguard: bool
@@ -85,6 +89,7 @@ class SpectralSettings:
     covariance_rows: int
     block_size: int
     memory_mb: int
+    centre: bool
     shared: bool  # what the argument and the data come to
 
     def __post_init__(self) -> None:
@@ -129,7 +134,8 @@ class SpectralSettings:
 
     def rule(self, at: Chosen) -> Rule:
         """What every pass does, at one setting."""
-        return Rule(self.objective_at(at.tau), at.weight_power, self.damping, self.block_size)
+        exact = self.svd == "exact"
+        return Rule(self.objective_at(at.tau), at.weight_power, self.damping, self.block_size, self.step, exact)
 
     def objective_at(self, tau: float) -> Objective:
         """The objective at a temperature."""

@@ -1,4 +1,4 @@
-"""A pass's step: the tangent direction, and how far along it, halved until the objective does not rise."""
+"""A pass's step: the plane it moves in, and how far along it, halved until the objective does not rise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,37 +13,38 @@ from aligners.spectral.factors import Factors, singular_gap
 
 @dataclass(frozen=True)
 class Step:
-    """The plane in which a pass moves: new directions beside U and V, and the tangent in these bases.
+    """The plane in which a pass moves: new directions beside U and V, and where to in these bases.
 
-    ``Q_x`` (m_x, q_x) and ``Q_y`` (m_y, q_y) are orthonormal and orthogonal to U and V; ``tangent``
-    (r + q_x, r + q_y) is T(C) / |T(C)| in the bases [U, Q_x] and [V, Q_y]. ``shared``: both sides are one.
+    ``Q_x`` (m_x, q_x) and ``Q_y`` (m_y, q_y) are orthonormal and orthogonal to U and V; ``direction``
+    (r + q_x, r + q_y) is T(C) / |T(C)|, or C / |C| of a full step, in the bases [U, Q_x] and [V, Q_y].
+    ``shared``: both sides are one.
 
     Example:
         >>> C = torch.tensor([[3.0, 1.0], [0.0, 2.0]])
         >>> e_1 = torch.eye(2)[:, :1]
         >>> step = tangent_step(Factors(e_1, torch.ones(1), e_1, gap=2.0), C @ e_1, C.T @ e_1)
-        >>> step.Q_x.shape, step.Q_y.shape, step.tangent
+        >>> step.Q_x.shape, step.Q_y.shape, step.direction
         (torch.Size([2, 0]), torch.Size([2, 1]), tensor([[0.9487, 0.3162]]))
     """
 
     Q_x: Tensor
     Q_y: Tensor
-    tangent: Tensor
+    direction: Tensor
     shared: bool
 
     def trial(self, s: Tensor, eta: float) -> tuple[Tensor, Tensor, Tensor, float]:
-        """Truncated SVD of ``(1 - eta) Z + eta T(C)/|T(C)|`` in these bases.
+        """Truncated SVD of ``(1 - eta) Z + eta direction`` in these bases.
 
         u (r + q_x, r), s (r,), v (r + q_y, r), and the gap.
         """
         rank = len(s)
-        core = eta * self.tangent  # a new tensor
+        core = eta * self.direction  # a new tensor
         core[:rank, :rank] += (1 - eta) * torch.diag(s)
         if self.shared:
             values, vectors = torch.linalg.eigh((core + core.T) / 2)
             values, u = values.flip(0).clamp_min(0), vectors.flip(1)
             return u[:, :rank], values[:rank], u[:, :rank], singular_gap(values, rank)
-        u, values, vt = torch.linalg.svd(core)
+        u, values, vt = torch.linalg.svd(core, full_matrices=False)
         return u[:, :rank], values[:rank], vt[:rank].T, singular_gap(values, rank)
 
 
@@ -57,17 +58,18 @@ def tangent_step(factors: Factors, CV: Tensor, CtU: Tensor, shared: bool = False
         CV = CtU = (CV + CtU) / 2
     core = factors.U.T @ CV
     scale = CV.norm()
-    Q_x, R_x = _directions_beside(factors.U, CV, scale)
-    Q_y, R_y = (Q_x, R_x) if shared else _directions_beside(factors.V, CtU, scale)
+    Q_x, R_x = directions_beside(factors.U, CV, scale)
+    Q_y, R_y = (Q_x, R_x) if shared else directions_beside(factors.V, CtU, scale)
     rank, q_x, q_y = len(core), Q_x.shape[1], Q_y.shape[1]
     tangent = core.new_zeros(rank + q_x, rank + q_y)
     tangent[:rank, :rank] = core
     tangent[rank:, :rank] = R_x
     tangent[:rank, rank:] = R_y.T
-    return Step(Q_x, Q_y, tangent / tangent.norm(), shared)
+    length = tangent.norm()  # 0 where the weights vanish: at a small temperature nothing is left to tell apart
+    return Step(Q_x, Q_y, tangent / length if length > 0 else tangent, shared)
 
 
-def _directions_beside(basis: Tensor, target: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+def directions_beside(basis: Tensor, target: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     """Q (m, q) orthonormal, orthogonal to ``basis``, and R (q, r): the part of ``target`` outside it is Q R.
 
     Directions below 1e-10 of ``scale`` are rounding, and there are none where the basis spans everything.
@@ -103,12 +105,17 @@ class Damping(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What every pass of a fit does alike."""
+    """What every pass of a fit does alike.
+
+    ``step`` is ``tangent`` or ``full``; ``exact``: a full step takes as many sweeps as it needs.
+    """
 
     objective: Objective
     weight_power: float
     damping: Damping
     block_size: int
+    step: str
+    exact: bool
 
     def weighted(self, s: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
         """A s^p (n_x, r) and B s^p (n_y, r) of projections A and B: the embeddings that are contrasted."""

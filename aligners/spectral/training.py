@@ -23,7 +23,7 @@ def raw_features(settings: SpectralSettings, d_x: int, d_y: int, bandwidth: floa
         UserError: a kernel that has no such map, or a number out of its range.
     """
     return RawFeatures(
-        settings.feature_map, d_x, d_y, settings.shared,
+        settings.feature_map, d_x, d_y, settings.shared, settings.centre,
         kernel=settings.kernel, bandwidth=bandwidth, landmarks=settings.landmarks,
         landmark_selection=settings.landmark_selection, landmark_ridge=settings.landmark_ridge,
     )  # fmt: skip
@@ -76,7 +76,8 @@ class Training:
             UserError: features that do not vary.
         """
         add_over_processes(*moments.tensors())
-        return statistics(moments, *self.features.metric_factors, self.settings.shared)
+        factors, settings = self.features.metric_factors, self.settings
+        return statistics(moments, *factors, shared=settings.shared, centre=settings.centre)
 
     def coordinates(self, statistics: Statistics, lam: float) -> Coordinates:
         """Coordinates whitened with the ridge ``lam``, if the settings whiten.

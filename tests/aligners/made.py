@@ -10,6 +10,8 @@ from aligners.base.aligner import Aligner
 from ground.configs import CONFIGS, composed
 
 NAMES = sorted(path.stem for path in (CONFIGS / "aligner").glob("*.yaml"))
+LEARNING = [name for name in NAMES if name != "identity"]
+"""Those that have a rank of their own, and take features of two dimensions; test_identity has the other."""
 
 
 def make(name: str, **changed: Any) -> Aligner:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from datamodules.base import PairsDataModule
 from datamodules.pairs import Pairs
-from tests.aligners.made import NAMES, make
+from tests.aligners.made import LEARNING, make
 
 
 def datamodule(pairs: Pairs) -> PairsDataModule:
@@ -29,10 +29,10 @@ def state(name: str, data: PairsDataModule) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def alone(pairs: Pairs) -> dict[str, dict[str, Tensor]]:
-    return {name: state(name, datamodule(pairs)) for name in NAMES}
+    return {name: state(name, datamodule(pairs)) for name in LEARNING}
 
 
-@pytest.mark.parametrize("names", [NAMES, NAMES[::-1]], ids=["forwards", "backwards"])
+@pytest.mark.parametrize("names", [LEARNING, LEARNING[::-1]], ids=["forwards", "backwards"])
 def test_any_aligner_after_another_equals_it_alone(
     names: list[str], alone: dict[str, dict[str, Tensor]], pairs: Pairs
 ) -> None:

@@ -29,10 +29,12 @@ def data() -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("tau", [0.01, 0.05, 0.1, 1.0])
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("one_to_one", [False, True])
-def test_objective_does_not_rise(data: dict[str, torch.Tensor], objective: str, tau: float, one_to_one: bool) -> None:
+@pytest.mark.parametrize(("one_to_one", "step"), [(False, "tangent"), (True, "tangent"), (False, "full")])
+def test_objective_does_not_rise(
+    data: dict[str, torch.Tensor], objective: str, tau: float, one_to_one: bool, step: str
+) -> None:
     aligner = UniConSpectral(
-        **{**FIXED, "tau": tau}, rank=16, feature_map="identity", objective=objective,
+        **{**FIXED, "tau": tau, "step": step}, rank=16, feature_map="identity", objective=objective,
         objective_options=OBJECTIVES[objective],
     )  # fmt: skip
     if one_to_one:

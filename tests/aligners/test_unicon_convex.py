@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from aligners.closed_form import CCA, PLS
 from aligners.objectives.pairwise import SigLIP
-from aligners.objectives.softmax import CLIP, InfoNCE
+from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
 from aligners.unicon_convex import UniConConvex
 from datamodules.pairs.pairs import Pairs
 from ground.errors import UserError
@@ -30,8 +30,12 @@ def cosines(aligner: UniConConvex | CCA | PLS, pairs: Pairs) -> Tensor:
 
 @pytest.mark.parametrize("whiten", [True, False])
 @pytest.mark.parametrize(
-    ("name", "objective"), [("clip", CLIP(0.3)), ("info_nce", InfoNCE(0.3)), ("siglip", SigLIP(0.3, -4.0))]
-)
+    ("name", "objective"),
+    [
+        ("clip", CLIP(0.3)), ("info_nce", InfoNCE(0.3)), ("siglip", SigLIP(0.3, -4.0)),
+        ("dcl", DCL(0.3)), ("unicon", UniCon(0.3, 1.0)),
+    ],
+)  # fmt: skip
 def test_balanced_embeddings_of_full_rank_attain_the_certified_minimum(
     pairs: Pairs, whiten: bool, name: str, objective: CLIP
 ) -> None:
@@ -40,7 +44,7 @@ def test_balanced_embeddings_of_full_rank_attain_the_certified_minimum(
     )
     solution = aligner.solution
     assert solution.converged
-    assert solution.gap <= 1e-10 * solution.objective
+    assert solution.gap <= 1e-10 * abs(solution.objective)
     logits = aligner.encode_x(pairs.x).double() @ aligner.encode_y(pairs.y).double().T
     value = objective(logits, pairs.group[:, None] == pairs.y_group) + 0.01 / 2 * solution.Z.square().sum()
     assert float(value) == pytest.approx(solution.objective, rel=1e-5)  # embeddings are float32
@@ -88,6 +92,19 @@ def test_the_gap_is_told(pairs: Pairs, caplog: pytest.LogCaptureFixture) -> None
     assert record.getMessage().startswith(f"optimality gap <= {aligner.solution.gap:.1e} at objective ")
 
 
+def test_the_gap_of_the_rank_is_of_the_model_that_encodes(pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = []
+    hold = UniConConvex.hold
+    monkeypatch.setattr(UniConConvex, "hold", lambda self, solved: (held.append(solved), hold(self, solved)))
+    aligner = fitted(pairs, rank=3, weight_power=0.5, rho=1e-3)
+    logits = aligner.encode_x(pairs.x).double() @ aligner.encode_y(pairs.y).double().T
+    loss = CLIP(1.0)(logits, pairs.group[:, None] == pairs.y_group)
+    value = loss + 1e-3 / 2 * aligner.singular_values.square().sum()
+    expected = float(value) - aligner.solution.objective + aligner.solution.gap
+    assert held[-1].passed["optimality_gap_rank"] == pytest.approx(expected, rel=1e-4)
+    assert expected > 100 * aligner.solution.gap
+
+
 def test_a_solve_cut_short_warns(pairs: Pairs, caplog: pytest.LogCaptureFixture) -> None:
     aligner = fitted(pairs, max_iterations=1, rho=1e-5)
     assert not aligner.solution.converged
@@ -99,7 +116,7 @@ def test_a_solve_cut_short_warns(pairs: Pairs, caplog: pytest.LogCaptureFixture)
     ("changed", "message"),
     [
         ({"objective": "clipp"}, "unknown aligner.objective 'clipp': did you mean 'clip'"),
-        ({"objective": "unicon"}, "unknown aligner.objective 'unicon'"),
+        ({"objective": "triplet"}, "unknown aligner.objective 'triplet'"),
         ({"tau": 0.0}, "aligner.tau must be above 0, got 0.0"),
         ({"rho": 0.0}, "aligner.rho must be above 0, got 0.0"),
         ({"lam": -1.0}, "aligner.lam must be at least 0, got -1.0"),

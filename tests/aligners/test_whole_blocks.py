@@ -17,6 +17,8 @@ FITS: dict[str, tuple[str, dict[str, Any]]] = {
     "linear": ("unicon", {"passes": 3, "feature_map": "identity", "memory_mb": 0}),
     "siglip": ("unicon", {"passes": 2, "objective": "siglip", "objective_options": {"bias": -5.0}}),
     "batch": ("unicon", {"passes": 2, "negatives": "batch"}),
+    "full": ("unicon", {"passes": 2, "step": "full", "feature_map": "identity"}),
+    "printed": ("unicon_paper", {"negatives": "batch"}),
     "cca": ("cca", {}),
     "batches": ("unicon_batches", {}),
     "convex": ("unicon_convex", {"max_iterations": 20, "block_size": 7}),

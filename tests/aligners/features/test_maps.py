@@ -130,9 +130,24 @@ def test_duplicated_rows_do_not_break_the_factor(kernel: str, selection: str) ->
     torch.testing.assert_close(phi @ phi.T, gram, rtol=1e-3, atol=1e-3)
 
 
-def test_singular_landmarks_and_rows_without_a_kernel_are_told() -> None:
-    with pytest.raises(UserError, match=r"8 landmarks is singular at landmark_ridge=0.0: take a larger"):
-        fitted("nystrom", normal(30, 3), kernel="linear", landmarks=8, landmark_ridge=0.0)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("ridge", [0.0, 1e-10, 1e-6])
+def test_a_kernel_of_low_rank_has_as_many_landmarks(ridge: float, dtype: torch.dtype) -> None:
+    sample = normal(30, 3).to(dtype)
+    built = fitted("nystrom", sample, kernel="linear", landmarks=8, landmark_ridge=ridge)
+    assert built.dim == 3
+    torch.testing.assert_close(built(sample) @ built(sample).T, sample @ sample.T, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "cosine"])
+def test_float32_keeps_the_landmarks_of_float64(kernel: str) -> None:
+    sample = torch.nn.functional.normalize(normal(200, 10).double())  # unit rows tie for the first place
+    one, other = (fitted("nystrom", rows, kernel=kernel, landmarks=200) for rows in (sample.float(), sample))
+    assert one.dim == 10
+    torch.testing.assert_close(one.landmarks, other.landmarks, rtol=0, atol=1e-6)
+
+
+def test_rows_without_a_kernel_are_told() -> None:
     for selection in ("uniform", "kmeans++", "leverage"):
         with pytest.raises(UserError, match="rows that are not zero"):
             fitted("nystrom", torch.zeros(50, 6), landmark_selection=selection)

@@ -34,6 +34,27 @@ def test_blocks_give_the_whole_objective_and_its_weights(
     torch.testing.assert_close(StA, S.T @ A, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("tau", [1.0, 0.1, 0.01, 0.003, 0.001, 1e-4])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_small_temperature_is_finite_and_right(name: str, tau: float, dtype: torch.dtype) -> None:
+    x_group, y_group = grouped(5, 11, 17)
+    x, y = normal(11, 4).to(dtype), normal(17, 4, seed=1).to(dtype)
+    x[0] = -y[y_group == x_group[0]].mean(0)  # far from its positives: exp(-2 / tau) is nothing
+    objective = named_objective(name, tau, **OBJECTIVES[name])
+    positives, similarity = x_group[:, None] == y_group, normalize(x.double()) @ normalize(y.double()).T
+    contrast = Contrast(objective, x_group, y_group, 50)
+    at = contrast.value(x, y)
+    rounding = 1e-6 if dtype == torch.float32 else 1e-12
+    assert at.value == pytest.approx(float(objective(similarity, positives)), rel=rounding, abs=rounding)
+    S = objective.weights(similarity, positives)
+    SB, StA = contrast.products(x, y, x, y, at)
+    torch.testing.assert_close(SB.double(), S @ y.double(), rtol=100 * rounding, atol=rounding * float(S.abs().max()))
+    torch.testing.assert_close(
+        StA.double(), S.T @ x.double(), rtol=100 * rounding, atol=rounding * float(S.abs().max())
+    )
+
+
 @given(n_groups=st.integers(1, 6), n_x=st.integers(6, 12), n_y=st.integers(6, 15), tau=st.floats(0.01, 1.0))
 def test_tiles_of_any_shape_agree_with_the_objective(n_groups: int, n_x: int, n_y: int, tau: float) -> None:
     x_group, y_group = grouped(n_groups, n_x, n_y)

@@ -33,7 +33,7 @@ def trials_on(n: int, noise: float) -> Trials:
         return coordinates, uniform_solution(statistics.cross, coordinates.W_x, coordinates.W_y, 5)
 
     def rule(at: Chosen) -> Rule:
-        return Rule(CLIP(at.tau), at.weight_power, Damping(0.1, True, 10, 0.0), 10_000)
+        return Rule(CLIP(at.tau), at.weight_power, Damping(0.1, True, 10, 0.0), 10_000, "tangent", False)
 
     return Trials(start, rule, lambda: train, validation)
 

@@ -12,12 +12,12 @@ from torch.autograd.functional import jacobian
 
 from aligners.objectives.base import Objective
 from aligners.objectives.pairwise import SigLIP
-from aligners.objectives.softmax import CLIP, InfoNCE
+from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
 from aligners.spectral import convex
-from aligners.spectral.convex import ConvexProblem, ConvexSolution, solve
+from aligners.spectral.convex import ConvexProblem, ConvexSolution, gap_of_another, solve
 
-OBJECTIVES = [CLIP(0.5), InfoNCE(0.5), SigLIP(0.5, -2.0)]
-IDS = ["clip", "info_nce", "siglip"]
+OBJECTIVES = [CLIP(0.5), InfoNCE(0.5), SigLIP(0.5, -2.0), DCL(0.5), UniCon(0.5, 1.0), UniCon(0.5, 0.5)]
+IDS = ["clip", "info_nce", "siglip", "dcl", "unicon", "unicon_nu"]
 GROUPS = {
     "one_to_one": (torch.arange(13), torch.arange(13)),
     "many_to_many": (torch.arange(11) % 7, torch.arange(17) % 7),
@@ -190,3 +190,19 @@ def test_a_heavy_penalty_leaves_the_cross_covariance() -> None:
     positives = p.x_group[:, None] == p.y_group
     S = p.objective.weights(torch.zeros(positives.shape, dtype=torch.float64), positives)
     torch.testing.assert_close(solve(p, 1e-25, 100).Z * p.rho, p.A.T @ S @ p.B, rtol=1e-4, atol=1e-9)
+
+
+@each_objective
+@each_pairing
+@pytest.mark.parametrize("iterations", [2, 1000])
+def test_the_gap_of_a_low_rank_holds_and_is_tight(objective: Objective, pairing: str, iterations: int) -> None:
+    p = problem(objective, pairing)
+    _, minimum = newton(p)
+    solution = solve(p, 1e-10, iterations)
+    U, s, Vt = torch.linalg.svd(solution.Z, full_matrices=False)
+    Z_1 = s[0] * torch.outer(U[:, 0], Vt[0])
+    bound, suboptimality = gap_of_another(p, solution, Z_1), float(dense(p, Z_1)) - minimum
+    assert suboptimality > 1e-6  # rank 1 loses something
+    assert suboptimality <= bound + 1e-12 <= suboptimality + solution.gap + 1e-10
+    _, gradient = p.evaluate(Z_1)
+    assert suboptimality <= p.gap(gradient)

@@ -89,8 +89,8 @@ def test_a_shared_step_stays_symmetric_and_positive() -> None:
     assert (moved.s >= 0).all()
     plain = spectral.tangent_step(factors, (C + C.T) / 2 @ factors.V, (C + C.T) / 2 @ factors.U)
     torch.testing.assert_close(
-        torch.cat([factors.U, step.Q_x], 1) @ step.tangent @ torch.cat([factors.V, step.Q_y], 1).T,
-        torch.cat([factors.U, plain.Q_x], 1) @ plain.tangent @ torch.cat([factors.V, plain.Q_y], 1).T,
+        torch.cat([factors.U, step.Q_x], 1) @ step.direction @ torch.cat([factors.V, step.Q_y], 1).T,
+        torch.cat([factors.U, plain.Q_x], 1) @ plain.direction @ torch.cat([factors.V, plain.Q_y], 1).T,
     )
 
 
@@ -126,7 +126,7 @@ def test_tangent_step_is_the_projection_and_keeps_rank() -> None:
     U, V = factors.U, factors.V
     expected = U @ U.T @ C + C @ V @ V.T - U @ U.T @ C @ V @ V.T
     plane_x, plane_y = torch.cat([U, step.Q_x], 1), torch.cat([V, step.Q_y], 1)
-    tangent = plane_x @ step.tangent @ plane_y.T
+    tangent = plane_x @ step.direction @ plane_y.T
     torch.testing.assert_close(tangent, expected / expected.norm())
     for plane in (plane_x, plane_y):
         torch.testing.assert_close(plane.T @ plane, torch.eye(4, dtype=torch.float64))
@@ -142,4 +142,4 @@ def test_tangent_step_where_no_direction_is_left_beside() -> None:
     step = spectral.tangent_step(factors, C @ factors.V, C.T @ factors.U)
     assert step.Q_x.shape == (3, 0)
     assert step.Q_y.shape == (8, 3)
-    assert torch.isfinite(step.tangent).all()
+    assert torch.isfinite(step.direction).all()

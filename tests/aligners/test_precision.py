@@ -1,0 +1,59 @@
+"""Kernel features of low rank: float32 scores what float64 does, at any ridge."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from aligners import UniConSpectral
+from datamodules.pairs.pairs import Pairs
+
+CONFIG = Path(__file__).parents[2] / "configs" / "datamodule" / "synthetic.yaml"
+AS_PRINTED = {
+    "whiten": False, "lam": 0.0, "tau": 1.0, "eta": 1.0, "safeguard": False, "passes": 2, "max_halvings": 0,
+    "weight_power": 0.5, "svd": "exact", "unit": False,
+}  # fmt: skip
+WHITENED = {"lam": 0.3, "tau": 0.1, "passes": 2, "weight_power": 1.0}
+
+
+@pytest.fixture(scope="module")
+def splits() -> dict[str, Pairs]:
+    config = OmegaConf.create({"seed": 0, "datamodule": OmegaConf.load(CONFIG)})
+    data = instantiate(OmegaConf.merge(config, {"datamodule": {"nonlinearity": "tanh"}}).datamodule)
+    data.setup()
+    return {name: pairs[torch.arange(pairs.n_x)] for name, pairs in data.splits.items()}
+
+
+def recall(splits: dict[str, Pairs], dtype: torch.dtype, **settings: object) -> float:
+    train, test = splits["train"], splits["test"]
+    torch.manual_seed(0)
+    aligner = UniConSpectral(rank=10, landmarks=600, **settings).fit(train.x.to(dtype), train.y.to(dtype))
+    similarity = aligner.similarity(test.x.to(dtype), test.y.to(dtype))
+    own = torch.arange(len(similarity))
+    return 50 * sum(float((similarity.argmax(dim) == own).double().mean()) for dim in (0, 1))
+
+
+@pytest.mark.parametrize("settings", [AS_PRINTED, WHITENED], ids=["as_printed", "whitened"])
+@pytest.mark.parametrize("ridge", [0.0, 1e-10, 1e-6, 1e-2])
+@pytest.mark.parametrize("kernel", ["cosine", "linear"])
+def test_float32_scores_what_float64_does(
+    splits: dict[str, Pairs], kernel: str, ridge: float, settings: dict[str, object]
+) -> None:
+    one, other = (
+        recall(splits, dtype, kernel=kernel, landmark_ridge=ridge, **settings)
+        for dtype in (torch.float32, torch.float64)
+    )
+    assert other > 75
+    assert one == pytest.approx(other, abs=0.5)
+
+
+@pytest.mark.parametrize("negatives", ["all", "batch"])
+@pytest.mark.parametrize("tau", [0.003, 0.001, 1e-4])
+def test_a_small_temperature_that_leaves_no_weights_ends_the_fit(tau: float, negatives: str) -> None:
+    x = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
+    settings = {"feature_map": "identity", "lam": 1.0, "passes": 2, "weight_power": 1.0}
+    aligner = UniConSpectral(rank=4, tau=tau, negatives=negatives, **settings).fit(x, x.flip(1))
+    assert torch.isfinite(aligner.encode_x(x)).all()
+    assert all(torch.isfinite(torch.tensor(each["objective"])) for each in aligner.passes_record)
