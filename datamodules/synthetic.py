@@ -12,18 +12,20 @@ from datamodules.pairs.splits import SPLITS
 from ground.errors import UserError
 from ground.ranges import Count, NonNegative, Seed, one_of
 
+NOISE_PLACES = ("inside", "outside")
 NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda values: values, "tanh": torch.tanh}
 
 
 class SyntheticDataModule(PairsDataModule):
     r"""One-to-one pairs of a common latent factor.
 
-    .. math:: z = c_k + \sigma_z \epsilon, \quad x = h(U_x z) + \sigma \epsilon_x,
-              \quad y = h(U_y z) + \sigma \epsilon_y
+    .. math:: z = c_k + \sigma_z \epsilon, \quad x = h(U_x z + \sigma \epsilon_x),
+              \quad y = h(U_y z + \sigma \epsilon_y)
 
     with centres c_k of length ``centre_scale`` in R^latent_dim, one drawn for each item and kept as its label,
-    U with orthonormal columns, and h the identity (linear model) or tanh (nonlinear). All is drawn with
-    ``data_seed``; the first items are train, then val, then test.
+    U with orthonormal columns, and h the identity (linear model) or tanh (nonlinear). The noise is inside h
+    as in the paper; ``noise_place="outside"`` adds it to h(U z) instead, as runs saved before this key have it. All
+    is drawn with ``data_seed``; the first items are train, then val, then test.
 
     Raises:
         UserError: an argument out of its range.
@@ -51,6 +53,7 @@ class SyntheticDataModule(PairsDataModule):
         d_x: Count,
         d_y: Count,
         noise: NonNegative,
+        noise_place: Annotated[str, one_of(NOISE_PLACES)],
         nonlinearity: Annotated[str, one_of(NONLINEARITIES)],
         data_seed: Seed,
         batch_size: Count,
@@ -68,6 +71,7 @@ class SyntheticDataModule(PairsDataModule):
         self.d_x = d_x
         self.d_y = d_y
         self.noise = noise
+        self.noise_place = noise_place
         self.nonlinearity = nonlinearity
         self.data_seed = data_seed
         self.label_names = [f"centre {k}" for k in range(n_centres)]
@@ -93,7 +97,8 @@ class SyntheticDataModule(PairsDataModule):
 
         def modality(d: int) -> Tensor:
             basis = torch.linalg.qr(normal(d, self.latent_dim)).Q
-            return h(z @ basis.T) + self.noise * normal(n, d)
+            clean, noise = z @ basis.T, self.noise * normal(n, d)
+            return h(clean + noise) if self.noise_place == "inside" else h(clean) + noise
 
         index = torch.arange(n)
         whole = Pairs(modality(self.d_x), modality(self.d_y), index, index, label)

@@ -163,8 +163,9 @@ def _map(judged: Judged, n_items: int) -> Figure:
     classes, labels = None, torch.empty(0, dtype=torch.int64)
     if pairs.label is not None:
         labels, classes = torch.unique(pairs.label[rows], return_inverse=True)
+    partners = torch.arange(len(rows))[:, None].expand(-1, 2)
     return embedding_plots.embedding_map(
-        of_x, of_y, classes, classes, _class_names(judged.datamodule, labels), (x_name, y_name),
+        of_x, of_y, classes, classes, partners, _class_names(judged.datamodule, labels), (x_name, y_name),
         f"t-SNE of {len(rows)} test {x_name}s and {y_name}s",
     )  # fmt: skip
 

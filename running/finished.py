@@ -47,7 +47,8 @@ class FinishedRun:
 
     @property
     def config(self) -> DictConfig:
-        """``config.yaml``; of a run before the pictures had a ``report``, with today's keys.
+        """``config.yaml``; of a run before the pictures had a ``report``, with today's keys, and of one on synthetic
+        data before ``noise_place``, with the place that the noise had then.
 
         Raises:
             UserError: it cannot be read.
@@ -58,6 +59,10 @@ class FinishedRun:
             raise UserError(f"cannot read {self.path / 'config.yaml'}: {' '.join(str(error).split())}") from error
         if not isinstance(config, DictConfig) or not {"aligner", "datamodule", "evaluation"} <= set(config):
             raise UserError(f"{self.path / 'config.yaml'} is no config of a run")
+        for name in ("datamodule", "eval_datamodule"):
+            data = config.get(name)
+            if isinstance(data, DictConfig) and data.get("_target_") == "datamodules.synthetic.SyntheticDataModule":
+                data.setdefault("noise_place", "outside")
         return config if "report" in config else _of_today(config)
 
     @property

@@ -40,17 +40,20 @@ def embedding_map(
     y: ArrayLike,
     x_class: ArrayLike | None,
     y_class: ArrayLike | None,
+    partners: ArrayLike,
     class_names: Sequence[str],
     names: tuple[str, str],
     title: str,
 ) -> Figure:
     """Points of both modalities in the plane: the colour is the class, the marker the modality.
 
-    After Figure 2's subject. Up to ``NAMED_CLASSES`` classes have their name in the middle of their points.
+    A thin line joins an item with its partner, as in UniCon's Figure 2.
+    Up to ``NAMED_CLASSES`` classes have their name in the middle of their points.
 
     Args:
         x, y: (n, 2) and (m, 2), from ``t_sne``.
         x_class, y_class: (n,) and (m,) int in [0, C); None where there are no classes.
+        partners: (p, 2) int, rows of x and of y that a line joins.
         class_names: C names.
         names: of the modalities.
 
@@ -60,6 +63,10 @@ def embedding_map(
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     figure = new_figure(7.2, 6.0)
     axes = figure.subplots()
+    ends = np.asarray(partners, dtype=int).reshape(-1, 2)
+    if len(ends):
+        joined = np.stack([x[ends[:, 0]], y[ends[:, 1]]])  # (2, p, 2): a column of ends is a line
+        axes.plot(joined[..., 0], joined[..., 1], color=GREY, linewidth=0.5, alpha=0.5, zorder=0)
     handles = []
     everything = []
     for points, of_points, marker, name in ((x, x_class, "o", names[0]), (y, y_class, "^", names[1])):

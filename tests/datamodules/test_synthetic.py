@@ -95,18 +95,27 @@ def test_centres_have_their_length_and_are_the_labels() -> None:
     assert (x @ x.T > 8.99).equal(label[:, None] == label[None, :])
 
 
-def test_tanh_bounds_what_the_noise_is_added_to() -> None:
-    for rows in everything(made(nonlinearity="tanh", noise=0.0))[:2]:
-        assert float(rows.abs().max()) <= 1
-        assert float(rows.abs().max()) > 0.7
-    for rows in everything(made(nonlinearity="tanh", noise=1.0))[:2]:
-        assert float(rows.abs().max()) > 2
+def test_the_noise_is_inside_of_tanh_or_outside() -> None:
+    linear = everything(made(noise=1.0))[:2]
+    clean = everything(made(noise=0.0))[:2]
+    inside = everything(made(nonlinearity="tanh", noise=1.0))[:2]
+    outside = everything(made(nonlinearity="tanh", noise=1.0, noise_place="outside"))[:2]
+    for whole, signal, x_in, x_out in zip(linear, clean, inside, outside, strict=True):
+        assert float(x_in.abs().max()) <= 1
+        torch.testing.assert_close(x_in, torch.tanh(whole))
+        torch.testing.assert_close(x_out, torch.tanh(signal) + whole - signal)
+
+
+def test_the_place_of_the_noise_leaves_the_linear_model_alone() -> None:
+    for a, b in zip(everything(made()), everything(made(noise_place="outside")), strict=True):
+        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"nonlinearity": "tan"}, "unknown datamodule.nonlinearity 'tan': did you mean 'tanh'"),
+        ({"noise_place": "inside_"}, "unknown datamodule.noise_place 'inside_': did you mean 'inside'"),
         ({"latent_dim": 31}, "datamodule.latent_dim must be at most d_x and d_y, got 31 > 30"),
         ({"latent_dim": 0}, "datamodule.latent_dim must be at least 1, got 0"),
         ({"n_centres": 0}, "datamodule.n_centres must be at least 1, got 0"),

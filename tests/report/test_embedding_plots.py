@@ -39,7 +39,8 @@ def test_t_sne_of_few_or_equal_or_zero_rows(n: int, m: int) -> None:
 
 def test_embedding_map_tells_classes_by_colour_and_name_and_modalities_by_marker() -> None:
     x, y = np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 2.0], [3.0, 3.0], [5.0, 5.0]])
-    figure = embedding_map(x, y, [0, 1], [0, 1, 1], ["$cat$", "日本"], ("image", "text $"), "title $1")
+    partners = [[0, 2], [1, 0]]
+    figure = embedding_map(x, y, [0, 1], [0, 1, 1], partners, ["$cat$", "日本"], ("image", "text $"), "title $1")
     assert {"$cat$", "□□", "image", "text $", "title $1"} <= set(draw(figure))
     of_x, of_y = figure.axes[0].collections
     np.testing.assert_array_equal(of_x.get_offsets(), x)
@@ -50,15 +51,17 @@ def test_embedding_map_tells_classes_by_colour_and_name_and_modalities_by_marker
     assert not np.array_equal(of_x.get_paths()[0].vertices, of_y.get_paths()[0].vertices)
     names = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
     assert names["□□"] == (3.0, 3.0)
+    lines = [line.get_xydata().tolist() for line in figure.axes[0].lines]
+    assert lines == [[[0, 0], [5, 5]], [[1, 0], [0, 2]]]
 
 
 def test_a_map_of_many_classes_and_of_none() -> None:
     n = len(PALETTE) + 20
     rows, classes = np.random.default_rng(0).normal(size=(n, 2)), np.arange(n)
-    figure = embedding_map(rows, rows, classes, classes, [str(c) for c in classes], ("x", "y"), "")
+    figure = embedding_map(rows, rows, classes, classes, [], [str(c) for c in classes], ("x", "y"), "")
     draw(figure)
     assert not figure.axes[0].texts
-    figure = embedding_map(rows, rows[:0], None, None, [], ("x", "y"), "")
+    figure = embedding_map(rows, rows[:0], None, None, [], [], ("x", "y"), "")
     draw(figure)
     assert not figure.axes[0].texts
 
@@ -66,4 +69,4 @@ def test_a_map_of_many_classes_and_of_none() -> None:
 @pytest.mark.parametrize(("points", "classes"), [(np.zeros((3, 3)), [0, 0, 0]), (np.zeros((3, 2)), [0, 0])])
 def test_points_that_do_not_fit_are_refused(points: NDArray[np.float64], classes: list[int]) -> None:
     with pytest.raises(ValueError, match="in the plane"):
-        embedding_map(points, points, classes, classes, ["a"], ("x", "y"), "")
+        embedding_map(points, points, classes, classes, [], ["a"], ("x", "y"), "")

@@ -88,6 +88,7 @@ def test_the_map_has_both_modalities_and_the_classes(
     texts = set(drawn(figure))
     assert "t-SNE of 12 test xs and ys" in texts
     assert [len(each.get_offsets()) for each in figure.axes[0].collections] == [12, 12]
+    assert len(figure.axes[0].lines) == 12
     label = parts[2].splits["test"].label
     assert label is not None
     assert {f"centre {c}" for c in label.unique().tolist()} <= texts

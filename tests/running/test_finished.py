@@ -51,3 +51,16 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         _ = run.fit_metrics
     with pytest.raises(UserError, match="is no run directory"):
         FinishedRun(str(tmp_path / "checkpoints"))
+
+
+@pytest.mark.parametrize(("line", "place"), [("", "outside"), (", noise_place: inside", "inside")])
+def test_a_run_on_synthetic_data_keeps_the_place_of_its_noise(tmp_path: Path, line: str, place: str) -> None:
+    data = "{_target_: datamodules.synthetic.SyntheticDataModule" + line + "}"
+    groups = f"aligner: {{}}\ndatamodule: {data}\neval_datamodule: {data}\nevaluation: {{}}\nreport: {{}}\n"
+    config = run_of(tmp_path, groups).config
+    assert (config.datamodule.noise_place, config.eval_datamodule.noise_place) == (place, place)
+
+
+def test_a_run_on_other_data_gets_no_place_of_noise(tmp_path: Path) -> None:
+    other = "aligner: {}\ndatamodule: {_target_: other}\neval_datamodule: null\nevaluation: {}\nreport: {}\n"
+    assert "noise_place" not in run_of(tmp_path, other).config.datamodule
