@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -9,10 +10,14 @@ from torch import Tensor
 
 from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
+from aligners.features.kernels import KernelName
+from aligners.features.landmarks import Selection
+from aligners.features.maps import FeatureMapName, RawFeatures
 from aligners.objectives.base import Objective
 from aligners.objectives.pairwise import SigLIP
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
 from aligners.spectral import convex
+from aligners.spectral.bandwidth import sampled
 from aligners.spectral.coordinates import Projector
 from aligners.spectral.factors import truncated_svd
 from aligners.spectral.passes import Pass, Solved
@@ -35,10 +40,10 @@ def convex_objective(name: str, tau: float, bias: float, nu: float) -> Objective
 class UniConConvex(SolvedAligner):
     r"""The global minimiser of a contrastive objective of the logits :math:`\psi(x)^T Z \psi(y)`, certified.
 
-    Features are prepared, centred, whitened if wished and scaled to mean square length 1:
-    :math:`\psi(x) = (x - \mu_x) W_x`. ``spectral.convex`` solves for Z (d_x, d_y), of any rank, and its
-    certificate, logged as ``fit/optimality_gap``, bounds how far the objective is above its minimum. The embeddings are
-    its best approximation of rank r, :math:`f(x) = \psi(x) U s^p` with
+    Features are prepared, mapped (``feature_map``), centred, whitened if wished and scaled to mean square length 1:
+    :math:`\psi(x) = (\phi(x) - \mu_x) W_x`. ``spectral.convex`` solves for Z (m_x, m_y), of any rank, and its
+    certificate, logged as ``fit/optimality_gap``, bounds how far the objective is above its minimum over these
+    features. The embeddings are its best approximation of rank r, :math:`f(x) = \psi(x) U s^p` with
     :math:`Z \approx Z_r = U \mathrm{diag}(s) V^T`; ``fit/optimality_gap_rank`` bounds how far Z_r is above the same
     minimum, that over every Z of any rank.
 
@@ -63,6 +68,12 @@ class UniConConvex(SolvedAligner):
         *,
         rank: Count,
         unit: bool,
+        feature_map: FeatureMapName,
+        kernel: KernelName,
+        bandwidth: Positive,
+        landmarks: Count,
+        landmark_selection: Selection,
+        landmark_ridge: NonNegative,
         whiten: bool,
         lam: NonNegative,
         objective: Literal["clip", "info_nce", "siglip", "unicon", "dcl"],
@@ -76,6 +87,11 @@ class UniConConvex(SolvedAligner):
         block_size: Count,
     ):
         super().__init__(rank, unit, shared=False)
+        self._features = partial(
+            RawFeatures, feature_map, shared=False, centre=True, kernel=kernel, bandwidth=bandwidth,
+            landmarks=landmarks, landmark_selection=landmark_selection, landmark_ridge=landmark_ridge,
+        )  # fmt: skip
+        self._features(1, 1)  # mistakes show at once
         self.whiten = whiten
         self.lam = lam
         self.objective = convex_objective(objective, tau, bias, nu)
@@ -85,7 +101,20 @@ class UniConConvex(SolvedAligner):
         self.weight_power = weight_power
         self.block_size = block_size
 
+    def build(self, d_x: int, d_y: int) -> None:
+        self.features = self._features(d_x, d_y)
+        self.register_solution(*self.features.dims)
+
+    def raw_x(self, x: Tensor) -> Tensor:
+        return self.features.x(x)
+
+    def raw_y(self, y: Tensor) -> Tensor:
+        return self.features.y(y)
+
     def first_pass(self) -> Pass:
+        generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed, in every process
+        x, y = sampled(self.train_pairs, self.features.sample_size, generator, self.device)
+        self.features.fit(self.prepare_x(x), self.prepare_y(y), generator)
         return ConvexPass(self)
 
     def hold(self, solved: Solved) -> None:
@@ -109,7 +138,7 @@ class ConvexPass:
     def __init__(self, aligner: UniConConvex):
         self.aligner = aligner
         self.batches: list[PairBatch] = []
-        check_width(*aligner.train_pairs.dims)
+        check_width(*aligner.features.dims)
 
     def add(self, batch: PairBatch) -> None:
         rows = self.aligner.mapped(batch)
@@ -119,8 +148,9 @@ class ConvexPass:
         aligner, pairs = self.aligner, self.aligner.train_pairs
         parts = PairBatch(*(torch.cat(part) for part in zip(*self.batches, strict=True)))
         # every process needs all rows: each sweeps its blocks of the logits against the whole other modality
-        A, W_x, mean_x = self._features(gather_rows(pairs.n_x, parts.x_index, parts.x))
-        B, W_y, mean_y = self._features(gather_rows(pairs.n_y, parts.y_index, parts.y))
+        metric_x, metric_y = aligner.features.metric_factors
+        A, W_x, mean_x = self._coordinates(gather_rows(pairs.n_x, parts.x_index, parts.x), metric_x)
+        B, W_y, mean_y = self._coordinates(gather_rows(pairs.n_y, parts.y_index, parts.y), metric_y)
         groups = pairs.group.to(aligner.device), pairs.y_group.to(aligner.device)
         problem = convex.ConvexProblem(aligner.objective, A, B, *groups, aligner.rho, aligner.block_size)
         solution = convex.solve(problem, aligner.tolerance, aligner.max_iterations)
@@ -131,11 +161,11 @@ class ConvexPass:
         projector = Projector(P_x, P_y, mean_x @ P_x, mean_y @ P_y)
         return ConvexSolved(projector, factors, _told(solution, rank_gap), solution=solution), None
 
-    def _features(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``(rows - mean) W`` (n, d) of mean square length 1, W (d, d), and the mean (d,) of the rows."""
+    def _coordinates(self, rows: Tensor, metric_factor: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """``(rows - mean) W`` (n, m) of mean square length 1, W (m, m), and the mean (m,) of the rows."""
         mean = rows.mean(0)
         centred = rows - mean
-        of = spread(centred.T @ centred / len(rows), mean, float(rows.square().mean()))
+        of = spread(centred.T @ centred / len(rows), mean, float(rows.square().mean()), metric_factor)
         identity = torch.eye(len(mean), dtype=rows.dtype, device=rows.device)
         W = (whitening(of, self.aligner.lam) if self.aligner.whiten else unwhitened(of)) @ identity
         features = centred @ W

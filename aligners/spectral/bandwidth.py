@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from aligners.features.maps import RawFeatures
 from aligners.spectral.first_pass import first_trial
 from aligners.spectral.record import Record
 from aligners.spectral.training import Training, raw_features
 from aligners.spectral.trial import Trial
+from datamodules.pairs.pairs import Pairs
 from ground.distributed import rank_and_world
 
 
@@ -17,13 +19,9 @@ def fitted(training: Training) -> tuple[Training, Record]:
 
     Where there are several bandwidths, the trials and the one in use are noted in the record.
     """
-    settings, train, size = training.settings, training.train, training.features.sample_size
+    settings, train = training.settings, training.train
     generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed, in every process
-    # drawn by index from the whole split: the same landmarks for any number of processes
-    x, y = (
-        rows[torch.randperm(int(rows.shape[0]), generator=generator)[:size]].to(training.device)
-        for rows in (train.x, train.y)
-    )
+    x, y = sampled(train, training.features.sample_size, generator, training.device)
     x, y, state = training.prepare_x(x), training.prepare_y(y), generator.get_state()
     tried: list[tuple[float, Trial, RawFeatures]] = []
     best = 0
@@ -39,6 +37,17 @@ def fitted(training: Training) -> tuple[Training, Record]:
     bandwidth, _, features = tried[best]
     trials = [{"bandwidth": bandwidth, "recall": trial.recall} for bandwidth, trial, _ in tried]
     return replace(training, features=features), Record().tried(trials, {"bandwidth": bandwidth})
+
+
+def sampled(train: Pairs, size: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Training rows (k, d_x) and (l, d_y) for a feature map, at most ``size`` of each, not prepared.
+
+    Drawn by index from the whole split: the same for any number of processes.
+    """
+    x, y = (
+        rows[torch.randperm(int(rows.shape[0]), generator=generator)[:size]].to(device) for rows in (train.x, train.y)
+    )
+    return x, y
 
 
 def _sample_trial(training: Training) -> Trial:

@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from aligners.closed_form import CCA, PLS
+from aligners.features.kernels import KERNELS
 from aligners.objectives.pairwise import SigLIP
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
+from aligners.spectral import convex
 from aligners.unicon_convex import UniConConvex
 from datamodules.pairs.pairs import Pairs
 from ground.errors import UserError
@@ -48,6 +50,30 @@ def test_balanced_embeddings_of_full_rank_attain_the_certified_minimum(
     logits = aligner.encode_x(pairs.x).double() @ aligner.encode_y(pairs.y).double().T
     value = objective(logits, pairs.group[:, None] == pairs.y_group) + 0.01 / 2 * solution.Z.square().sum()
     assert float(value) == pytest.approx(solution.objective, rel=1e-5)  # embeddings are float32
+
+
+@pytest.mark.parametrize("whiten", [True, False])
+def test_on_kernel_features_it_is_the_minimum_over_the_exact_kernels(pairs: Pairs, whiten: bool) -> None:
+    pairs = Pairs(pairs.x.double(), pairs.y.double(), pairs.x_of_y, pairs.group)
+    settings = {"tau": 0.3, "rho": 0.01, "whiten": whiten, "tolerance": 1e-8}
+    aligner = fitted(pairs, **settings, feature_map="nystrom", landmarks=1000, landmark_ridge=0.0, rank=4)
+    kernel = KERNELS["arc_cosine_1"]
+    sides = []
+    for rows in (aligner.prepare_x(pairs.x), aligner.prepare_y(pairs.y)):
+        values, vectors = torch.linalg.eigh(kernel(rows, rows, 1.0))
+        root = vectors * values.clamp_min(0).sqrt()
+        root -= root.mean(0)
+        if whiten:
+            covariance = root.T @ root / len(root)
+            ridge = covariance.diagonal().mean() * torch.eye(len(root)).double()
+            root = torch.linalg.solve_triangular(torch.linalg.cholesky(covariance + ridge), root.T, upper=False).T
+        sides.append(root * root.square().sum(1).mean().rsqrt())
+    problem = convex.ConvexProblem(CLIP(0.3), *sides, pairs.group, pairs.y_group, 0.01, 1000)
+    exact = convex.solve(problem, 1e-10, 5000)
+    assert exact.converged
+    suboptimality = aligner.solution.objective - exact.objective
+    assert -exact.gap - 1e-10 <= suboptimality <= aligner.solution.gap + 1e-10
+    assert aligner.solution.gap <= 1e-8 * aligner.solution.objective
 
 
 def test_embeddings_are_the_best_approximation_of_the_rank(pairs: Pairs) -> None:
