@@ -154,8 +154,9 @@ class UniConSpectral(SolvedAligner):
     def _training(self) -> Training:
         validation = self.trainer.datamodule.splits.get("val")  # type: ignore[attr-defined]
         return Training(
-            self.settings, self.features, self.train_pairs, validation, self.prepare_x, self.prepare_y, self.device
-        )
+            self.settings, self.features, self.train_pairs, validation, self.prepare_x, self.prepare_y, self.device,
+            shows=self.trainer.progress_bar_callback is not None,
+        )  # fmt: skip
 
     def hold(self, solved: Solved) -> None:
         super().hold(solved)

@@ -118,17 +118,15 @@ class Evaluation(lightning.Callback):
         self.keeping.begin()
         self._clock = time.perf_counter()
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         self._fit_seconds += time.perf_counter() - self._clock
-        self.metrics |= {
-            "time/fit_seconds": self._fit_seconds,
-            "fit/passes": len(self.history) or trainer.current_epoch,
-        }
+        passes = max(0, trainer.current_epoch - 1 + pl_module.first_number)
+        self.metrics |= {"time/fit_seconds": self._fit_seconds, "fit/passes": passes}
         weights = self.keeping.taken()
         if weights is not None:
             pl_module.load_state_dict(weights)
         elif trainer.current_epoch:
-            self.keeping.number = trainer.current_epoch - 1
+            self.keeping.number = passes
         if self.keeping.number is not None:
             self.metrics["fit/kept_pass"] = self.keeping.number
 
@@ -156,8 +154,8 @@ class Evaluation(lightning.Callback):
             return
         judged = self._judged(trainer, pl_module, "val")
         metrics = _merged(judge(judged) for judge in self.judges.values() if judge.every_pass)
-        self.history.append({"pass": trainer.current_epoch, **metrics})
-        self.keeping.offer(trainer.current_epoch, metrics, pl_module.state_dict())
+        self.history.append({"pass": judged.after, **metrics})
+        self.keeping.offer(judged.after, metrics, pl_module.state_dict())
         # every process has the same numbers
         pl_module.log_dict({f"val/{key}": value for key, value in metrics.items()}, rank_zero_only=True)
         pl_module.log("recall", metrics["mean_recall"], prog_bar=True, logger=False, rank_zero_only=True)
@@ -185,8 +183,9 @@ class Evaluation(lightning.Callback):
         datamodule: PairsDataModule = trainer.datamodule  # type: ignore[attr-defined]
         x, y = self._gathered(datamodule.splits[split])
         if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
+            number = trainer.current_epoch + pl_module.first_number
             raise UserError(
-                f"the embeddings hold NaN or infinity after pass {trainer.current_epoch + 1}: the fit diverged; "
+                f"the embeddings hold NaN or infinity after pass {number}: the fit diverged; "
                 "a gradient aligner may need a lower aligner.optimizer.lr"
             )
         device = pl_module.device
@@ -197,7 +196,7 @@ class Evaluation(lightning.Callback):
         score = getattr(pl_module, "score", None)
         return Judged(
             x, y, split, datamodule, on_device(pl_module.encode_x), on_device(pl_module.encode_y), self.block_size,
-            trainer.current_epoch,
+            trainer.current_epoch + pl_module.first_number,
             COSINE if score is None else own(lambda a, b: score(a.to(device), b.to(device)).cpu()),
         )  # fmt: skip
 

@@ -30,7 +30,7 @@ class Judged:
 
     ``x`` (n_x, r) and ``y`` (n_y, r) are in the order of ``pairs``, on the CPU. ``encode_x`` and ``encode_y`` take
     feature rows of any split. ``block_size`` rows are encoded or scored at a time. ``after`` is the number of the
-    pass that was the last one.
+    pass that was the last one: 0 for a first solution, 1 for an epoch of gradient steps.
 
     What judges leave beside their metrics:
 

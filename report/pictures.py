@@ -17,9 +17,16 @@ from ground.ranges import Count, Natural
 from ground.values import checked
 from report.figures import embedding_plots, matrix_plots, plots, sheet_plots
 from report.figures.contrast_weights import departure
+from report.figures.plot_style import name_figure
 from report.similarities import Similarities
 
 CAPTIONS_SHOWN = 3
+SPLITS = {
+    "objective_over_passes": "training", "singular_values": "training", "recall_over_passes": "validation",
+    "weights_over_passes": "validation", "similarity_matrix": "test", "retrieval_sheet": "test",
+    "embedding_map": "test", "confusion_matrix": "test",
+}  # fmt: skip
+"""What each picture is of."""
 PASSES_SHOWN = 6
 """So many passes at most, evenly spread, are shown in one figure of the weights."""
 
@@ -55,7 +62,7 @@ class Pictures:
         >>> evaluation = Evaluation(1024, "best", "mean_recall", Retrieval())
         >>> data = PairsDataModule(batch_size=8, eval_batch_size=8, seed=0)
         >>> pictures = Pictures(similarity_pairs=64, sheet_items=16, tsne_items=0, weights_items=0)
-        >>> list(pictures.draw(evaluation, CCA(rank=4).fit(x, x), data))  # of a fit without a test
+        >>> list(pictures.draw(evaluation, CCA(rank=4).fit(x, x), data, run="cca on x"))  # of a fit without a test
         ['singular_values']
     """
 
@@ -67,14 +74,21 @@ class Pictures:
         self.similarities = Similarities(weights_items)
         self.judges: dict[str, Judge] = {"similarities": self.similarities} if weights_items else {}
 
-    def draw(self, evaluation: Evaluation, aligner: Fitted, datamodule: PairsDataModule) -> dict[str, Figure]:
-        """Figures by file name; those without something to show are left out."""
+    def draw(self, evaluation: Evaluation, aligner: Fitted, datamodule: PairsDataModule, run: str) -> dict[str, Figure]:
+        """Figures by file name, of what there is to show; each says ``run``, aligner and dataset, and its split."""
+        figures = self._drawn(evaluation, aligner, datamodule)
+        for name, figure in figures.items():
+            name_figure(figure, f"{run}, {SPLITS[name]} split")
+        return figures
+
+    def _drawn(self, evaluation: Evaluation, aligner: Fitted, datamodule: PairsDataModule) -> dict[str, Figure]:
         figures: dict[str, Figure] = {}
+        kept: Any = evaluation.metrics.get("fit/kept_pass")
         objectives = [entry["objective"] for entry in aligner.passes_record if "objective" in entry]
         if len(objectives) > 1:
-            figures["objective_over_passes"] = plots.objective_over_passes(objectives)
+            figures["objective_over_passes"] = plots.objective_over_passes(objectives, kept)
         if evaluation.history:
-            figures["recall_over_passes"] = plots.recall_over_passes(evaluation.history)
+            figures["recall_over_passes"] = plots.recall_over_passes(evaluation.history, kept)
         values = getattr(aligner, "singular_values", None)
         if values is not None:
             figures["singular_values"] = plots.singular_values(values.cpu())
@@ -84,7 +98,8 @@ class Pictures:
         if judged is None:
             return figures
         figures["similarity_matrix"] = _similarity(judged, self.similarity_pairs)
-        figures["retrieval_sheet"] = _sheet(judged, self.sheet_items)
+        if datamodule.describes:
+            figures["retrieval_sheet"] = _sheet(judged, self.sheet_items)
         if len(_chosen(judged.pairs, self.tsne_items)) > 1:  # of fewer there is no map
             figures["embedding_map"] = _map(judged, self.tsne_items)
         if confusions := confusion(judged):
@@ -146,11 +161,17 @@ def _sheet(judged: Judged, n_items: int) -> Figure:
     rows = _chosen(pairs, n_items)
     best = top_matches(judged.x[rows], judged.y, CAPTIONS_SHOWN, judged.block_size, judged.scorer)
     shown = [datamodule.describe_x("test", row) for row in rows.tolist()]
+    true = [
+        [datamodule.describe_y("test", j) for j in (pairs.y_group == pairs.group[row]).nonzero()[:, 0].tolist()]
+        for row in rows.tolist()
+    ]
+    captions = [[datamodule.describe_y("test", j) for j in js] for js in best.tolist()]
     return sheet_plots.retrieval_sheet(
         images=[item if isinstance(item, Image.Image) else None for item in shown],
-        captions=[[datamodule.describe_y("test", j) for j in js] for js in best.tolist()],
-        right=(pairs.y_group[best] == pairs.group[rows, None]).tolist(),
-        names=[item if isinstance(item, str) else f"{x_name} {row}"
+        captions=captions,
+        right=[[text in mine for text in texts] for texts, mine in zip(captions, true, strict=True)],
+        true=[mine[0] for mine in true],
+        names=[item if isinstance(item, str) else datamodule.name_x("test", row)
                for item, row in zip(shown, rows.tolist(), strict=True)],
         title=f"Test {x_name}s and their nearest {y_name}s",
     )  # fmt: skip

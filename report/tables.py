@@ -46,8 +46,9 @@ def result_line(metrics: Metrics) -> str:
     if "test/linear_probe/accuracy" in metrics:
         facts.append(f"linear probe {metrics['test/linear_probe/accuracy']:.1f} %")
     passes = metrics["fit/passes"]
-    kept = f" (number {metrics['fit/kept_pass'] + 1} kept)" if passes > 1 else ""
-    facts.append(f"fit {metrics['time/fit_seconds']:.1f} s in {passes} {'pass' if passes == 1 else 'passes'}{kept}")
+    kept = f" (number {metrics['fit/kept_pass']} kept)" if passes > 1 else ""
+    ran = f" in {passes} {'pass' if passes == 1 else 'passes'}{kept}" if passes else ""  # none after a first solution
+    facts.append(f"fit {metrics['time/fit_seconds']:.1f} s{ran}")
     facts.append(f"features {metrics['time/feature_seconds']:.1f} s")
     return ", ".join(facts) + "; rates in percent"
 

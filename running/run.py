@@ -124,11 +124,12 @@ def _run(
         if directory is not None:
             console = screen()
             # what cannot be written is shown
-            console.print(run_table(metrics, f"{config.aligner_name} on {config.name}"))
-            journal.info("%s on %s: %s", config.aligner_name, config.name, result_line(metrics))
+            name = f"{config.aligner_name} on {config.name}"
+            console.print(run_table(metrics, name))
+            journal.info("%s: %s", name, result_line(metrics))
             ranks = directory.write(metrics, evaluation.tests)
             console.print(f"run directory: {config.run_dir}", soft_wrap=True)
-            figures = _figures(pictures, evaluation, aligner, datamodule, directory)
+            figures = _figures(pictures, evaluation, aligner, datamodule, directory, name)
             log_result(loggers, config, metrics, figures, ranks, trainer.global_step)
             if writer.problem is not None:
                 raise UserError(f"{writer.problem}; the result is whole, test=RUN and load(RUN) cannot be")
@@ -141,11 +142,11 @@ def _run(
 
 
 def _figures(
-    pictures: Pictures, evaluation: Any, aligner: Any, datamodule: Any, directory: RunDirectory
+    pictures: Pictures, evaluation: Any, aligner: Any, datamodule: Any, directory: RunDirectory, run: str
 ) -> dict[str, Figure]:
     """The figures, drawn and written; none where that fails, which costs the run no number."""
     try:
-        figures = pictures.draw(evaluation, aligner, datamodule)
+        figures = pictures.draw(evaluation, aligner, datamodule, run)
         directory.write_figures(figures)
     except Exception as error:
         journal.warning("the figures are left out", exc_info=error)

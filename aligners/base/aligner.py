@@ -37,6 +37,8 @@ class Aligner(Arrays, Saved):
 
     mean_x: Tensor
     mean_y: Tensor
+    first_number = 1
+    """The number of passes that the first epoch leads to: one epoch of gradient steps is one."""
 
     def __init__(self, rank: Count, unit: bool, shared: bool | None):
         super().__init__()

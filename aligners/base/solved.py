@@ -40,6 +40,7 @@ class SolvedAligner(Aligner):
         (torch.Size([8, 4]), torch.Size([6, 4]), torch.Size([4]))
     """
 
+    first_number = 0  # the first epoch gives the first solution, from which passes are counted
     projection_x: Tensor
     projection_y: Tensor
     offset_x: Tensor

@@ -56,7 +56,9 @@ def spectral_solution(aligner: Aligner) -> Projector:
     stream = aligner.stream.dealt_whole(run_length(pairs, len(aligner.stream)))
     stream.sampler.reshuffles = False
     features = raw_features(settings, *pairs.dims, settings.bandwidths[0]).to(aligner.device)
-    training = Training(settings, features, pairs, None, aligner.prepare_x, aligner.prepare_y, aligner.device)
+    training = Training(
+        settings, features, pairs, None, aligner.prepare_x, aligner.prepare_y, aligner.device, shows=False
+    )
     with torch.no_grad():
         return run(FirstPass(training, Record(), stream), stream).projector
 

@@ -42,12 +42,15 @@ class Trials(NamedTuple):
         coordinates, factors = self.start(at.lam)
         return Trial(at._replace(passes=0), self._hits(coordinates.embedding(factors, at.weight_power)))
 
-    def choose(self, candidates: Candidates) -> tuple[Chosen, list[Trial]]:
+    def choose(
+        self, candidates: Candidates, advance: Callable[[int], None] = lambda done: None
+    ) -> tuple[Chosen, list[Trial]]:
         """The setting to use, and all trials.
 
         One axis after the other: the ridge and the weight power by the first solution, where a ridge costs one
         decomposition; then the temperature and the passes by trial passes. The default stands against candidates
         that are not better by more than a standard error: a validation split of some hundred items cannot tell more.
+        ``advance`` is called after each of the ``Candidates.trials``.
 
         Raises:
             UserError: a ridge at which a covariance is singular, or a rank above the data's.
@@ -57,7 +60,10 @@ class Trials(NamedTuple):
         rows = self.rows() if max(candidates.passes) > 0 else None
 
         def tried(start: tuple[Coordinates, Factors], at: Chosen, passes: Sequence[int]) -> list[Trial]:
-            after = list(islice(self._after_passes(rows, *start, at), max(passes) + 1))
+            after = []
+            for hits in islice(self._after_passes(rows, *start, at), max(passes) + 1):
+                after.append(hits)
+                advance(1)
             here = [Trial(at._replace(passes=k), after[k]) for k in passes]
             trials.extend(here)
             return here

@@ -18,6 +18,7 @@ from datamodules.pairs.pairs import PairBatch
 from datamodules.pairs.stream import Stream
 from ground.distributed import rank_and_world
 from ground.errors import UserError
+from ground.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class FirstPass:
         ...     rank=4, feature_map="identity", tau=0.1, lam=1.0, passes=2, weight_power=1.0
         ... ).settings
         >>> features, device = raw_features(settings, *pairs.dims, bandwidth=1.0), torch.device("cpu")
-        >>> training = Training(settings, features, pairs, None, torch.clone, torch.clone, device)
+        >>> training = Training(settings, features, pairs, None, torch.clone, torch.clone, device, False)
         >>> stream = Stream(pairs, GroupBatches(pairs.group, batch_size=25, seed=0), device)
         >>> solved = run(FirstPass(training, Record(), stream), stream)  # without a Trainer
         >>> solved.projector.P_x.shape, len(solved.record.passes)
@@ -83,10 +84,14 @@ class FirstPass:
         if not candidates.open:
             return candidates.first, self.record.tried([], candidates.first._asdict())
         _tell("choosing %s on validation", ", ".join(candidates.open_names))
-        chosen, trials = trials_on(self.training, statistics).choose(candidates)
+        with progress_bar("settings tried on validation", candidates.trials, 0, visible=self.training.shows) as advance:
+            chosen, trials = trials_on(self.training, statistics).choose(candidates, advance)
         _tell("chosen: %s", ", ".join(f"{name}={value:g}" for name, value in chosen._asdict().items()))
         tried = [{**trial.chosen._asdict(), "recall": trial.recall} for trial in trials]
-        return chosen, self.record.tried(tried, chosen._asdict())
+        ends = candidates.at_an_end(chosen)
+        for line in ends:
+            _tell("%s", line)
+        return chosen, self.record.tried(tried, chosen._asdict()).warned(ends)
 
     def _started(
         self, coordinates: Coordinates, factors: Factors, chosen: Chosen, record: Record

@@ -42,6 +42,10 @@ class Record:
         """The record with further trials, and the settings that were chosen."""
         return replace(self, trials=self.trials + trials, chosen={**self.chosen, **chosen})
 
+    def warned(self, lines: list[str]) -> "Record":
+        """The record with further warnings."""
+        return replace(self, warnings=self.warnings + lines)
+
     def whitened(
         self, conditions: dict[str, float], items: Mapping[str, int], directions: Mapping[str, int]
     ) -> "Record":

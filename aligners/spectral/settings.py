@@ -44,6 +44,27 @@ class Candidates(NamedTuple):
         return [name for name, values in self._asdict().items() if len(values) > 1]
 
     @property
+    def trials(self) -> int:
+        """How many solutions are tried on validation at most."""
+        first = len(self.lam) * len(self.weight_power) if len(self.lam) + len(self.weight_power) > 2 else 0
+        by_passes = max(self.passes) > 0 and len(self.tau) + len(self.passes) > 2
+        return first + (len(self.tau) * (max(self.passes) + 1) if by_passes else 0)
+
+    def at_an_end(self, chosen: Chosen) -> list[str]:
+        """What to tell of a choice that is the smallest or largest of three values or more: a wider list may do better.
+
+        Of the ridge and the temperature alone: 0 passes are an end by nature, the most are what the list pays for.
+        """
+        lines = []
+        for name in ("lam", "tau"):
+            values, value = sorted(getattr(self, name)), getattr(chosen, name)
+            if len(values) > 2 and value in (values[0], values[-1]) and value > 0:
+                side = "larger" if value == values[-1] else "smaller"
+                among = ", ".join(f"{each:g}" for each in values)
+                lines.append(f"aligner.{name}={value:g} was chosen at the end of its list [{among}]: try {side} ones")
+        return lines
+
+    @property
     def open(self) -> bool:
         """Whether there is anything to choose."""
         return bool(self.open_names)

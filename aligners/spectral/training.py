@@ -34,6 +34,7 @@ class Training:
     """The training and validation splits seen through feature maps.
 
     ``prepare_x`` and ``prepare_y`` centre (and scale) features on ``device``, as the aligner does before it embeds.
+    ``shows``: long work has a progress bar.
 
     Example:
         >>> from aligners import UniConSpectral
@@ -41,7 +42,7 @@ class Training:
         >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
         >>> pairs, settings = pairs_of_tensors(x, x[:, :6]), UniConSpectral(rank=4, feature_map="identity").settings
         >>> features = raw_features(settings, *pairs.dims, bandwidth=1.0)
-        >>> training = Training(settings, features, pairs, None, torch.clone, torch.clone, torch.device("cpu"))
+        >>> training = Training(settings, features, pairs, None, torch.clone, torch.clone, torch.device("cpu"), False)
         >>> training.mapped(pairs[torch.arange(5)]).y.shape
         torch.Size([5, 6])
     """
@@ -53,6 +54,7 @@ class Training:
     prepare_x: Callable[[Tensor], Tensor]
     prepare_y: Callable[[Tensor], Tensor]
     device: torch.device
+    shows: bool
 
     def mapped(self, batch: PairBatch) -> PairBatch:
         """The raw feature rows (b, m_x), (c, m_y) of a batch, before any whitening, on the device."""

@@ -91,6 +91,16 @@ class PairsDataModule(lightning.LightningDataModule):
         """What a person sees of item ``index`` of y."""
         return f"{self.y_name} {index}"
 
+    def name_x(self, split: str, index: int) -> str:
+        """What item ``index`` of x is called where it is shown as a picture: its file's name, say."""
+        return f"{self.x_name} {index}"
+
+    @property
+    def describes(self) -> bool:
+        """Whether the descriptions say more than a number: of features alone there is nothing to see."""
+        kind = type(self)
+        return (kind.describe_x, kind.describe_y) != (PairsDataModule.describe_x, PairsDataModule.describe_y)
+
     def train_dataloader(self) -> DataLoader[PairBatch]:
         pairs = self.splits["train"]
         return _loader(pairs, GroupBatches(pairs.group, self.batch_size, self.seed))

@@ -11,8 +11,10 @@ from backbones.backbone import Backbone
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.base.extracted_pairs import ExtractedPairs, extract_pairs
 from datamodules.cache.feature_cache import FeatureCache, Precision, UnreadableShare
+from datamodules.items.items import Files
 from datamodules.items.missing import present
 from datamodules.items.raw_pairs import RawPairs
+from datamodules.items.tar_members import TarMembers
 from datamodules.pairs.pairs import Pairs, subset
 from ground.errors import UserError
 from ground.ranges import Count, Seed
@@ -173,6 +175,10 @@ class ExtractedDataModule(PairsDataModule):
 
     def describe_x(self, split: str, index: int) -> object:
         return self.raw[split].x.show(index)
+
+    def name_x(self, split: str, index: int) -> str:
+        source = self.raw[split].x
+        return source.file_name(index) if isinstance(source, Files | TarMembers) else super().name_x(split, index)
 
     def describe_y(self, split: str, index: int) -> str:
         shown = self.raw[split].y.show(index)

@@ -115,6 +115,10 @@ class Files:
             raise Unreadable(f"{path}: {problem}")
         return data
 
+    def file_name(self, i: int) -> str:
+        """The name of the file of item ``i``, without its folder."""
+        return self.paths[i].name
+
     def take(self, index: Tensor) -> Self:
         return type(self)([self.paths[i] for i in index.tolist()], self.name)
 

@@ -82,6 +82,10 @@ class TarMembers:
             list(pool.map(fill, (order[first : first + CHUNK] for first in range(0, len(self), CHUNK))))
         return digests
 
+    def file_name(self, i: int) -> str:
+        """The name of member ``i``, without its folder."""
+        return self.spans.names[i].rpartition("/")[2]
+
     def content(self, i: int) -> bytes:
         """The bytes of member ``i``.
 

@@ -23,6 +23,11 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
     return figure
 
 
+def name_figure(figure: Figure, said: str) -> None:
+    """A small line below the figure that says what it is of."""
+    figure.supxlabel(said, x=0.99, ha="right", fontsize=8, color=GREY, parse_math=False)
+
+
 def bare(axes: Axes, grid: Literal["x", "y"] = "y") -> None:
     """Light lines across the axis of the values, no box."""
     axes.spines[["top", "right"]].set_visible(False)

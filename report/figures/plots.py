@@ -4,21 +4,23 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from report.figures.plot_style import BLUE, GREEN, ORANGE, bare, new_figure
+from report.figures.plot_style import BLUE, GREEN, GREY, ORANGE, bare, new_figure
 
 History = Sequence[Mapping[str, float]]
 """Metrics after each pass or epoch, with its number under ``pass``."""
 
 
-def recall_over_passes(history: History, step: str = "pass") -> Figure:
+def recall_over_passes(history: History, kept: int | None = None, step: str = "pass") -> Figure:
     """Recall in percent against passes or epochs, one panel a direction.
 
     ``history`` holds one mapping a step, with its number under ``step`` and recalls under keys that end with
-    ``image_to_text/R@1`` and the like; other keys, and steps without recalls, are left out.
+    ``image_to_text/R@1`` and the like; other keys, and steps without recalls, are left out. A line
+    marks the step ``kept``.
 
     Raises:
         ValueError: when there is no recall in it.
@@ -42,6 +44,7 @@ def recall_over_passes(history: History, step: str = "pass") -> Figure:
                 linewidth=1.8,
                 label=label,
             )
+        _mark(axes, kept, step)
         axes.set_title(way.rpartition("/")[2].replace("_", " "), fontsize=11)
         axes.set_xlabel(step)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -49,19 +52,25 @@ def recall_over_passes(history: History, step: str = "pass") -> Figure:
     panels[0].set_ylim(0, 100)
     panels[0].set_ylabel("recall (%)")
     panels[-1].legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
-    figure.suptitle("Retrieval recall", fontsize=13)
+    figure.suptitle("Retrieval recall on validation", fontsize=13)
     return figure
 
 
-def objective_over_passes(values: ArrayLike) -> Figure:
-    """The objective (k,) at the start, pass 0, and after each pass."""
+def objective_over_passes(values: ArrayLike, kept: int | None = None) -> Figure:
+    """The objective (k,) at the start, pass 0, and after each pass; a line marks the one that is kept."""
     values = np.asarray(values, dtype=float)
     figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
     axes.plot(np.arange(len(values)), values, color=BLUE, linewidth=1.8, marker="o", markersize=3.5)
+    _mark(axes, kept, "pass")
     axes.set(xlabel="pass", ylabel="objective", title="Objective")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
+
+
+def _mark(axes: Axes, kept: int | None, step: str) -> None:
+    if kept is not None:
+        axes.axvline(kept, color=GREY, linestyle=":", linewidth=1.4, zorder=0, label=f"{step} {kept}, kept")
 
 
 def singular_values(values: ArrayLike) -> Figure:

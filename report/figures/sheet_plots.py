@@ -15,6 +15,7 @@ def retrieval_sheet(
     images: Sequence[Image.Image | None],
     captions: Sequence[Sequence[str]],
     right: Sequence[Sequence[bool]],
+    true: Sequence[str],
     names: Sequence[str],
     title: str,
 ) -> Figure:
@@ -23,16 +24,17 @@ def retrieval_sheet(
     Args:
         images: one an item; None shows the name in the picture's place.
         captions: of each item, best first, three as a rule.
-        right: whether each caption is a positive of its item.
+        right: whether each caption is one of its item's.
+        true: a caption of each item, which is shown below the others where none of them is right.
         names: one an item, such as ``item 17``.
         title: above the sheet.
 
     Raises:
-        ValueError: when the four differ in length.
+        ValueError: when the five differ in length.
     """
-    if not len(images) == len(captions) == len(right) == len(names):
-        lengths = [len(part) for part in (images, captions, right, names)]
-        raise ValueError(f"images, captions, right and names must be of one length, got {lengths}")
+    if not len(images) == len(captions) == len(right) == len(true) == len(names):
+        lengths = [len(part) for part in (images, captions, right, true, names)]
+        raise ValueError(f"images, captions, right, true and names must be of one length, got {lengths}")
     n_rows = max(1, -(-len(images) // 2))
     width, cell, head = 13.0, 1.75, 0.75  # inches
     height = head + n_rows * cell
@@ -47,7 +49,7 @@ def retrieval_sheet(
         color=INK,
         parse_math=False,
     )
-    legend = "✓ right caption    ✗ wrong caption    best match first"
+    legend = "✓ right caption    ✗ wrong caption    best match first    → the right one, where all are wrong"
     figure.text(1 - 0.25 / width, 1 - 0.42 / height, legend, fontsize=10, va="center", ha="right", color=GREY)
     for i, (image, texts, marks) in enumerate(zip(images, captions, right, strict=True)):
         left, bottom = (i % 2) * width / 2 + 0.25, height - head - (i // 2 + 1) * cell + 0.15
@@ -57,7 +59,10 @@ def retrieval_sheet(
         lines = figure.add_axes(
             ((left + side + 0.15) / width, bottom / height, (width / 2 - side - 0.5) / width, side / height)
         )
-        _captions(lines, texts, marks, width_inches=width / 2 - side - 0.5, height_inches=side)
+        shown = [("✓" if mark else "✗", text) for text, mark in zip(texts, marks, strict=True)]
+        if not any(marks):
+            shown.append(("→", true[i]))
+        _captions(lines, shown, width_inches=width / 2 - side - 0.5, height_inches=side)
     return figure
 
 
@@ -87,24 +92,22 @@ def _item(axes: Axes, image: Image.Image | None, name: str) -> None:
     axes.spines[:].set_color("#DDDDDD")
 
 
-def _captions(
-    axes: Axes, texts: Sequence[str], marks: Sequence[bool], width_inches: float, height_inches: float
-) -> None:
-    """Captions from top to bottom, two lines each at most, a mark before each."""
+def _captions(axes: Axes, shown: Sequence[tuple[str, str]], width_inches: float, height_inches: float) -> None:
+    """Marks and captions from top to bottom, two lines each at most, one where there are more than three."""
     axes.set_axis_off()
     axes.set(xlim=(0, width_inches * 72), ylim=(height_inches * 72, 0))  # points
-    step = height_inches * 72 / max(3, len(texts))
-    for i, (text, mark) in enumerate(zip(texts, marks, strict=True)):
-        colour, weight = (GREEN, "bold") if mark else (GREY, "normal")
+    step = height_inches * 72 / max(3, len(shown))
+    for i, (mark, text) in enumerate(shown):
+        colour, weight = (GREY, "normal") if mark == "✗" else (GREEN, "bold")
         top = i * step + 2
-        axes.text(0, top, "✓" if mark else "✗", fontsize=12, weight=weight, color=colour, va="top")
-        lines = fit_text(text, 0.95 * (width_inches * 72 - 18), 2, 10)  # see text_width
+        axes.text(0, top, mark, fontsize=12, weight=weight, color=colour, va="top")
+        lines = fit_text(text, 0.95 * (width_inches * 72 - 18), 2 if len(shown) <= 3 else 1, 10)  # see text_width
         axes.text(
             18,
             top,
             "\n".join(lines),
             fontsize=10,
-            color=colour if mark else "#555555",
+            color="#555555" if mark == "✗" else colour,
             va="top",
             parse_math=False,
         )

@@ -41,7 +41,7 @@ def test_the_sanity_check_logs_nothing() -> None:
     aligner = UniConSpectral(rank=4, feature_map="identity", passes=2, tolerance=0.0)
     evaluation = fitted(aligner, synthetic(), num_sanity_val_steps=-1)
     assert [record["pass"] for record in evaluation.history] == list(range(len(evaluation.history)))
-    assert len(evaluation.history) == evaluation.metrics["fit/passes"]
+    assert len(evaluation.history) == evaluation.metrics["fit/passes"] + 1  # the first solution is pass 0
     # and no part of it is left over in the first validation
     assert (
         evaluation.history
@@ -103,8 +103,10 @@ def test_the_pass_that_is_kept_is_tested(keep: str, name: str) -> None:
     recalls = [row["mean_recall"] for row in evaluation.history]
     best = recalls.index(max(recalls))
     assert best < len(recalls) - 1  # else the two would be one
-    kept = evaluation.metrics["fit/kept_pass"]
-    assert kept == (best if keep == "best" else len(recalls) - 1)
+    kept = best if keep == "best" else len(recalls) - 1
+    # a first solution is pass 0, one epoch of gradient steps is pass 1
+    assert evaluation.metrics["fit/kept_pass"] == kept + (name == "gradient")
+    assert evaluation.history[kept]["pass"] == evaluation.metrics["fit/kept_pass"]
     pairs = datamodule.splits["val"]
     rows = (aligner.encode_x(pairs.x[torch.arange(pairs.n_x)]), aligner.encode_y(pairs.y[torch.arange(pairs.n_y)]))
     again = evaluate_retrieval(*(z.detach() for z in rows), pairs.group, pairs.y_group, "image", "text", 64)
@@ -112,12 +114,12 @@ def test_the_pass_that_is_kept_is_tested(keep: str, name: str) -> None:
 
 
 class Second:
-    """Judges the second pass to be the best."""
+    """Judges the second epoch to be the best."""
 
     every_pass = True
 
     def __call__(self, judged: Judged) -> dict[str, float]:
-        return {"second": float(judged.after == 1)}
+        return {"second": float(judged.after == 2)}
 
 
 def test_the_pass_is_selected_by_the_metric_that_is_named() -> None:
@@ -126,7 +128,7 @@ def test_the_pass_is_selected_by_the_metric_that_is_named() -> None:
     aligner = SGDCLIP(rank=4)
     torch.manual_seed(0)
     fitted(aligner, datamodule, evaluation=evaluation, max_epochs=4)
-    assert evaluation.metrics["fit/kept_pass"] == 1
+    assert evaluation.metrics["fit/kept_pass"] == 2
     assert evaluation.metrics["protocol/pass"] == "best second on validation"
     recalls = [row["mean_recall"] for row in evaluation.history]
     assert recalls[1] != max(recalls)

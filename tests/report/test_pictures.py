@@ -17,11 +17,11 @@ from datamodules.synthetic import SyntheticDataModule
 from evaluation.callback import Evaluation
 from ground.configs import CONFIGS
 from report.figures.contrast_weights import departure
-from report.pictures import PASSES_SHOWN, Pictures, confusion
+from report.pictures import PASSES_SHOWN, SPLITS, Pictures, confusion
 from tests.evaluation.fits import fitted, made, synthetic
 from tests.report.drawing import draw as drawn
 
-ALWAYS = {"recall_over_passes", "singular_values", "similarity_matrix", "retrieval_sheet", "confusion_matrix"}
+ALWAYS = {"recall_over_passes", "singular_values", "similarity_matrix", "confusion_matrix"}
 LINEAR: dict[str, Any] = {"rank": 4, "feature_map": "identity", "tau": 0.2, "lam": 1.0, "weight_power": 1.0}
 
 
@@ -60,16 +60,19 @@ def test_a_map_and_weights_are_drawn_only_when_asked_for(
     asked: tuple[Pictures, Run],
 ) -> None:
     of, parts = asked
-    assert set(of.draw(*parts)) == ALWAYS | {"objective_over_passes", "embedding_map", "weights_over_passes"}
+    figures = of.draw(*parts, "unicon on synthetic")
+    assert set(figures) == ALWAYS | {"objective_over_passes", "embedding_map", "weights_over_passes"}
+    for name, figure in figures.items():
+        assert f"unicon on synthetic, {SPLITS[name]} split" in drawn(figure)
     assert pictures().judges == {}
     evaluation = fitted(CCA(rank=4), datamodule := synthetic())
-    assert set(pictures().draw(evaluation, CCA(rank=4), datamodule)) == ALWAYS - {"singular_values"}
+    assert set(pictures().draw(evaluation, CCA(rank=4), datamodule, "cca on synthetic")) == ALWAYS - {"singular_values"}
 
 
 def test_one_item_of_each_modality_is_no_map(asked: tuple[Pictures, Run]) -> None:
     _, parts = asked
-    assert "embedding_map" not in pictures(tsne_items=1).draw(*parts)
-    assert "embedding_map" in pictures(tsne_items=2).draw(*parts)
+    assert "embedding_map" not in pictures(tsne_items=1).draw(*parts, "unicon on synthetic")
+    assert "embedding_map" in pictures(tsne_items=2).draw(*parts, "unicon on synthetic")
 
 
 def test_an_aligner_without_an_objective_has_no_weights() -> None:
@@ -77,14 +80,14 @@ def test_an_aligner_without_an_objective_has_no_weights() -> None:
     evaluation.judges |= of.judges
     fitted(aligner, datamodule, evaluation=evaluation)
     assert of.similarities.passes
-    assert "weights_over_passes" not in of.draw(evaluation, aligner, datamodule)
+    assert "weights_over_passes" not in of.draw(evaluation, aligner, datamodule, "cca on synthetic")
 
 
 def test_the_map_has_both_modalities_and_the_classes(
     asked: tuple[Pictures, Run],
 ) -> None:
     of, parts = asked
-    figure = of.draw(*parts)["embedding_map"]
+    figure = of.draw(*parts, "unicon on synthetic")["embedding_map"]
     texts = set(drawn(figure))
     assert "t-SNE of 12 test xs and ys" in texts
     assert [len(each.get_offsets()) for each in figure.axes[0].collections] == [12, 12]
@@ -99,7 +102,7 @@ def test_weights_are_those_of_the_objective_at_the_cosines_after_each_pass(
 ) -> None:
     of, parts = asked
     _, aligner, datamodule = parts
-    figure = of.draw(*parts)["weights_over_passes"]
+    figure = of.draw(*parts, "unicon on synthetic")["weights_over_passes"]
     titles = [text for text in drawn(figure) if "uniform" in text]
     shown = heat_maps(figure)
     n_passes = len(of.similarities.passes)
@@ -147,7 +150,7 @@ def test_without_labels_the_map_has_no_classes(asked: tuple[Pictures, Run]) -> N
     for name, pairs in splits.items():
         datamodule.splits[name] = Pairs(pairs.x, pairs.y, pairs.x_of_y, pairs.group)
     try:
-        figures = of.draw(*parts)
+        figures = of.draw(*parts, "unicon on synthetic")
     finally:
         datamodule.splits = splits
     assert not figures["embedding_map"].axes[0].texts

@@ -18,8 +18,8 @@ def test_recall_over_passes(n_steps: int) -> None:
         }
         for i in range(1, n_steps + 1)
     ]
-    figure = recall_over_passes([*history, {"pass": n_steps + 1}])
-    assert {"a to b", "b to a", "recall (%)", "pass", "R@1", "R@5", "R@10"} <= set(draw(figure))
+    figure = recall_over_passes([*history, {"pass": n_steps + 1}], kept=1)
+    assert {"pass 1, kept", "a to b", "b to a", "recall (%)", "pass", "R@1", "R@5", "R@10"} <= set(draw(figure))
     lines = {line.get_label(): line.get_xydata().tolist() for line in figure.axes[1].lines}
     assert lines["R@5"] == [[i, 10.0 * i + 5] for i in range(1, n_steps + 1)]
 
@@ -47,7 +47,7 @@ def test_singular_values(values: list[float], scale: str) -> None:
 
 
 def test_objective_over_passes() -> None:
-    figure = objective_over_passes([3.0, 2.0, 1.5])
+    figure = objective_over_passes([3.0, 2.0, 1.5], kept=1)
     assert {"pass", "objective"} <= set(draw(figure))
     assert figure.axes[0].lines[0].get_xydata().tolist() == [[0, 3.0], [1, 2.0], [2, 1.5]]
 
