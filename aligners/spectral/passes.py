@@ -110,7 +110,8 @@ class StepPass:
         self.pulled.add(rows, self.weights)
 
     def end(self) -> tuple[Solved, Pass | None]:
-        place = self.negatives.search(self.place, self._step(*self.pulled.end()))
+        step = self._step(*self.pulled.end())
+        place = None if step.stands else self.negatives.search(self.place, step)
         return after(self.negatives, place or self.place._replace(eta=0.0, last=True), self.record, self.left - 1)
 
     def _step(self, CV: Tensor, CtU: Tensor) -> Step:

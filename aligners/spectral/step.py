@@ -17,7 +17,7 @@ class Step:
 
     ``Q_x`` (m_x, q_x) and ``Q_y`` (m_y, q_y) are orthonormal and orthogonal to U and V; ``direction``
     (r + q_x, r + q_y) is T(C) / |T(C)|, or C / |C| of a full step, in the bases [U, Q_x] and [V, Q_y].
-    ``shared``: both sides are one.
+    0 where there is nowhere to go. ``shared``: both sides are one.
 
     Example:
         >>> C = torch.tensor([[3.0, 1.0], [0.0, 2.0]])
@@ -31,6 +31,11 @@ class Step:
     Q_y: Tensor
     direction: Tensor
     shared: bool
+
+    @property
+    def stands(self) -> bool:
+        """Whether there is nowhere to go."""
+        return not self.direction.any()
 
     def trial(self, s: Tensor, eta: float) -> tuple[Tensor, Tensor, Tensor, float]:
         """Truncated SVD of ``(1 - eta) Z + eta direction`` in these bases.
@@ -65,8 +70,13 @@ def tangent_step(factors: Factors, CV: Tensor, CtU: Tensor, shared: bool = False
     tangent[:rank, :rank] = core
     tangent[rank:, :rank] = R_x
     tangent[:rank, rank:] = R_y.T
-    length = tangent.norm()  # 0 where the weights vanish: at a small temperature nothing is left to tell apart
-    return Step(Q_x, Q_y, tangent / length if length > 0 else tangent, shared)
+    return Step(Q_x, Q_y, of_length_1(tangent), shared)
+
+
+def of_length_1(core: Tensor) -> Tensor:
+    """``core`` divided by its norm; 0 where the weights vanish: nothing is left to tell apart."""
+    length = core.norm()
+    return core / length if length > 0 else core
 
 
 def directions_beside(basis: Tensor, target: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
