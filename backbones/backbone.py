@@ -100,6 +100,10 @@ class Backbone(nn.Module, ABC):
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
+    def too_long(self, items: Sequence[Any]) -> tuple[int, str]:
+        """How many of the items are longer than the network takes, and what it does to them: ``cut at 256 tokens``."""
+        return 0, ""
+
     def train(self, mode: bool = True) -> Self:
         """Stays in eval mode, whatever ``mode`` says: a backbone is frozen for good."""
         return super().train(False)

@@ -98,6 +98,14 @@ class Clap(Backbone):
             return super()._order(items)
         return sorted(range(len(items)), key=lambda i: -len(items[i]))  # little is padding
 
+    def too_long(self, items: Sequence[Any]) -> tuple[int, str]:
+        if self.modality == "audio":
+            return super().too_long(items)
+        self.network  # noqa: B018 # which brings the tokenizer
+        limit = self.tokenizer.model_max_length
+        tokens = self.tokenizer(list(items), verbose=False)["input_ids"] if items else []
+        return sum(len(of_text) > limit for of_text in tokens), f"cut at {limit} tokens"
+
     def _forward(self, network: Any, items: list[Any]) -> Tensor:
         if self.modality == "audio":
             return self._sounds(network, items)

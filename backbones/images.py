@@ -6,6 +6,10 @@ import numpy as np
 from PIL import Image
 
 Fit = Literal["pad", "crop"]
+LARGEST_CANVAS = 8192
+"""Pixels of the side of a square that is made at full size: 200 MB."""
+LONGEST = 64
+"""Times its short side, the part of a picture's long side that is kept for a network that sees its middle square."""
 
 
 def to_rgb(image: Any) -> Image.Image:
@@ -30,6 +34,16 @@ def to_rgb(image: Any) -> Image.Image:
     return Image.alpha_composite(white, image).convert("RGB")
 
 
+def middle(image: Image.Image) -> Image.Image:
+    """The image, or of a strip its middle: scaling a strip's short side up would make gigabytes of what is cut off."""
+    width, height = image.size
+    kept_x, kept_y = min(width, LONGEST * height), min(height, LONGEST * width)
+    if (kept_x, kept_y) == (width, height):
+        return image
+    left, top = (width - kept_x) // 2, (height - kept_y) // 2
+    return image.crop((left, top, left + kept_x, top + kept_y))
+
+
 def square(image: Image.Image, size: int, fit: Fit) -> Image.Image:
     """An RGB image as ``size`` x ``size``, bicubic.
 
@@ -38,6 +52,11 @@ def square(image: Image.Image, size: int, fit: Fit) -> Image.Image:
     width, height = image.size
     if fit == "pad":
         side = max(width, height)
+        if side > LARGEST_CANVAS:  # scaled before it is put on white, not after: a strip's canvas would be gigabytes
+            scaled = max(1, round(width * size / side)), max(1, round(height * size / side))
+            small, canvas = image.resize(scaled, Image.Resampling.BICUBIC), Image.new("RGB", (size, size), "white")
+            canvas.paste(small, ((size - scaled[0]) // 2, (size - scaled[1]) // 2))
+            return canvas
         canvas = Image.new("RGB", (side, side), "white")
         canvas.paste(image, ((side - width) // 2, (side - height) // 2))
         return canvas.resize((size, size), Image.Resampling.BICUBIC)

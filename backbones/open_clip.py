@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 
 from backbones.backbone import Backbone
-from backbones.images import to_rgb
+from backbones.images import middle, to_rgb
 from backbones.weights import hub_access, hub_folder, local_path, package_folder
 from ground.errors import UserError, nearest
 from ground.ranges import Count
@@ -142,8 +142,22 @@ class OpenClip(Backbone):
         self.transform = image_transform_v2(settings, is_train=False)
         return model.visual
 
+    def too_long(self, items: Sequence[Any]) -> tuple[int, str]:
+        if self.modality != "text":
+            return super().too_long(items)
+        self.network  # noqa: B018 # which brings the tokenizer
+        limit = self.tokenize.context_length
+        encode = getattr(self.tokenize, "encode", None)
+        ends = 2 if encode else 0  # the library's own tokenizer adds its marks later
+
+        def length(text: str) -> int:
+            return len(encode(text) if encode else self.tokenize.tokenizer(text, verbose=False)["input_ids"]) + ends
+
+        # a text has no more tokens than characters, and the marks
+        return sum(len(text) + 2 > limit and length(text) > limit for text in items), f"cut at {limit} tokens"
+
     def _forward(self, network: Any, items: list[Any]) -> Any:
         if self.modality == "text":
             return network.encode_text(self.tokenize(items).to(self.device))
-        pixels = torch.stack([self.transform(to_rgb(image)) for image in items])
+        pixels = torch.stack([self.transform(middle(to_rgb(image))) for image in items])
         return network(pixels.to(self.device))

@@ -78,6 +78,16 @@ class SentenceTransformerText(Backbone):
     def _order(self, items: Sequence[str]) -> list[int]:
         return sorted(range(len(items)), key=lambda i: -len(items[i]))
 
+    def too_long(self, items: Sequence[str]) -> tuple[int, str]:
+        network: Any = self.network
+        limit = network.max_seq_length
+        if limit is None:
+            return 0, ""
+        # a text has no more tokens than characters, and two marks
+        long = [text for text in items if len(text) + 2 > limit]
+        tokens = network.tokenizer(long, verbose=False)["input_ids"] if long else []
+        return sum(len(of_text) > limit for of_text in tokens), f"cut at {limit} tokens"
+
     def _forward(self, network: Any, items: list[str]) -> Any:
         size = len(items)
         return network.encode(items, batch_size=size, convert_to_tensor=True, show_progress_bar=False)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from backbones.backbone import Backbone
-from backbones.images import to_rgb
+from backbones.images import middle, to_rgb
 from backbones.weights import local_path, state_dict, url_file
 from ground.errors import UserError, nearest
 from ground.ranges import Count, one_of
@@ -105,5 +105,5 @@ class TorchvisionResNet(Backbone):
         return network
 
     def _forward(self, network: nn.Module, items: list[Any]) -> Any:
-        pixels = torch.stack([self.transform(to_rgb(image)) for image in items])
+        pixels = torch.stack([self.transform(middle(to_rgb(image))) for image in items])
         return network(pixels.to(self.device))

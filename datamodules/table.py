@@ -11,7 +11,14 @@ from torch import Tensor
 
 from backbones.backbone import Backbone
 from datamodules.base.extracted import ExtractedDataModule
-from datamodules.formats.own_pairs import MODALITIES, by_split, numbered_labels, two_modalities, whole_split
+from datamodules.formats.own_pairs import (
+    MODALITIES,
+    by_split,
+    numbered_labels,
+    refuse_url,
+    two_modalities,
+    whole_split,
+)
 from datamodules.formats.table_file import Column, Table, read_header, read_table
 from datamodules.formats.table_pairs import (
     agree,
@@ -85,6 +92,7 @@ class TableDataModule(ExtractedDataModule):
     ):
         if path is None:
             raise UserError("datamodule=table needs a file: set datamodule.path=pairs.csv (or .tsv, .jsonl, .parquet)")
+        refuse_url(path, "datamodule.path")
         table = Path(path).expanduser()
         header = read_header(table)
         try:
@@ -152,4 +160,6 @@ class TableDataModule(ExtractedDataModule):
         if name == "text":
             return column
         folder = self.path.parent
-        return renamed(column, [os.path.normpath(folder / value) for value in column.values])
+        for value in column.values:
+            refuse_url(value, f"the first {name} that is no file")
+        return renamed(column, [os.path.normpath(folder / Path(value).expanduser()) for value in column.values])

@@ -58,7 +58,8 @@ class Candidates(NamedTuple):
         lines = []
         for name in ("lam", "tau"):
             values, value = sorted(getattr(self, name)), getattr(chosen, name)
-            if len(values) > 2 and value in (values[0], values[-1]) and value > 0:
+            idle = name == "tau" and not chosen.passes  # no pass has used it
+            if len(values) > 2 and value in (values[0], values[-1]) and value > 0 and not idle:
                 side = "larger" if value == values[-1] else "smaller"
                 among = ", ".join(f"{each:g}" for each in values)
                 lines.append(f"aligner.{name}={value:g} was chosen at the end of its list [{among}]: try {side} ones")

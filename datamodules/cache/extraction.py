@@ -27,6 +27,9 @@ class Encoder(Protocol):
     def encode(self, items: list[Any]) -> Tensor:
         """(len(items), dim) float32."""
 
+    def too_long(self, items: list[Any]) -> tuple[int, str]:
+        """How many items it cuts, and a note of how."""
+
 
 class Extracted(NamedTuple):
     """Features (k, dim) of k items that could be read."""
@@ -67,6 +70,8 @@ def extract(
         for item in batch.values():
             notes.update(getattr(item, "notes", ()))
         if batch:
+            n, note = backbone.too_long(list(batch.values()))
+            notes.update({note: n} if n else {})
             encoded = backbone.encode(list(batch.values())).detach().to("cpu", dtype)
             if encoded.shape != (len(batch), backbone.dim):
                 raise ValueError(

@@ -79,6 +79,9 @@ class FeatureCache:
         >>> class Lengths:
         ...     dim, fingerprint, batch_size = 1, "lengths of texts", 8
         ...
+        ...     def too_long(self, items):
+        ...         return 0, ""
+        ...
         ...     def encode(self, items):
         ...         return torch.tensor([[float(len(item))] for item in items])
         >>> with TemporaryDirectory() as folder:

@@ -5,12 +5,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from datamodules.pairs.splits import SPELLED
 from ground.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-SPLIT_FOLDERS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,18 @@ class Tree:
 def scanned(path: Path) -> Tree:
     """The tree in ``path``, or in its only folder: ``SPLIT/CLASS/**/IMAGE`` or ``CLASS/**/IMAGE``.
 
-    Splits are train, val or validation, and test. Opens no file.
+    Splits are spelled as ``SPELLED`` has them. Opens no file. A folder that links lead to twice, or into itself, is
+    read once, where it lies or else where it is met first.
 
     Raises:
         UserError: no folder, no image, a split without train, or classes that differ between splits.
     """
     root = _root(path)
     below = _folders(root)
-    split_folders = [folder for folder in below if folder.name in SPLIT_FOLDERS]
+    split_folders = [folder for folder in below if folder.name.lower() in SPELLED]
     by_split: dict[str, Path] = {}
     for folder in split_folders:
-        split = SPLIT_FOLDERS[folder.name]
+        split = SPELLED[folder.name.lower()]
         if split in by_split:
             raise UserError(f"{root} has both {by_split[split].name} and {folder.name}: take one of them away")
         by_split[split] = folder
@@ -57,8 +58,9 @@ def scanned(path: Path) -> Tree:
         raise UserError(f"{root} has {split_folders[0].name} but no train folder")
     ignored = _ignored_in(root)
     files: dict[str, dict[str, list[Path]]] = {}
+    seen: set[Path] = set()
     for split, folder in (by_split or {"all": root}).items():
-        files[split], of_split = _classes(folder)
+        files[split], of_split = _classes(folder, seen)
         ignored += of_split + (_ignored_in(folder) if by_split else 0)
         if not files[split]:
             raise UserError(f"{folder} has no class folder with images ({', '.join(SUFFIXES)})")
@@ -81,18 +83,30 @@ def _root(path: Path) -> Path:
     if not path.is_dir():
         raise UserError(f"datamodule.path: no folder {path}; unpack the images there, or set another")
     below = _folders(path)
-    while len(below) == 1 and below[0].name not in SPLIT_FOLDERS and _folders(below[0]):
+    while len(below) == 1 and below[0].name.lower() not in SPELLED and _folders(below[0]):
         path = below[0]
         below = _folders(path)
     return path
 
 
-def _classes(folder: Path) -> tuple[dict[str, list[Path]], int]:
-    """The images of each class folder that has any, and the number of other files."""
+def _classes(folder: Path, seen: set[Path]) -> tuple[dict[str, list[Path]], int]:
+    """The images of each class folder that has any, and the number of other files.
+
+    ``seen`` are the real folders read so far, in other splits too: none is read again.
+    """
     files, ignored = {}, 0
-    for of_class in _folders(folder):
+    below = _folders(folder)
+    lie_here = {each.resolve() for each in below if not each.is_symlink()}
+    for of_class in below:
         images = []
-        for place, _, names in os.walk(of_class, followlinks=True):
+        for place, inside, names in os.walk(of_class, followlinks=True):
+            real = Path(place).resolve()
+            # a link out of the class, to what holds it or to another class, leads to nothing of this class
+            outside = real in lie_here or real in of_class.resolve().parents
+            if real in seen or (outside and real != of_class.resolve()):
+                inside.clear()
+                continue
+            seen.add(real)
             hidden = any(map(_hidden, Path(place).relative_to(of_class).parts))
             for name in names:
                 if hidden or _hidden(name) or not name.lower().endswith(SUFFIXES):

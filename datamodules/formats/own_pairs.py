@@ -1,6 +1,7 @@
 """What the datamodules of a user's own pairs share: their modalities, splits, labels and groups."""
 
 import logging
+import re
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from datamodules.items.items import Items
 from datamodules.items.raw_pairs import RawPairs
-from datamodules.pairs.splits import SPLITS, drawn_split
+from datamodules.pairs.splits import SPELLED, SPLITS, drawn_split
 from ground.errors import UserError, nearest
 
 logger = logging.getLogger(__name__)
@@ -17,11 +18,14 @@ logger = logging.getLogger(__name__)
 # The first of two modalities in this order is x.
 MODALITIES = ("image", "audio", "text")
 
-# How a split may be spelled, and its number.
-SPELLED = {"train": 0, "val": 1, "validation": 1, "dev": 1, "test": 2}
-
 # Item rows (k,) of x and of y, and the name of their split, to the two sources.
 Sources = Callable[[str, Tensor, Tensor], tuple[Items, Items]]
+
+
+def refuse_url(value: str, what: str) -> None:
+    """Raises a UserError where a path is an address of the network: nothing is downloaded here."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value):
+        raise UserError(f"{what} is a URL, {value:.80}: download it, and give the path of the file")
 
 
 def two_modalities(found: Iterable[str], what: str) -> tuple[str, str]:
@@ -50,10 +54,10 @@ def split_number(name: str, where: str) -> int:
     Raises:
         UserError: another name.
     """
-    number = SPELLED.get(name.strip().lower())
-    if number is None:
+    split = SPELLED.get(name.strip().lower())
+    if split is None:
         raise UserError(f"{where}: unknown split '{name}': {nearest(name, SPELLED)}")
-    return number
+    return SPLITS.index(split)
 
 
 def whole_split(split: Tensor | None, group: Tensor, shares: tuple[float, float], seed: int) -> Tensor:

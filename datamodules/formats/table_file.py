@@ -19,6 +19,8 @@ from ground.errors import UserError
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+LONGEST = 1 << 24
+"""Characters of a CSV's cell: a longer one is a quote that is not closed."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +138,11 @@ def _cells(path: Path, names: Sequence[str]) -> Iterator[tuple[int, tuple[Any, .
     match path.suffix.lower():
         case ".jsonl":
             for number, record in _json_objects(path):
-                yield number, tuple(record.get(name) for name in names)
+                yield number, tuple(_stripped(record.get(name)) for name in names)
         case ".parquet":
             number = 1
             for batch in _parquet(path).iter_batches(columns=list(names)):
-                columns = [batch.column(name).to_pylist() for name in names]
+                columns = [map(_stripped, batch.column(name).to_pylist()) for name in names]
                 yield from enumerate(zip(*columns, strict=True), number)
                 number += batch.num_rows
         case _:
@@ -148,7 +150,11 @@ def _cells(path: Path, names: Sequence[str]) -> Iterator[tuple[int, tuple[Any, .
             header = [name.strip() for name in next(rows)[1]]
             pick = itemgetter(*(header.index(name) for name in names))
             for number, row in rows:
-                yield number, pick(row)
+                yield number, tuple(cell.strip() for cell in pick(row))  # blanks after a comma are no part of a cell
+
+
+def _stripped(cell: Any) -> Any:
+    return cell.strip() if type(cell) is str else cell
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -157,6 +163,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, "excel-tab" if tabs else "excel", strict=True)
         width, line = 0, 1
+        csv.field_size_limit(LONGEST)
         try:
             for row in reader:
                 if len(row) == width:
@@ -171,6 +178,10 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                     yield line, row
                 line = reader.line_num + 1
         except csv.Error as error:
+            if "field larger" in str(error):
+                raise UserError(
+                    f"{path}, line {line} has a cell of more than {LONGEST:,} characters: is a quote not closed?"
+                ) from error
             raise UserError(f"{path}, line {line}: {error}; quotes inside of quotes are doubled") from error
 
 

@@ -10,8 +10,9 @@ from glob import has_magic
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from datamodules.formats.own_pairs import MODALITIES, SPELLED, plain
+from datamodules.formats.own_pairs import MODALITIES, plain, refuse_url
 from datamodules.items.tar_members import listed
+from datamodules.pairs.splits import SPELLED
 from ground.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -51,12 +52,13 @@ def shards(pattern: str) -> list[Path]:
     Raises:
         UserError: none, one that is not there, or a compressed one.
     """
+    refuse_url(pattern, "datamodule.path")
     found: list[Path] = []
     for one in map(Path, expanded(str(Path(pattern).expanduser()))):
         if one.is_dir():
             found += (path for path in one.rglob("*.tar") if not path.name.startswith("."))
         elif has_magic(str(one)) and not one.exists():
-            found += Path(one.anchor).glob(str(one.relative_to(one.anchor)))
+            found += matches(one)
         else:
             found.append(one)
     found = sorted(set(found))
@@ -68,6 +70,15 @@ def shards(pattern: str) -> list[Path]:
     if not found:
         raise UserError(f"no .tar at {pattern}: set datamodule.path to a folder of tars, a glob or a range")
     return found
+
+
+def matches(pattern: Path) -> list[Path]:
+    """What a glob matches; parts of it that are there by name, as a folder ``[2024]``, mean themselves."""
+    there = Path(pattern.anchor)
+    parts = pattern.relative_to(there).parts
+    while len(parts) > 1 and (there / parts[0]).is_dir():
+        there, parts = there / parts[0], parts[1:]
+    return list(there.glob(str(Path(*parts))))
 
 
 def expanded(pattern: str) -> set[str]:
@@ -86,11 +97,16 @@ def expanded(pattern: str) -> set[str]:
 
 
 def split_of(shard: Path) -> str | None:
-    """The split that a shard's name (``train-000.tar``) or its folder's says."""
-    word = re.match(r"([a-z]+)[-_.]", shard.name.lower())
-    if word and word[1] in SPELLED:
-        return word[1]
-    return shard.parent.name if shard.parent.name.lower() in SPELLED else None
+    """The split that a shard's name says in a word of its own, or else its folder's.
+
+    ``train-000.tar``, ``cc3m-train-0000.tar``, ``val/000.tar``. None where neither does, or the name says several.
+    """
+    words: list[str] = re.findall(r"[a-z]+", shard.name.lower())
+    said = {SPELLED[word]: word for word in words if word in SPELLED}
+    if len(said) == 1:
+        return next(iter(said.values()))
+    folder = shard.parent.name.lower()
+    return folder if folder in SPELLED and not said else None
 
 
 def samples(shard: Path, unused: Counter[str]) -> Iterator[Sample]:

@@ -2,9 +2,11 @@
 
 import hashlib
 import io
+import struct
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from errno import EMFILE, ENFILE, ENOMEM
 from functools import cached_property
 from os import PathLike
@@ -15,6 +17,8 @@ from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 from ground.errors import UserError
+
+PNG = b"\x89PNG\r\n\x1a\n"
 
 # Out of handles or memory says nothing about the file: such an error must stop the run, not skip the item.
 _EXHAUSTED = (EMFILE, ENFILE, ENOMEM)
@@ -149,8 +153,7 @@ class ImageFiles(Files):
         return decode_image(self.content(i), str(self.paths[i]))
 
     def show(self, i: int) -> Image.Image:
-        with Image.open(self.paths[i]) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+        return decode_image(self.paths[i].read_bytes(), str(self.paths[i])).convert("RGB")
 
 
 class Texts:
@@ -205,19 +208,44 @@ def _digest(data: bytes | None) -> bytes:
 def decode_image(data: bytes, name: str) -> ImageFile.ImageFile:
     """The image of the bytes of a file, fully decoded and upright; ``name`` becomes its ``filename``.
 
+    Metadata that is damaged costs no pixel: it is passed over, and the orientation with it where it cannot be read.
+
     Raises:
         Unreadable: no image, an image that is cut short, or a decompression bomb.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata, which do not concern the pixels
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
-                image.load()
-                ImageOps.exif_transpose(image, in_place=True)
-                image.filename = name
-                return image
+        try:
+            image = _loaded(data)
+        except ValueError:  # what Pillow raises for a text or a profile that it will not unpack
+            if not data.startswith(PNG):
+                raise
+            image = _loaded(_pixels_of_png(data))
     except MemoryError:
         raise
     except Exception as error:  # broken files raise anything: OSError, SyntaxError, struct.error, zlib.error
         raise Unreadable(f"{name}: cannot be decoded ({str(error) or type(error).__name__})") from error
+    with suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ImageOps.exif_transpose(image, in_place=True)  # turns the pixels before it writes metadata
+    image.filename = name
+    return image
+
+
+def _loaded(data: bytes) -> ImageFile.ImageFile:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata, which do not concern the pixels
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            return image
+
+
+def _pixels_of_png(data: bytes) -> bytes:
+    """A PNG without texts, profile and the like: its critical chunks, the transparency and the orientation."""
+    kept, at = [PNG], len(PNG)
+    while at + 12 <= len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        if kind[:1].isupper() or kind in (b"tRNS", b"eXIf"):
+            kept.append(data[at : at + 12 + length])
+        at += 12 + length
+    return b"".join(kept)

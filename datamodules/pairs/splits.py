@@ -6,6 +6,11 @@ from torch import Tensor
 from ground.errors import UserError
 
 SPLITS = ("train", "val", "test")
+SPELLED = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""How a split may be spelled, in capitals or not, in a column, a JSON, or the name of a folder or a shard."""
 
 
 def drawn_split(group: Tensor, val_share: float, test_share: float, seed: int) -> Tensor:

@@ -24,6 +24,9 @@ class Fake:
         self.seen: list[Any] = []
         self.log: Path | None = None
 
+    def too_long(self, items: list[Any]) -> tuple[int, str]:
+        return 0, ""
+
     def encode(self, items: list[Any]) -> Tensor:
         time.sleep(self.delay)
         self.seen += items

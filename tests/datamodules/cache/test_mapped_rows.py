@@ -69,6 +69,9 @@ def test_rows_are_mapped_not_loaded(tmp_path: Path) -> None:
     class Wide(Fake):
         dim = 20_000
 
+        def too_long(self, items: list[Any]) -> tuple[int, str]:
+            return 0, ""
+
         def encode(self, items: list[Any]) -> Tensor:
             return torch.ones(len(items), self.dim)
 
