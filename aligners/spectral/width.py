@@ -3,7 +3,7 @@
 from ground.errors import UserError
 
 MOMENTS_BYTES = 4e9
-"""Of the second moments of both modalities; a solution needs a few times as much."""
+"""The bytes that the second moments of both modalities may take; a solution needs a few times as much."""
 
 
 def check_width(m_x: int, m_y: int) -> None:
