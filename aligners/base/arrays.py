@@ -84,11 +84,15 @@ class Arrays(lightning.LightningModule):
     def similarity(self, x: Any, y: Any) -> Tensor:
         r"""Cosines of the embeddings, (n_x, n_y): :math:`f(x_i)^T g(y_j) / (\|f(x_i)\| \|g(y_j)\|)`.
 
-        ``x`` and ``y`` are what ``encode_x`` and ``encode_y`` take.
+        ``x`` and ``y`` are what ``encode_x`` and ``encode_y`` take. An aligner with a ``score`` gives
+        that.
 
         Raises:
             UserError: as ``encode_x``.
         """
+        score = getattr(self, "score", None)
+        if score is not None:
+            return score(self.encode_x(x), self.encode_y(y))  # type: ignore[no-any-return]
         return normalize(self.encode_x(x)) @ normalize(self.encode_y(y)).T
 
     def begin_again(self) -> None:

@@ -7,16 +7,17 @@ has b items of x and c of y in rows :math:`\Psi_{b,x}` (b, m_x), :math:`\Psi_{b,
 
 .. math:: C_b = \Psi_{b,x}^T S_b \Psi_{b,y}, \quad Z_b = P_r(C_b / |C_b|) = U_b \mathrm{diag}(s_b) V_b^T,
 
-with the weights :math:`S_b` of CLIP at equal similarities within the batch and :math:`P_r` the best approximation of
-rank r. The aggregates are
+with CLIP's weights :math:`S_b` within the batch and :math:`P_r` the best approximation of rank r: in the first round
+those of equal similarities, in the next those of the cosines of the aggregate's embeddings. The aggregates are
 
 - sum: :math:`\sum_b w_b C_b`, :math:`w_b` the batch's share of the data. No batch is truncated;
 - accuracy: :math:`\sum_b a_b Z_b / \sum_b a_b`, :math:`a_b` the retrieval accuracy of :math:`Z_b` outside its batch;
 - softmax: :math:`\sum_b \mathrm{softmax}(a / T)_b Z_b`;
-- majority: :math:`Q_x Q_x^T \bar Z Q_y Q_y^T`, :math:`\bar Z` the mean of the :math:`Z_b` and Q the directions that
-  more than half of the batch solutions contain. A vote on predictions would be no encoder: it needs all batch
-  solutions at inference and gives ranks, not embeddings. A vote on single singular vectors is not defined, because
-  they come in no fixed order and turn among close singular values. Subspaces have neither fault.
+- subspaces: :math:`Q_x Q_x^T \bar Z Q_y Q_y^T`, :math:`\bar Z` the mean of the :math:`Z_b` and Q the directions that
+  more than half of the batch solutions contain. A vote on single singular vectors is not defined, because they come in
+  no fixed order and turn among close singular values. Subspaces have neither fault.
+
+The paper's majority is none of these: it is a vote of the batch models' predictions, see ``aligners.spectral.vote``.
 
 What the sum lacks of the whole split's :math:`\Psi_x^T S \Psi_y` is the covariance between batches: :math:`S_b`
 centres with the batch's own means :math:`m_{b,x}, m_{b,y}`. By the law of total covariance
@@ -31,9 +32,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from aligners.objectives.softmax import CLIP
+from aligners.objectives.sweep import Contrast
+from datamodules.pairs.pairs import PairBatch
 from evaluation.retrieval import evaluate_retrieval
 
 _BLOCK = 1024  # rows and columns of the cosines in memory at once
+_SIMILARITIES = 2**22  # in memory at once
 _ROUNDING = 1e-6  # singular values below this share of the largest are taken as rounding
 _HALF = 0.5 + 1e-9  # above it is more than half, beyond rounding
 
@@ -60,6 +65,16 @@ def batch_covariance(psi_x: Tensor, psi_y: Tensor, positives: Tensor) -> Tensor:
     return C if C.norm() > 1e-12 * largest else torch.zeros_like(C)
 
 
+def contrasted_covariance(rows: PairBatch, x: Tensor, y: Tensor, tau: float) -> Tensor:
+    """``C_b`` (m_x, m_y) of a batch's rows in the shared space, with CLIP's weights at embeddings (b, r), (c, r)."""
+    contrast = Contrast(CLIP(tau), rows.x_group, rows.y_group, _SIMILARITIES)
+    x, y = x.to(rows.x), y.to(rows.y)
+    weighted, _ = contrast.products(x, y, rows.x, rows.y, contrast.value(x, y))
+    C = rows.x.T @ weighted
+    largest = rows.x.norm(dim=1).max() * rows.y.norm(dim=1).max()
+    return C if C.norm() > 1e-12 * largest else torch.zeros_like(C)
+
+
 def batch_solution(C: Tensor, rank: int) -> BatchSolution:
     """``P_r(C / |C|)`` of C (m_x, m_y), with the rank of C where that is below r: small batches have little."""
     U, s, Vt = torch.linalg.svd(C, full_matrices=False)
@@ -67,18 +82,21 @@ def batch_solution(C: Tensor, rank: int) -> BatchSolution:
     return BatchSolution(U[:, :k], s[:k] / C.norm(), Vt[:k].T)
 
 
-def retrieval_accuracy(
-    solution: BatchSolution, psi_x: Tensor, psi_y: Tensor, x_group: Tensor, y_group: Tensor, weight_power: float
-) -> float:
-    """Mean of R@1 in both directions, in [0, 1], of embeddings ``psi U s^p`` of rows (n, m_x), (k, m_y).
+def embedded(solution: BatchSolution, rows: PairBatch, weight_power: float) -> tuple[Tensor, Tensor]:
+    """Embeddings ``psi U s^p`` (b, k) and ``psi V s^p`` (c, k) of rows in the shared space."""
+    weights = solution.s**weight_power
+    return rows.x @ (solution.U * weights), rows.y @ (solution.V * weights)
+
+
+def retrieval_accuracy(solution: BatchSolution, rows: PairBatch, weight_power: float) -> float:
+    """Mean of R@1 in both directions, in [0, 1], of rows (n, m_x), (k, m_y).
 
     An item counts when the best-ranked item of the other modality is of its group. A zero solution scores 0.
     """
     if not len(solution.s):
         return 0.0
-    weights = solution.s**weight_power
-    x, y = psi_x @ (solution.U * weights), psi_y @ (solution.V * weights)
-    rates = evaluate_retrieval(x, y, x_group, y_group, "x", "y", _BLOCK)
+    x, y = embedded(solution, rows, weight_power)
+    rates = evaluate_retrieval(x, y, rows.x_group, rows.y_group, "x", "y", _BLOCK)
     return (rates["x_to_y/R@1"] + rates["y_to_x/R@1"]) / 200
 
 

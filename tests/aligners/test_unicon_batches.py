@@ -12,7 +12,7 @@ from aligners.base.arrays import fit_arrays
 from aligners.spectral import aggregation
 from aligners.unicon_batches import Aggregate, UniConBatches
 from datamodules.pairs.batches import GroupBatches
-from datamodules.pairs.pairs import Pairs
+from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.errors import UserError
 from tests.aligners.processes import fit_by_two
 
@@ -50,7 +50,7 @@ def whitened(pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
     return x, y, aggregation.batch_covariance(x, y, pairs.group[:, None] == pairs.y_group)
 
 
-@pytest.mark.parametrize("aggregate", get_args(Aggregate))
+@pytest.mark.parametrize("aggregate", get_args(Aggregate))  # majority's one model has an embedding too
 @pytest.mark.parametrize("weight_power", [0.5, 1.0])
 def test_one_batch_gives_the_closed_form_of_the_whole_split(pairs: Pairs, aggregate: str, weight_power: float) -> None:
     pairs = replace(pairs, x=pairs.x.double(), y=pairs.y.double())
@@ -83,7 +83,7 @@ def test_without_validation_a_batch_is_judged_within_each_other_batch(pairs: Pai
     for number, solution in enumerate(solutions):
         others = [batch for other, batch in enumerate(batches) if other != number]
         each = [
-            aggregation.retrieval_accuracy(solution, x[i], y[j], pairs.group[i], pairs.y_group[j], 1.0)
+            aggregation.retrieval_accuracy(solution, PairBatch(x[i], y[j], pairs.group[i], pairs.y_group[j], i, j), 1.0)
             for i, j in others
         ]
         accuracies.append(sum(each) / len(each))
@@ -112,7 +112,7 @@ def test_the_sum_nears_the_closed_form_where_batches_are_few(pairs: Pairs) -> No
 
 
 def test_a_majority_below_the_rank_leaves_dimensions_zero(pairs: Pairs, caplog: pytest.LogCaptureFixture) -> None:
-    aligner, metrics = logged(pairs, batch_size=8, aggregate="majority", rank=8)
+    aligner, metrics = logged(pairs, batch_size=8, aggregate="subspaces", rank=8)
     majorities = [int(metrics[f"fit/majority_{name}"]) for name in "xy"]
     kept = min(majorities)
     assert 0 < kept < 8
@@ -127,7 +127,7 @@ def test_a_majority_below_the_rank_leaves_dimensions_zero(pairs: Pairs, caplog: 
 def test_where_no_direction_has_a_majority_it_says_so(caplog: pytest.LogCaptureFixture) -> None:
     x, y = torch.eye(24), torch.eye(24)  # the batches' items are at right angles: nothing is in two of them
     with caplog.at_level(logging.WARNING):
-        aligner = UniConBatches(rank=2, unit=False, aggregate="majority").fit(x, y, batch_size=4)
+        aligner = UniConBatches(rank=2, unit=False, aggregate="subspaces").fit(x, y, batch_size=4)
     assert "no direction of x is in more than half of the 6 batch solutions: the 2 most common are taken" in caplog.text
     assert aligner.encode_x(x).any()
 

@@ -7,8 +7,9 @@ from torch import Tensor
 from aligners.objectives.softmax import CLIP
 from aligners.spectral import aggregation
 from aligners.spectral.aggregation import BatchSolution
+from datamodules.pairs.pairs import PairBatch
 
-AGGREGATES = ("sum", "accuracy", "softmax", "majority")
+AGGREGATES = ("sum", "accuracy", "softmax", "subspaces")
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -27,6 +28,10 @@ def paired(n: int, coupling: Tensor, noise: float, seed: int) -> tuple[Tensor, T
 
 def covariance(x: Tensor, y: Tensor, group: Tensor) -> Tensor:
     return aggregation.batch_covariance(x, y, group[:, None] == group)
+
+
+def rows_of(x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor) -> PairBatch:
+    return PairBatch(x, y, x_group, y_group, torch.arange(len(x)), torch.arange(len(y)))
 
 
 def matrix(solution: BatchSolution) -> Tensor:
@@ -69,7 +74,7 @@ def test_a_batch_of_one_group_says_nothing() -> None:
     assert solution.U.shape == (4, 0)
     assert solution.V.shape == (6, 0)
     group = torch.arange(3)
-    assert aggregation.retrieval_accuracy(solution, normal(3, 4), normal(3, 6), group, group, 1.0) == 0
+    assert aggregation.retrieval_accuracy(solution, rows_of(normal(3, 4), normal(3, 6), group, group), 1.0) == 0
 
 
 def test_the_sum_lacks_the_covariance_between_batches() -> None:
@@ -145,7 +150,7 @@ def test_accuracy_is_the_mean_of_both_directions() -> None:
     x = torch.tensor([[1.0, 0.1], [1.0, 0.0], [0.0, 1.0]]).double()
     y = torch.tensor([[0.6, 0.8], [-1.0, 0.0]]).double()
     x_group, y_group = torch.tensor([0, 0, 1]), torch.tensor([0, 1])
-    accuracy = aggregation.retrieval_accuracy(solution, x, y, x_group, y_group, 1.0)
+    accuracy = aggregation.retrieval_accuracy(solution, rows_of(x, y, x_group, y_group), 1.0)
     assert accuracy == pytest.approx((2 / 3 + 1 / 2) / 2)
 
 
@@ -159,7 +164,7 @@ def test_a_batch_of_noise_is_weighed_down_and_its_directions_voted_out() -> None
     solutions = [aggregation.batch_solution(C, 3) for C in covariances]
     x, y, group = paired(60, signal, 0.05, seed=99)
     accuracies = torch.tensor(
-        [aggregation.retrieval_accuracy(Z, x, y, group, group, 0.0) for Z in solutions], dtype=torch.float64
+        [aggregation.retrieval_accuracy(Z, rows_of(x, y, group, group), 0.0) for Z in solutions], dtype=torch.float64
     )
     assert accuracies[[0, 1, 3, 4]].min() > 0.7
     assert accuracies[2] < 0.1
@@ -173,7 +178,7 @@ def test_a_batch_of_noise_is_weighed_down_and_its_directions_voted_out() -> None
     assert share_of_noise("sum") > 0.2
     assert share_of_noise("accuracy") < 0.05
     assert share_of_noise("softmax") < 1e-3
-    assert share_of_noise("majority") < 0.01
+    assert share_of_noise("subspaces") < 0.01
     Q, majority = aggregation.majority_directions([Z.U for Z in solutions], 3)
     assert majority == 3
     assert (Q[:3].norm(dim=0) > 0.99).all()
