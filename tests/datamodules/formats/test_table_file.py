@@ -169,7 +169,7 @@ def test_all_formats_give_the_same(rows: Rows, tmp_path: Path) -> None:
         assert set(read_header(path)) == {"image", "text", "group", "label"}
         read = read_table(path, ["label", "text", "image", "group"], ["image", "text"])
         for name, column in read.columns.items():
-            assert [column[i] for i in range(len(rows))] == [str(row[name]) for row in rows]
+            assert [column[i] for i in range(len(rows))] == [str(row[name]).strip() for row in rows]
 
 
 def test_parquet_of_other_types(tmp_path: Path) -> None:
