@@ -98,6 +98,7 @@ class Hybrid(OfCosines):
             self.solve_heads()
 
     def on_train_batch_end(self, outputs: Any, batch: PairBatch, batch_idx: int) -> None:
+        super().on_train_batch_end(outputs, batch, batch_idx)
         if self.trainer.is_last_batch and (self.current_epoch + 1) % self.spectral_every == 0:
             self.solve_heads()
 

@@ -17,7 +17,9 @@ from aligners.spectral.coordinates import Coordinates, Projector, Statistics, st
 from aligners.spectral.factors import Factors, truncated_svd
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments
+from aligners.spectral.movement import movement
 from aligners.spectral.passes import FinishedPass, Pass, Solved
+from aligners.spectral.record import Record
 from datamodules.pairs.pairs import PairBatch
 from ground.distributed import add_over_processes, gather_objects, rank_and_world
 from ground.errors import UserError
@@ -83,6 +85,7 @@ class UniConBatches(MomentAligner):
         self.temperature = temperature
         self.tau = tau
         self.passes = passes
+        self.record = Record()
 
     def build(self, d_x: int, d_y: int) -> None:
         super().build(d_x, d_y)
@@ -100,6 +103,19 @@ class UniConBatches(MomentAligner):
         if self.aggregate == "majority":  # of a time when it was one model, which any threshold ranks as its cosines
             checkpoint["state_dict"].setdefault("thresholds", torch.zeros(1, dtype=torch.float64))
         super().on_load_checkpoint(checkpoint)
+        self.record = Record(passes=checkpoint.get("passes", []))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["passes"] = self.record.passes
+
+    def hold(self, solved: Solved) -> None:
+        super().hold(solved)
+        self.record = solved.record
+
+    @property
+    def passes_record(self) -> list[dict[str, float]]:
+        return self.record.passes
 
     @property
     def batches_in_run(self) -> int:
@@ -115,22 +131,24 @@ class UniConBatches(MomentAligner):
         for batch in self.stream():
             first.add(batch)
         left, coordinates = self.passes - done, first.coordinates()
-        if left > 0:
-            return Round(self, coordinates, left)
-        factors = Factors(self.projection_x, self.singular_values, self.projection_y, gap=float("inf"))
+        # the projections are W U s^p: the same directions, of other lengths
+        directions = coordinates.W_x.undone(self.projection_x), coordinates.W_y.undone(self.projection_y)
+        factors = Factors(directions[0], self.singular_values, directions[1], gap=float("inf"))
         offsets = self.projection_x, self.projection_y, self.offset_x, self.offset_y
-        return FinishedPass(Solved(Projector(*offsets), factors))
+        solved = Solved(Projector(*offsets), factors, record=self.record)
+        return Round(self, coordinates, solved, left) if left > 0 else FinishedPass(solved)
 
     def coordinates(self, statistics: Statistics) -> Coordinates:
         """The feature space that all batches share."""
         return statistics.coordinates(self.lam)
 
-    def aggregated(self, coordinates: Coordinates, first: bool) -> Solved:
+    def aggregated(self, coordinates: Coordinates, former: Solved | None) -> Solved:
         """The aggregate of the batches' solutions; singular values of 0 where it has fewer directions than r.
 
-        ``first``: with the weights of equal similarities, else with those of the current embeddings.
+        Without a ``former`` one with the weights of equal similarities, else with those of the current embeddings.
         """
         passed: dict[str, float] = {}
+        first = former is None
         if self.aggregate == "sum":
             Z, rank = self._sum(coordinates, first), self.rank
         else:
@@ -138,14 +156,16 @@ class UniConBatches(MomentAligner):
             if not any(len(solution.s) for solution in solutions):
                 raise UserError(ONE_GROUP)
             if self.aggregate == "majority":
-                return self._all_models(solutions, coordinates)
+                return self._all_models(solutions, coordinates).following(former)
             aggregate = self._subspaces if self.aggregate == "subspaces" else self._weighted
             Z, rank, passed = aggregate(solutions, coordinates)
         if not Z.any():
             raise UserError(ONE_GROUP)
         factors = truncated_svd(Z, rank)
         U, s, V = (pad(part, (0, self.rank - rank)) for part in (factors.U, factors.s / Z.norm(), factors.V))
-        return self.solved(coordinates, Factors(U, s, V, factors.gap), passed)
+        factors = Factors(U, s, V, factors.gap)
+        passed |= movement(factors, former and former.factors)
+        return self.solved(coordinates, factors, passed).following(former)
 
     def _covariance(self, number: int, batch: PairBatch, coordinates: Coordinates, first: bool) -> Tensor:
         rows = self._whitened(batch, coordinates)
@@ -254,8 +274,8 @@ class _First(MomentPass):
 
     def end(self) -> tuple[Solved, Pass | None]:
         coordinates, passes = self.coordinates(), self.aligner.passes
-        solved = self.aligner.aggregated(coordinates, first=True)
-        return solved, Round(self.aligner, coordinates, passes) if passes else None
+        solved = self.aligner.aggregated(coordinates, former=None)
+        return solved, Round(self.aligner, coordinates, solved, passes) if passes else None
 
 
 class Round:
@@ -263,12 +283,12 @@ class Round:
 
     reads = False
 
-    def __init__(self, aligner: UniConBatches, coordinates: Coordinates, left: int):
-        self.aligner, self.coordinates, self.left = aligner, coordinates, left
+    def __init__(self, aligner: UniConBatches, coordinates: Coordinates, former: Solved, left: int):
+        self.aligner, self.coordinates, self.former, self.left = aligner, coordinates, former, left
 
     def add(self, batch: PairBatch) -> None:
         """Nothing is read: the aggregate reads the batches by their numbers."""
 
     def end(self) -> tuple[Solved, Pass | None]:
-        solved = self.aligner.aggregated(self.coordinates, first=False)
-        return solved, Round(self.aligner, self.coordinates, self.left - 1) if self.left > 1 else None
+        solved = self.aligner.aggregated(self.coordinates, self.former)
+        return solved, Round(self.aligner, self.coordinates, solved, self.left - 1) if self.left > 1 else None

@@ -6,7 +6,7 @@ from ground.lazy import lazy
 __getattr__ = lazy(
     __name__,
     {
-        "pictures": ("Pictures", "confusion"),
+        "pictures": ("Pictures", "confusion", "numbered"),
         "similarities": ("Similarities",),
         "sweep_settings": ("by_setting", "short_names", "varied_keys"),
         "tables": ("COLUMNS", "SweepTable", "result_line", "retrieval_rows", "run_table", "screen", "sweep_table"),

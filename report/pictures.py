@@ -17,14 +17,15 @@ from ground.ranges import Count, Natural
 from ground.values import checked
 from report.figures import embedding_plots, matrix_plots, plots, sheet_plots
 from report.figures.contrast_weights import departure
+from report.figures.model_plots import model_over_passes
 from report.figures.plot_style import name_figure
 from report.similarities import Similarities
 
 CAPTIONS_SHOWN = 3
 SPLITS = {
-    "objective_over_passes": "training", "singular_values": "training", "recall_over_passes": "validation",
-    "weights_over_passes": "validation", "similarity_matrix": "test", "retrieval_sheet": "test",
-    "embedding_map": "test", "confusion_matrix": "test",
+    "objective_over_passes": "training", "model_over_passes": "training", "singular_values": "training",
+    "recall_over_passes": "validation", "weights_over_passes": "validation", "similarity_matrix": "test",
+    "retrieval_sheet": "test", "embedding_map": "test", "class_map": "test", "confusion_matrix": "test",
 }  # fmt: skip
 """What each picture is of."""
 PASSES_SHOWN = 6
@@ -35,8 +36,12 @@ class Fitted(Protocol):
     """An aligner, as far as pictures are drawn of it."""
 
     @property
+    def first_number(self) -> int:
+        """The number of the first pass: 0 where it gives a first solution, 1 of a gradient aligner's epochs."""
+
+    @property
     def passes_record(self) -> list[dict[str, float]]:
-        """What each pass of the fit reports."""
+        """What each pass or epoch of the fit reports."""
 
     @property
     def fitted_objective(self) -> Objective | None:
@@ -49,7 +54,7 @@ class Pictures:
     Args:
         similarity_pairs: test pairs in the picture of the similarity matrix.
         sheet_items: test items in the picture of the nearest captions.
-        tsne_items: test items of each modality in the map of the shared space; 0 draws none.
+        tsne_items: test items of each modality in the maps of the shared space and of its classes; 0 draws none.
         weights_items: validation pairs in the pictures of the weights after each pass; 0 draws none.
 
     Attributes:
@@ -84,9 +89,14 @@ class Pictures:
     def _drawn(self, evaluation: Evaluation, aligner: Fitted, datamodule: PairsDataModule) -> dict[str, Figure]:
         figures: dict[str, Figure] = {}
         kept: Any = evaluation.metrics.get("fit/kept_pass")
-        objectives = [entry["objective"] for entry in aligner.passes_record if "objective" in entry]
+        record = numbered(aligner)
+        objectives = [entry["objective"] for entry in record if "objective" in entry]
         if len(objectives) > 1:
-            figures["objective_over_passes"] = plots.objective_over_passes(objectives, kept)
+            over = plots.loss_over_epochs if aligner.first_number else plots.objective_over_passes
+            figures["objective_over_passes"] = over(objectives, kept)
+        if sum("model_norm" in entry for entry in record) > 1:
+            names = datamodule.x_name, datamodule.y_name
+            figures["model_over_passes"] = model_over_passes(record, kept, names)
         if evaluation.history:
             figures["recall_over_passes"] = plots.recall_over_passes(evaluation.history, kept)
         values = getattr(aligner, "singular_values", None)
@@ -102,11 +112,18 @@ class Pictures:
             figures["retrieval_sheet"] = _sheet(judged, self.sheet_items)
         if len(_chosen(judged.pairs, self.tsne_items)) > 1:  # of fewer there is no map
             figures["embedding_map"] = _map(judged, self.tsne_items)
+            if judged.pairs.label is not None:
+                figures["class_map"] = _class_map(judged, self.tsne_items)
         if confusions := confusion(judged):
             figures["confusion_matrix"] = matrix_plots.confusion_matrices(
                 [(title, counts, confusions["classes"]) for title, counts in confusions["counts"].items()]
             )
         return figures
+
+
+def numbered(aligner: Fitted) -> list[dict[str, float]]:
+    """What each pass of the fit reports, with its number under ``pass``."""
+    return [{"pass": number, **told} for number, told in enumerate(aligner.passes_record, aligner.first_number)]
 
 
 def confusion(judged: Judged) -> dict[str, Any] | None:
@@ -189,6 +206,21 @@ def _map(judged: Judged, n_items: int) -> Figure:
         of_x, of_y, classes, classes, partners, _class_names(judged.datamodule, labels), (x_name, y_name),
         f"t-SNE of {len(rows)} test {x_name}s and {y_name}s",
     )  # fmt: skip
+
+
+def _class_map(judged: Judged, n_items: int) -> Figure:
+    """x alone: where both sides are views of one image, its clean form."""
+    pairs = judged.pairs
+    assert pairs.label is not None
+    rows = _chosen(pairs, n_items)
+    points, _ = embedding_plots.t_sne(judged.x[rows], judged.x[:0], seed=0)
+    labels, classes = torch.unique(pairs.label[rows], return_inverse=True)
+    title = f"t-SNE of {len(rows)} test {judged.names[0]}s, {judged.x.shape[1]}-d, by class"
+    probe = judged.probes.get("linear probe")
+    if probe is not None:
+        counts = probe.confusion
+        title += f"; linear probe {100 * float(counts.diagonal().sum() / counts.sum()):.1f} %"
+    return embedding_plots.class_map(points, classes, _class_names(judged.datamodule, labels), title)
 
 
 def _weights(similarities: list[tuple[int, Tensor]], objective: Objective, datamodule: PairsDataModule) -> Figure:

@@ -5,9 +5,16 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from report.figures.comparison_plots import accuracy_over_passes, metric_bars, metrics_against
+from report.figures.loss_plots import loss_over_passes
 from report.figures.matrix_plots import Confusion, confusion_matrices
+from report.figures.plots import History
 from report.sweep_settings import Run, by_setting, overrides_of, short_names, varied_keys
 
+MODEL = {
+    "model_norm": "norm of the model",
+    "largest_angle_x": "largest angle of the x head\nto the pass before (degrees)",
+    "mean_recall": "mean recall on validation (%)",
+}
 CURVES = {"class_accuracy": "class accuracy on validation (%)", "mean_recall": "mean recall on validation (%)"}
 METRICS = {
     "test/class_accuracy": "class accuracy (%)",
@@ -24,6 +31,9 @@ def sweep_figures(runs: Sequence[Run]) -> dict[str, Figure]:
     """Figures by file name. Runs that differ in their seed alone are one setting.
 
     - ``accuracy_over_passes``: where a run has a history of two passes or more.
+    - ``loss_over_passes``: where a run reports the objective of two passes or more, a panel an aligner.
+    - ``model_over_passes``: where a run reports the norm of its model of two passes or more, beside the validation of
+      all settings.
     - ``against_KEY``: where exactly one number is swept, with a line for each of the other settings.
     - ``by_setting``: bars, where there are several settings and no number is swept.
     - ``confusion_matrices``: of the linear probe, side by side, from the first run of each setting.
@@ -32,9 +42,16 @@ def sweep_figures(runs: Sequence[Run]) -> dict[str, Figure]:
     measured = {key: label for key, label in METRICS.items() if all(key in run["metrics"] for run in runs)}
     numbers = [key for key in varied_keys(runs) if all(_is_number(overrides_of(run).get(key, "")) for run in runs)]
     figures: dict[str, Figure] = {}
-    if len(settings) <= LINES and any(len(run.get("history", ())) > 1 for run in runs):
-        histories = {name: [run.get("history", ()) for run in each] for name, each in settings.items()}
-        figures["accuracy_over_passes"] = accuracy_over_passes(histories, CURVES)
+    if len(settings) <= LINES:
+        histories = {name: [_readings(run, "history") for run in each] for name, each in settings.items()}
+        records = {name: [_readings(run, "passes") for run in each] for name, each in settings.items()}
+        if any(len(history) > 1 for each in histories.values() for history in each):
+            figures["accuracy_over_passes"] = accuracy_over_passes(histories, CURVES)
+        if panels := _losses(settings, records):
+            figures["loss_over_passes"] = loss_over_passes(panels)
+        if any(_holds(each, "model_norm") for each in records.values()):
+            both = {name: histories[name] + records[name] for name in settings}
+            figures["model_over_passes"] = accuracy_over_passes(both, MODEL)
     if len(numbers) == 1:
         lines = _named(runs, leave_out=numbers[0])
         if len(lines) <= LINES:
@@ -52,6 +69,32 @@ def sweep_figures(runs: Sequence[Run]) -> dict[str, Figure]:
     if 1 < len(matrices) <= MATRICES:
         figures["confusion_matrices"] = confusion_matrices(matrices)
     return figures
+
+
+def _readings(run: Run, key: str) -> list[dict[str, float]]:
+    """The rows of each pass, with the number of readings of the data, from 1, under ``pass``.
+
+    A solver's first solution is its pass 0, a gradient aligner's first epoch its pass 1: one reading is each.
+    """
+    first = run.get("first_number", 0)
+    return [{**row, "pass": row["pass"] + 1 - first} for row in run.get(key, ())]
+
+
+def _holds(records: Sequence[History], key: str) -> bool:
+    return any(sum(key in row for row in record) > 1 for record in records)
+
+
+def _losses(
+    settings: Mapping[str, Sequence[Run]], records: Mapping[str, Sequence[History]]
+) -> dict[str, dict[str, Sequence[History]]]:
+    """The records with an objective, by the aligner, and its experiment where there are several."""
+    several = len({run["name"] for runs in settings.values() for run in runs}) > 1
+    panels: dict[str, dict[str, Sequence[History]]] = {}
+    for name, runs in settings.items():
+        if _holds(records[name], "objective"):
+            title = f"{runs[0]['aligner']} on {runs[0]['name']}" if several else str(runs[0]["aligner"])
+            panels.setdefault(title, {})[name] = records[name]
+    return panels
 
 
 def _named(runs: Sequence[Run], leave_out: str | None = None) -> dict[str, list[Run]]:

@@ -19,7 +19,7 @@ Metrics = dict[str, Any]
 COLUMNS = ("direction", "R@1", "R@5", "R@10", "median rank", "MRR")
 BESIDE = {"test/class_accuracy": "class\naccuracy", "test/linear_probe/accuracy": "linear\nprobe"}
 """Columns of a sweep's table, where all runs have the metric."""
-WITHOUT = ("history", "confusion")
+WITHOUT = ("history", "passes", "first_number", "confusion")
 """What a run's own directory tells, and ``sweep.json`` leaves out."""
 
 

@@ -17,7 +17,7 @@ from datamodules.base.transfer import check_transfer
 from ground.errors import UserError
 from ground.home import expand_home
 from ground.values import check
-from report.pictures import Pictures, confusion
+from report.pictures import Pictures, confusion, numbered
 from report.tables import result_line, run_table, screen
 from running.checkpoints import AtomicCheckpointIO
 from running.directory import FINISHED, LAST, RunDirectory, journal
@@ -138,7 +138,11 @@ def _run(
         raise KeyboardInterrupt from stop
     finally:
         guarded.finish(failed)
-    return outcome(config, metrics, evaluation.history) | {"confusion": confusion(evaluation.tests["test"])}
+    return outcome(config, metrics, evaluation.history) | {
+        "passes": numbered(aligner),
+        "first_number": aligner.first_number,
+        "confusion": confusion(evaluation.tests["test"]),
+    }
 
 
 def _figures(

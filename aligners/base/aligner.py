@@ -150,7 +150,7 @@ class Aligner(Arrays, Saved):
 
     @property
     def passes_record(self) -> list[dict[str, float]]:
-        """What each pass of the fit reports, ``objective`` among it; empty where epochs are logged alone."""
+        """What each pass or epoch of the fit reports, from ``first_number`` on: ``objective``, of an epoch its mean."""
         return []
 
     @property

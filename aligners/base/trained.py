@@ -75,6 +75,8 @@ class TrainedAligner(Aligner):
         self.optimizer_config = optimizer
         self.scheduler_config = scheduler
         self.warm_start = warm_start
+        self._epochs: list[dict[str, float]] = []
+        self._losses: Tensor | None = None  # the sum of this epoch's, by items, and the number of items
 
     @abstractmethod
     def loss(self, x: Tensor, y: Tensor, batch: PairBatch) -> Tensor:
@@ -93,6 +95,9 @@ class TrainedAligner(Aligner):
 
     def on_train_start(self) -> None:
         super().on_train_start()
+        self._losses = None
+        if self.current_epoch == 0:  # a fit from the beginning
+            self._epochs = []
         if self.warm_start is not None and self.current_epoch == 0:  # a resumed fit has its heads
             solved = spectral_solution(self)
             for linear, mean, projection, offset in (
@@ -124,7 +129,27 @@ class TrainedAligner(Aligner):
         loss = self.loss(x, y, PairBatch(*(concatenate(part) for part in mine)))
         self.log("fit/objective", loss, on_step=False, on_epoch=True, batch_size=len(x), rank_zero_only=True)
         self.log("objective", loss, prog_bar=True, logger=False, rank_zero_only=True)
+        losses = torch.stack([loss.detach().double() * len(x), loss.new_tensor(len(x), dtype=torch.float64)])
+        self._losses = losses if self._losses is None else self._losses + losses
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: PairBatch, batch_idx: int) -> None:
+        if self.trainer.is_last_batch and self._losses is not None:
+            total, count = self._losses.tolist()
+            self._epochs.append({"objective": total / count})
+            self._losses = None
+
+    @property
+    def passes_record(self) -> list[dict[str, float]]:
+        return self._epochs
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["epochs"] = self._epochs
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self._epochs = checkpoint.get("epochs", [])  # none, of a time before there were any
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         decayed = [p for p in self.parameters() if p.ndim > 1]

@@ -34,6 +34,7 @@ from aligners.spectral.first_pass import FirstPass
 from aligners.spectral.krylov import full_step
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments, run_length
+from aligners.spectral.movement import movement, principal_angles
 from aligners.spectral.negatives import NEGATIVES
 from aligners.spectral.passes import Pass, Solved, run, solutions
 from aligners.spectral.record import Record
@@ -63,7 +64,9 @@ __all__ = [
     "Whitening",
     "fitted",
     "full_step",
+    "movement",
     "positive_part",
+    "principal_angles",
     "project",
     "randomised_positive_part",
     "randomised_svd",

@@ -6,6 +6,7 @@ from aligners.spectral.choice import Trials
 from aligners.spectral.coordinates import Coordinates, Statistics
 from aligners.spectral.factors import Factors
 from aligners.spectral.moments import Moments
+from aligners.spectral.movement import movement
 from aligners.spectral.negatives import NEGATIVES, Negatives, Place
 from aligners.spectral.passes import FinishedPass, Pass, Solved, StepPass, after
 from aligners.spectral.record import Record
@@ -100,7 +101,7 @@ class FirstPass:
         conditions = {"x": coordinates.W_x.condition, "y": coordinates.W_y.condition}
         record = record.whitened(conditions, {"x": train.n_x, "y": train.n_y}, dims)
         if not chosen.passes:  # nobody needs the objective, which costs a sweep over all pairs
-            passed = {"step": 0.0, "gap": factors.gap}
+            passed = {"step": 0.0, "gap": factors.gap, **movement(factors, None)}
             projector = coordinates.embedding(factors, chosen.weight_power)
             return Solved(projector, factors, passed, record.after(passed)), None
         negatives, place = self._contrasted(coordinates, factors, chosen)

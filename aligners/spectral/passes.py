@@ -1,7 +1,7 @@
 """A fit is a chain of passes over the training rows, with or without a Trainer around it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from aligners.spectral.coordinates import Projector
 from aligners.spectral.factors import Factors
 from aligners.spectral.gradient import relative_norm
 from aligners.spectral.krylov import full_step
+from aligners.spectral.movement import movement
 from aligners.spectral.negatives import Negatives, Place, Weights
 from aligners.spectral.record import Record
 from aligners.spectral.step import Step, tangent_step
@@ -35,6 +36,10 @@ class Solved:
     factors: Factors
     passed: dict[str, float] = field(default_factory=dict)
     record: Record = field(default_factory=Record)
+
+    def following(self, former: "Solved | None") -> "Solved":
+        """The same with the record of all that led to it: the former one's, and what this pass is to tell."""
+        return replace(self, record=(Record() if former is None else former.record).after(self.passed))
 
 
 class Pass(Protocol):
@@ -112,7 +117,8 @@ class StepPass:
     def end(self) -> tuple[Solved, Pass | None]:
         step = self._step(*self.pulled.end())
         place = None if step.stands else self.negatives.search(self.place, step)
-        return after(self.negatives, place or self.place._replace(eta=0.0, last=True), self.record, self.left - 1)
+        stays = self.place._replace(eta=0.0, last=True)
+        return after(self.negatives, place or stays, self.record, self.left - 1, self.place.factors)
 
     def _step(self, CV: Tensor, CtU: Tensor) -> Step:
         rule, factors, shared = self.negatives.rule, self.place.factors, self.negatives.coordinates.shared
@@ -154,12 +160,19 @@ def products(negatives: Negatives, place: Place, D_x: Tensor, D_y: Tensor) -> tu
     return pulled.end()
 
 
-def after(negatives: Negatives, place: Place, record: Record, left: int) -> tuple[Solved, Pass | None]:
-    """The solution at ``place``, and the pass that goes on from it where ``left`` are left and it can."""
+def after(
+    negatives: Negatives, place: Place, record: Record, left: int, former: Factors | None = None
+) -> tuple[Solved, Pass | None]:
+    """The solution at ``place``, and the pass that goes on from it where ``left`` are left and it can.
+
+    ``former`` is the solution that the pass before it left, None at the start.
+    """
     passed = {"step": place.eta, "gap": place.factors.gap, "objective": place.contrasted.value}
     ends = left <= 0 or place.last
-    if ends and not negatives.rows.replicated:  # a sweep more, which no trial needs
-        passed["gradient_norm"] = gradient_norm(negatives, place)
+    if not negatives.rows.replicated:  # no trial needs them, and the gradient is a sweep more
+        passed |= movement(place.factors, former)
+        if ends:
+            passed["gradient_norm"] = gradient_norm(negatives, place)
     record = record.after(passed)
     solved = Solved(embedded(negatives, place), place.factors, passed, record)
     return solved, None if ends else StepPass(negatives, place, record, left)

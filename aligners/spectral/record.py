@@ -13,8 +13,8 @@ class Record:
     """The record of a fit: saved in the checkpoint, logged, plotted, and in part in ``metrics.json``.
 
     Attributes:
-        passes: objective, step and rank-r gap after each pass; the first entry is the start. The last has
-            the norm of the objective's exact gradient as well.
+        passes: objective, step, rank-r gap, norm and angles (see ``aligners.spectral.movement``) after each pass; the
+            first entry is the start. The last has the norm of the objective's exact gradient as well.
         chosen: the settings in use, given or chosen.
         trials: each setting tried on validation, with its mean recall.
         conditions: condition numbers of the whitened covariances, ridge included, by modality.

@@ -52,6 +52,12 @@ class Whitening:
             return torch.linalg.solve_triangular(self.factor, matrix, upper=False)
         return torch.linalg.solve_triangular(self.factor.T, matrix, upper=True)
 
+    def undone(self, matrix: Tensor) -> Tensor:
+        """``W^{-1} A`` of the matrix A (m, k): what ``W @`` makes A of."""
+        if self.factor is None:
+            return matrix
+        return (self.factor if self._transposed else self.factor.T) @ matrix
+
     @property
     def condition(self) -> float:
         r"""The condition number of :math:`M^{-1/2} (\Sigma + \lambda t M) M^{-1/2}`, from below."""

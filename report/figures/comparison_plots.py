@@ -3,9 +3,11 @@
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from report.figures.fitted_text import fit_text
@@ -19,12 +21,11 @@ WIDE = 20.0
 def accuracy_over_passes(settings: Mapping[str, Sequence[History]], metrics: Mapping[str, str]) -> Figure:
     """Metrics of several settings against the passes over the data, one panel a metric.
 
-    After Figure C1's subject, the accuracy of SGD over its epochs. The first solution of a solver is its pass 1,
-    so that a pass reads all data once for every method. A line is the mean over the histories of a setting (its
-    seeds), the band around it their range; a step that some seeds did not reach is the mean of the others.
+    After Figure C1's subject, the accuracy of SGD over its epochs. A line is the mean over the histories of a setting
+    (its seeds), the band around it their range; a step that some seeds did not reach is the mean of the others.
 
     Args:
-        settings: the histories of each setting, one a seed.
+        settings: the histories of each setting, one a seed, with readings of the data under ``pass``, from 1.
         metrics: the axis label of each key of the histories that has a panel.
 
     Raises:
@@ -35,22 +36,27 @@ def accuracy_over_passes(settings: Mapping[str, Sequence[History]], metrics: Map
         raise ValueError(f"the histories hold none of the metrics {', '.join(metrics)}")
     figure = new_figure(5.0 * len(panels) + 2.0, 3.8)
     for axes, (key, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        lasts = []
-        for style, (name, histories) in zip(_styles(), settings.items(), strict=False):
-            at: dict[float, list[float]] = {}
-            for row in (row for history in histories for row in history if key in row):
-                at.setdefault(row["pass"] + 1, []).append(row[key])
-            if at:
-                _line(axes, at, name, *style, marks=len(at) <= 30, bars=False)
-                lasts.append(max(at))
-        if max(lasts) >= WIDE * min(lasts):
-            _log_axis(axes, "x")
-        else:
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set(xlabel="passes over the data", ylabel=label)
-        bare(axes)
-    _outside_legend(axes)
+        draw_over_passes(axes, settings, key, label)
+    _legend_of_all(figure)
     return figure
+
+
+def draw_over_passes(axes: Axes, settings: Mapping[str, Sequence[History]], key: str, label: str) -> None:
+    """The lines of one metric, at least one of which the histories hold; the style says the setting, in any panel."""
+    lasts = []
+    for style, (name, histories) in zip(_styles(), settings.items(), strict=False):
+        at: dict[float, list[float]] = {}
+        for row in (row for history in histories for row in history if key in row):
+            at.setdefault(row["pass"], []).append(row[key])
+        if at:
+            _line(axes, at, name, *style, marks=len(at) <= 30, bars=False)
+            lasts.append(max(at))
+    if max(lasts) >= WIDE * min(lasts):
+        _log_axis(axes, "x")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set(xlabel="passes over the data", ylabel=label)
+    bare(axes)
 
 
 def metrics_against(
@@ -82,7 +88,7 @@ def metrics_against(
         axes.set_ylabel(label, parse_math=False)
         bare(axes)
     if len(next(iter(panels.values()))) > 1:
-        _outside_legend(axes)
+        outside_legend(axes)
     if title:
         figure.suptitle(title, fontsize=12, parse_math=False)
     return figure
@@ -167,7 +173,16 @@ def _log_axis(axes: Axes, side: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _outside_legend(axes: Axes) -> None:
-    legend = axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, labelcolor=GREY)
+def _legend_of_all(figure: Figure) -> None:
+    """A legend beside the last panel, of the lines of all."""
+    outside_legend(figure.axes[-1], {line.get_label(): line for axes in figure.axes for line in axes.lines})
+
+
+def outside_legend(axes: Axes, lines: Mapping[Any, Line2D] | None = None) -> None:
+    """A legend on the right of ``axes``, of its own lines or of ``lines`` by their names."""
+    shown = list((lines or {line.get_label(): line for line in axes.lines}).values())
+    legend = axes.legend(
+        handles=shown, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, labelcolor=GREY
+    )
     for text in legend.get_texts():
         text.set_parse_math(False)

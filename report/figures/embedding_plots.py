@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
@@ -10,7 +11,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from report.figures.fitted_text import fit_text
-from report.figures.plot_style import GREY, INK, PALETTE, new_figure
+from report.figures.plot_style import GREY, INK, MARKERS, PALETTE, new_figure
 
 PERPLEXITY = 30.0
 """scikit-learn's own; less where there are few points."""
@@ -77,13 +78,8 @@ def embedding_map(
         axes.scatter(points[:, 0], points[:, 1], c=colours, marker=marker, s=22, alpha=0.7, linewidths=0)
         handles.append(Line2D([], [], linestyle="", marker=marker, color=GREY, label=fit_text(name, 120, 1, 10)[0]))
         everything.append((points, classes))
-    points, classes = (np.concatenate(parts) for parts in zip(*everything, strict=True))
-    present: list[int] = [] if x_class is None and y_class is None else np.unique(classes).tolist()
-    for c in present if len(present) <= NAMED_CLASSES else []:
-        column, row = np.median(points[classes == c], axis=0)
-        box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": PALETTE[c % len(PALETTE)], "alpha": 0.8}
-        label = fit_text(class_names[c], 110, 1, 9)[0]
-        axes.text(column, row, label, fontsize=9, color=INK, ha="center", va="center", bbox=box, parse_math=False)
+    if x_class is not None or y_class is not None:
+        _name_classes(axes, *(np.concatenate(parts) for parts in zip(*everything, strict=True)), class_names)
     legend = axes.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     for text in legend.get_texts():
         text.set_parse_math(False)
@@ -91,3 +87,45 @@ def embedding_map(
     axes.set_title(title, fontsize=12, parse_math=False)
     axes.spines[:].set_color("#DDDDDD")
     return figure
+
+
+def class_map(points: ArrayLike, classes: ArrayLike, class_names: Sequence[str], title: str) -> Figure:
+    """Points of one modality in the plane, coloured by class, as in UniCon's Figure 4.
+
+    Up to ``NAMED_CLASSES`` classes have their name in the middle of their points. Beyond ``len(PALETTE)`` classes a
+    colour comes again under another marker.
+
+    Args:
+        points: (n, 2), from ``t_sne``.
+        classes: (n,) int in [0, C).
+        class_names: C names.
+        title: above the map.
+
+    Raises:
+        ValueError: points that are not of the plane, or do not have one class each.
+    """
+    points, classes = np.asarray(points, dtype=float), np.asarray(classes, dtype=int)
+    if points.shape != (len(classes), 2):
+        raise ValueError(f"points of shape {points.shape} do not fit {len(classes)} classes in the plane")
+    figure = new_figure(6.6, 6.0)
+    axes = figure.subplots()
+    for c in np.unique(classes).tolist():
+        of_class = points[classes == c]
+        colour, marker = PALETTE[c % len(PALETTE)], MARKERS[c // len(PALETTE) % len(MARKERS)]
+        axes.scatter(of_class[:, 0], of_class[:, 1], color=colour, marker=marker, s=22, alpha=0.7, linewidths=0)
+    _name_classes(axes, points, classes, class_names)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=12, parse_math=False)
+    axes.spines[:].set_color("#DDDDDD")
+    return figure
+
+
+def _name_classes(
+    axes: Axes, points: NDArray[np.float64], classes: NDArray[np.int64], class_names: Sequence[str]
+) -> None:
+    present: list[int] = np.unique(classes).tolist()
+    for c in present if len(present) <= NAMED_CLASSES else []:
+        column, row = np.median(points[classes == c], axis=0)
+        box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": PALETTE[c % len(PALETTE)], "alpha": 0.8}
+        label = fit_text(class_names[c], 110, 1, 9)[0]
+        axes.text(column, row, label, fontsize=9, color=INK, ha="center", va="center", bbox=box, parse_math=False)

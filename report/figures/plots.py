@@ -13,6 +13,8 @@ from report.figures.plot_style import BLUE, GREEN, GREY, ORANGE, bare, new_figur
 
 History = Sequence[Mapping[str, float]]
 """Metrics after each pass or epoch, with its number under ``pass``."""
+MARKED = 60
+"""So many points at most of a curve have a marker."""
 
 
 def recall_over_passes(history: History, kept: int | None = None, step: str = "pass") -> Figure:
@@ -44,7 +46,7 @@ def recall_over_passes(history: History, kept: int | None = None, step: str = "p
                 linewidth=1.8,
                 label=label,
             )
-        _mark(axes, kept, step)
+        mark_kept(axes, kept, step)
         axes.set_title(way.rpartition("/")[2].replace("_", " "), fontsize=11)
         axes.set_xlabel(step)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -58,17 +60,31 @@ def recall_over_passes(history: History, kept: int | None = None, step: str = "p
 
 def objective_over_passes(values: ArrayLike, kept: int | None = None) -> Figure:
     """The objective (k,) at the start, pass 0, and after each pass; a line marks the one that is kept."""
+    return _objective(values, 0, kept, "pass", "Objective")
+
+
+def loss_over_epochs(values: ArrayLike, kept: int | None = None) -> Figure:
+    """The mean training loss (k,) of each epoch, from 1, after Figures C2 and C3; a line marks the one that is kept."""
+    return _objective(values, 1, kept, "epoch", "Training loss, mean of each epoch")
+
+
+def _objective(values: ArrayLike, first: int, kept: int | None, step: str, title: str) -> Figure:
     values = np.asarray(values, dtype=float)
     figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
-    axes.plot(np.arange(len(values)), values, color=BLUE, linewidth=1.8, marker="o", markersize=3.5)
-    _mark(axes, kept, "pass")
-    axes.set(xlabel="pass", ylabel="objective", title="Objective")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    marker = "o" if len(values) <= MARKED else ""
+    axes.plot(np.arange(first, first + len(values)), values, color=BLUE, linewidth=1.8, marker=marker, markersize=3.5)
+    axes.set(xlabel=step, ylabel="objective", title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    bare(axes)
+    mark_kept(axes, kept, step)
+    if kept is not None:
+        axes.legend(frameon=False)
     return figure
 
 
-def _mark(axes: Axes, kept: int | None, step: str) -> None:
+def mark_kept(axes: Axes, kept: int | None, step: str) -> None:
+    """A dotted line at the step that is kept, where one is."""
     if kept is not None:
         axes.axvline(kept, color=GREY, linestyle=":", linewidth=1.4, zorder=0, label=f"{step} {kept}, kept")
 

@@ -134,3 +134,6 @@ def test_a_fit_that_was_cut_off_goes_on(tmp_path: Path) -> None:
         assert not torch.allclose(cut_off.embed_x(x), whole.embed_x(x))
         run(resumed, 10, tmp_path / "last.ckpt")
         torch.testing.assert_close(resumed.embed_x(x), whole.embed_x(x))
+        assert len(whole.passes_record) == 4
+        for one, other in zip(whole.passes_record, resumed.passes_record, strict=True):
+            assert other == pytest.approx(one, rel=1e-6)

@@ -12,16 +12,16 @@ from tests.aligners.runs import encoded, ranked, run_apart, run_here
 
 
 @pytest.mark.parametrize(
-    ("name", "cls", "processes", "overrides"),
+    ("name", "cls", "processes", "recorded", "overrides"),
     [
-        ("unicon", UniConSpectral, 2, []),
-        ("unicon", UniConSpectral, 4, ["aligner.feature_map=identity", "aligner.lam=[0.3,1.0]"]),
-        ("unicon", UniConSpectral, 2, ["aligner.negatives=batch", "aligner.memory_mb=0"]),
-        ("sgd_clip", SGDCLIP, 2, ["trainer.max_epochs=3"]),
+        ("unicon", UniConSpectral, 2, 1, []),
+        ("unicon", UniConSpectral, 4, 1, ["aligner.feature_map=identity", "aligner.lam=[0.3,1.0]"]),
+        ("unicon", UniConSpectral, 2, 4, ["aligner.negatives=batch", "aligner.memory_mb=0", "aligner.passes=3"]),
+        ("sgd_clip", SGDCLIP, 2, 3, ["trainer.max_epochs=3"]),
     ],
 )
 def test_processes_give_the_solution_of_one(
-    features: Path, tmp_path: Path, name: str, cls: type[Aligner], processes: int, overrides: list[str]
+    features: Path, tmp_path: Path, name: str, cls: type[Aligner], processes: int, recorded: int, overrides: list[str]
 ) -> None:
     overrides = [f"aligner={name}", "aligner.rank=8", *overrides]
     one = run_here(features, tmp_path / "one", *overrides)
@@ -29,5 +29,12 @@ def test_processes_give_the_solution_of_one(
     assert {path.name for path in tmp_path.iterdir()} == {"one", "many"}  # one run directory for all processes
     for single, several in zip(encoded(cls, tmp_path / "one"), encoded(cls, tmp_path / "many"), strict=True):
         torch.testing.assert_close(single, several, rtol=0, atol=1e-5)
+    records = [
+        cls.load_from_checkpoint(tmp_path / run / "checkpoints" / "last.ckpt", weights_only=True).passes_record
+        for run in ("one", "many")
+    ]
+    assert len(records[0]) >= recorded
+    for alone, together in zip(*records, strict=True):
+        assert together == pytest.approx(alone, rel=1e-3, abs=1e-4)
     assert ranked(one) == ranked(many)
     assert one["protocol/test_image"] == 51

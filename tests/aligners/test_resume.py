@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 from aligners.unicon import UniConSpectral
@@ -44,6 +45,12 @@ def test_a_killed_fit_goes_on_to_the_solution_of_an_uninterrupted_one(features: 
     resumed = run_here(features, tmp_path / "cut", *overrides)
     assert ranked(resumed) == ranked(whole)
     assert resumed["fit/passes"] == whole["fit/passes"]
+    records = [
+        torch.load(tmp_path / run / "checkpoints" / "last.ckpt", weights_only=True)["solution"]["passes"]
+        for run in ("whole", "cut")
+    ]
+    for one, other in zip(*records, strict=True):
+        assert other == pytest.approx(one, rel=1e-3, abs=1e-4)
     for one, other in zip(
         encoded(UniConSpectral, tmp_path / "whole"), encoded(UniConSpectral, tmp_path / "cut"), strict=True
     ):

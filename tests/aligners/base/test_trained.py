@@ -1,5 +1,8 @@
 """Heads trained on a loss of embeddings and inputs."""
 
+from pathlib import Path
+
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -26,10 +29,16 @@ class Predictor(TrainedAligner):
         return alike + inputs - torch.logdet(y.T @ y / len(y) + 0.01 * torch.eye(y.shape[1]))
 
 
-def fitted(pairs: Pairs, max_epochs: int, lr: float) -> Predictor:
+def fitted(pairs: Pairs, max_epochs: int, lr: float, batch_size: int = 61) -> Predictor:
     optimizer = {**aligner_config("base/trained")["optimizer"], "lr": lr, "weight_decay": 0.0}
     aligner = Predictor(rank=6, optimizer=optimizer, scheduler=None)
-    arguments = {"x_of_y": pairs.x_of_y, "group": pairs.group, "batch_size": 61, "max_epochs": max_epochs, "seed": 0}
+    arguments = {
+        "x_of_y": pairs.x_of_y,
+        "group": pairs.group,
+        "batch_size": batch_size,
+        "max_epochs": max_epochs,
+        "seed": 0,
+    }
     fit_arrays(aligner, pairs.x, pairs.y, **arguments)  # keeps its Trainer
     return aligner
 
@@ -51,6 +60,21 @@ def test_heads_and_what_a_child_adds_learn(pairs: Pairs) -> None:
         assert not torch.allclose(parameter, start.state_dict()[name], atol=1e-3), name
     losses = [aligner.trainer.callback_metrics["fit/objective"].item() for aligner in (start, after)]
     assert losses[1] < 0.5 * losses[0]
+
+
+def test_the_record_holds_the_mean_loss_of_each_epoch(pairs: Pairs, tmp_path: Path) -> None:
+    # batches of 40 and 21 x: the mean is by items
+    aligner = fitted(pairs, max_epochs=3, lr=0.02, batch_size=40)
+    assert len(aligner.passes_record) == 3
+    logged = aligner.trainer.callback_metrics["fit/objective"].item()
+    assert aligner.passes_record[-1]["objective"] == pytest.approx(logged, rel=1e-6)
+    losses = [told["objective"] for told in aligner.passes_record]
+    assert losses[0] > losses[1] > losses[2]
+    aligner.trainer.save_checkpoint(tmp_path / "last.ckpt")
+    loaded = Predictor.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    assert loaded.passes_record == aligner.passes_record
+    again = aligner.fit(pairs.x, pairs.y, x_of_y=pairs.x_of_y, group=pairs.group, max_epochs=1)
+    assert len(again.passes_record) == 1
 
 
 def test_weight_decay_leaves_vectors_and_scalars_alone(pairs: Pairs) -> None:
