@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 import train
 from ground.values import check
 from report.pictures import Pictures
-from tests.backbones.tiny_models import VOCABULARY
+from tests.backbones.tiny_models import TINY_CLIP, VOCABULARY, saved_clip
 from tests.cli import call
 from tests.datamodules import clotho_layout, image_layouts, layouts
 from tests.experiments import FAIR, NAMES, PAPER, aligners, composed
@@ -96,21 +96,32 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
 
 @pytest.fixture(scope="module")
 def weights(
-    resnet18_file: Path, clip_folder: Path, sbert_folder: Path, clap_folder: Path, wav2clip_file: Path
+    resnet18_file: Path,
+    clip_folder: Path,
+    sbert_folder: Path,
+    clap_folder: Path,
+    wav2clip_file: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, dict[str, Any]]:
-    """What to set of each class of backbones."""
+    """What to set of each class of backbones, or of one beside a certain other."""
+    wide = saved_clip(tmp_path_factory.mktemp("wide_clip"), TINY_CLIP | {"embed_dim": 512})  # as Wav2CLIP
     return {
         "EfficientNetLite0": {"size": 32},
         "TorchvisionResNet": {"arch": "resnet18", "weights": str(resnet18_file), "size": 32},
         "SentenceTransformerText": {"weights": str(sbert_folder)},
-        "OpenClip": {
-            "model": str(clip_folder / "tiny_clip.json"),
-            "pretrained": None,
-            "weights": str(clip_folder / "tiny_clip.safetensors"),
-        },
+        "OpenClip": tiny_clip(clip_folder),
+        "OpenClip beside Wav2Clip": tiny_clip(wide),
         "Clap": {"weights": str(clap_folder)},
         "Wav2Clip": {"weights": str(wav2clip_file)},
         "LogMel": {},
+    }
+
+
+def tiny_clip(folder: Path) -> dict[str, Any]:
+    return {
+        "model": str(folder / "tiny_clip.json"),
+        "pretrained": None,
+        "weights": str(folder / "tiny_clip.safetensors"),
     }
 
 
@@ -136,10 +147,11 @@ def small(name: str, data: dict[str, Path], weights: dict[str, dict[str, Any]]) 
         changes["aligner.rank"] = 1  # the tiny text model tells few captions apart
     if config.datamodule.train_items is not None:
         changes["datamodule.train_items"] = 12
-    for key in ("image_backbone", "text_backbone", "audio_backbone"):
-        if key in config.datamodule:
-            values = weights[config.datamodule[key]._target_.split(".")[-1]]
-            changes |= {f"datamodule.{key}.{each}": value for each, value in values.items()}
+    keys = [key for key in ("image_backbone", "text_backbone", "audio_backbone") if key in config.datamodule]
+    kinds = {key: config.datamodule[key]._target_.split(".")[-1] for key in keys}
+    for key, each in kinds.items():
+        values = weights.get(f"{each} beside {kinds[keys[-1]]}", weights[each])
+        changes |= {f"datamodule.{key}.{setting}": value for setting, value in values.items()}
     return changes
 
 
