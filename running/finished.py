@@ -47,8 +47,8 @@ class FinishedRun:
 
     @property
     def config(self) -> DictConfig:
-        """``config.yaml``; of a run before the pictures had a ``report``, with today's keys, and of one on synthetic
-        data before ``noise_place``, with the place that the noise had then.
+        """``config.yaml``; of a run before the pictures had a ``report``, with today's keys; of one on synthetic data
+        before ``noise_place``, with the place that the noise had then; of one on views before ``pairs``, with them.
 
         Raises:
             UserError: it cannot be read.
@@ -63,6 +63,8 @@ class FinishedRun:
             data = config.get(name)
             if isinstance(data, DictConfig) and data.get("_target_") == "datamodules.synthetic.SyntheticDataModule":
                 data.setdefault("noise_place", "outside")
+            if isinstance(data, DictConfig) and "view_seed" in data:
+                data.setdefault("pairs", "views")
         return config if "report" in config else _of_today(config)
 
     @property

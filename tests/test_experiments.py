@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,60 +9,20 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 import train
-from ground.configs import CONFIGS
-from ground.configs import composed as with_bases
 from ground.values import check
 from report.pictures import Pictures
-from tests.backbones.tiny_models import VOCABULARY
+from tests.backbones.tiny_models import TINY_CLIP, VOCABULARY, saved_clip
 from tests.cli import call
 from tests.datamodules import clotho_layout, image_layouts, layouts
+from tests.experiments import FAIR, NAMES, PAPER, aligners, composed
 
-NAMES = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
-PAPER = [name for name in NAMES if name.endswith("_paper")]
-MEASURED = [name for name in NAMES if not name.startswith("synthetic") and not name.endswith("_sample")]
-FAIR = [name for name in MEASURED if name not in PAPER]
 BASELINES = {"cca", "pls", "sgd_clip", "sgd_siglip", "triplet", "unicon", "unicon_paper"}
-
-
-@cache
-def composed(name: str) -> tuple[DictConfig, dict[str, list[str]]]:
-    """The config of a run of the experiment, and the values of each key that it sweeps."""
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        overrides = [f"experiment={name}", "run_dir=r", "aligner_name=a"]
-        config = compose("train", overrides=overrides, return_hydra_config=True)
-    params = config.hydra.sweeper.params or {}
-    assert bool(params) == (config.hydra.mode is not None)
-    run = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    OmegaConf.set_struct(run, True)
-    return run, {str(key): str(values).split(",") for key, values in params.items()}
-
-
-def of_aligner(name: str) -> dict[str, Any]:
-    """What the experiment sets of its aligner."""
-    content = yaml.safe_load((CONFIGS / "experiment" / f"{name}.yaml").read_text(encoding="utf-8"))
-    values: dict[str, Any] = {}
-    for each in content["defaults"]:
-        if isinstance(each, str) and each != "_self_":
-            values |= of_aligner(each)
-    values |= content.get("aligner", {})
-    return values
-
-
-def aligners(name: str) -> dict[str, Any]:
-    """The aligners of all runs of the experiment, under the names of their configs."""
-    config, sweep = composed(name)
-    if "aligner" not in sweep:
-        return {"": config.aligner}
-    found: dict[str, Any] = {}
-    for aligner in sweep["aligner"]:
-        found[aligner] = OmegaConf.merge(
-            with_bases(CONFIGS / "aligner" / f"{aligner}.yaml", "aligner"), of_aligner(name)
-        )
-    return found
+ONE_DIMENSION = ["cifar10", "data_efficiency", "table1_flickr30k_clip", "table3_mscoco_clip", "table6_clotho"]
+ONE_DIMENSION += ["table6_clotho_clap", "transfer_clip"]
+"""Whose features can be compared as they are."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,34 +40,19 @@ def test_every_run_of_an_experiment_has_a_sound_config(name: str) -> None:
         check(changed)
 
 
-@pytest.mark.parametrize("name", [name for name in PAPER if not name.startswith("synthetic")])
-def test_what_is_printed_has_a_fixed_temperature_and_two_passes(name: str) -> None:
-    config, sweep = composed(name)
-    assert config.evaluation.keep == "last"
-    assert sweep["seed"] == ["0"]
-    for values in aligners(name).values():
-        assert values.rank == 128
-        assert values.unit is False
-        if "passes" in values:
-            assert (values.tau, values.passes, values.whiten) == (1.0, 2, False)
-            assert values.get("eta", 1.0) == 1.0  # batches in rounds have no damping
-        if "optimizer" in values:
-            assert (values.tau, values.learn_tau, values.optimizer.lr, values.scheduler) == (1.0, False, 2e-3, None)
-
-
 @pytest.mark.parametrize("name", FAIR)
 def test_what_is_fair_has_five_seeds_one_rank_and_the_pass_chosen_on_validation(name: str) -> None:
     config, sweep = composed(name)
     assert config.evaluation.keep == "best"
     assert sweep["seed"] == ["0", "1", "2", "3", "4"]
-    assert {values.rank for values in aligners(name).values()} == {128}
+    assert {values.rank for aligner, values in aligners(name).items() if aligner != "identity"} == {128}
     for values in aligners(name).values():
         if "learn_tau" in values:
             assert values.learn_tau
             assert values.optimizer["_target_"] == "torch.optim.AdamW"
             assert values.scheduler["_target_"].endswith("CosineAnnealingLR")
     if name.startswith(("table1", "table2", "table3", "table6", "transfer", "data_efficiency")) or name == "cifar10":
-        assert set(sweep["aligner"]) == BASELINES
+        assert set(sweep["aligner"]) == BASELINES | ({"identity"} if name in ONE_DIMENSION else set())
 
 
 @pytest.mark.parametrize("name", [name for name in PAPER if name.removesuffix("_paper") in FAIR])
@@ -152,21 +96,32 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
 
 @pytest.fixture(scope="module")
 def weights(
-    resnet18_file: Path, clip_folder: Path, sbert_folder: Path, clap_folder: Path, wav2clip_file: Path
+    resnet18_file: Path,
+    clip_folder: Path,
+    sbert_folder: Path,
+    clap_folder: Path,
+    wav2clip_file: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, dict[str, Any]]:
-    """What to set of each class of backbones."""
+    """What to set of each class of backbones, or of one beside a certain other."""
+    wide = saved_clip(tmp_path_factory.mktemp("wide_clip"), TINY_CLIP | {"embed_dim": 512})  # as Wav2CLIP
     return {
         "EfficientNetLite0": {"size": 32},
         "TorchvisionResNet": {"arch": "resnet18", "weights": str(resnet18_file), "size": 32},
         "SentenceTransformerText": {"weights": str(sbert_folder)},
-        "OpenClip": {
-            "model": str(clip_folder / "tiny_clip.json"),
-            "pretrained": None,
-            "weights": str(clip_folder / "tiny_clip.safetensors"),
-        },
+        "OpenClip": tiny_clip(clip_folder),
+        "OpenClip beside Wav2Clip": tiny_clip(wide),
         "Clap": {"weights": str(clap_folder)},
         "Wav2Clip": {"weights": str(wav2clip_file)},
         "LogMel": {},
+    }
+
+
+def tiny_clip(folder: Path) -> dict[str, Any]:
+    return {
+        "model": str(folder / "tiny_clip.json"),
+        "pretrained": None,
+        "weights": str(folder / "tiny_clip.safetensors"),
     }
 
 
@@ -192,10 +147,11 @@ def small(name: str, data: dict[str, Path], weights: dict[str, dict[str, Any]]) 
         changes["aligner.rank"] = 1  # the tiny text model tells few captions apart
     if config.datamodule.train_items is not None:
         changes["datamodule.train_items"] = 12
-    for key in ("image_backbone", "text_backbone", "audio_backbone"):
-        if key in config.datamodule:
-            values = weights[config.datamodule[key]._target_.split(".")[-1]]
-            changes |= {f"datamodule.{key}.{each}": value for each, value in values.items()}
+    keys = [key for key in ("image_backbone", "text_backbone", "audio_backbone") if key in config.datamodule]
+    kinds = {key: config.datamodule[key]._target_.split(".")[-1] for key in keys}
+    for key, each in kinds.items():
+        values = weights.get(f"{each} beside {kinds[keys[-1]]}", weights[each])
+        changes |= {f"datamodule.{key}.{setting}": value for setting, value in values.items()}
     return changes
 
 
@@ -205,9 +161,10 @@ def is_right(name: str, config: DictConfig, metrics: dict[str, Any]) -> None:
     if "split" in config.datamodule and "clotho" not in name:
         assert metrics["protocol/split"] == config.datamodule.split
         assert metrics["protocol/captions"] == config.datamodule.captions
-    if name.startswith(("cifar10", "c3", "table7")):
+    if config.datamodule._target_.split(".")[1] in ("cifar10", "image_folder"):
         assert 0 <= metrics["test/linear_probe/accuracy"] <= 100
         assert metrics["protocol/batches"] == config.datamodule.batches
+        assert metrics["protocol/pairs"] == config.datamodule.pairs
     if config.eval_datamodule is not None:
         assert 0 <= metrics["transfer/mean_recall"] <= 100
         assert metrics["transfer/protocol/dataset"] == "flickr30k"
@@ -219,10 +176,14 @@ def test_an_experiment_runs_end_to_end(
     name: str, data: dict[str, Path], weights: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     found = aligners(name)
-    for aligner in dict.fromkeys([next(iter(found)), list(found)[-1]]):
+    fitted = [aligner for aligner in found if aligner != "identity"]
+    for aligner in dict.fromkeys([fitted[0], fitted[-1], *(set(found) - set(fitted))]):
         config: Any = OmegaConf.merge(composed(name)[0], {"aligner": None})
         config.aligner = found[aligner]
-        for key, value in (small(name, data, weights) | {"run_dir": str(tmp_path / f"run {aligner}")}).items():
+        changes = small(name, data, weights) | {"run_dir": str(tmp_path / f"run {aligner}")}
+        if aligner == "identity":
+            del changes["aligner.rank"]  # it has none of its own
+        for key, value in changes.items():
             OmegaConf.update(config, key, value)
         result = train.run(config)
         assert result["name"] == name

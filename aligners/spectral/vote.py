@@ -1,6 +1,6 @@
 r"""The majority vote of the batch models' predictions (UniCon, C.3), which is a score and no embedding.
 
-The paper does not define a vote for retrieval. Here a model predicts of each pair (i, j) whether the two belong
+What a prediction is in retrieval is not given. Here a model predicts of each pair (i, j) whether the two belong
 together, and the score of the pair is the number of models that say yes:
 
 .. math:: \#\{b : c^b_{ij} \ge t_b\} + \tfrac14 (1 + \bar c_{ij}),

@@ -18,6 +18,7 @@ from datamodules.items.raw_pairs import RawPairs
 from datamodules.pairs.balanced import BalancedBatches
 from datamodules.pairs.batches import GroupBatches
 from datamodules.pairs.pairs import Labelled, PairBatch
+from datamodules.pairs.partners import x_of_partners
 from ground.errors import UserError
 from ground.ranges import Seed, at_least, between, even
 
@@ -28,12 +29,17 @@ class ImageViewsDataModule(ExtractedDataModule):
     Of V views of a training image, 0, 2, 4, ... are x and 1, 3, 5, ... are y. In val and test the image itself is x
     and one view of it is y. The label is the class; probes are fitted on the training images themselves.
 
+    With ``pairs="images"`` a view x of a training image has a view y of *another* image as its partner (UniCon, C.3):
+    one of any class where ``batches`` are random, so that the classes of both sides are drawn independently, and one
+    of its own class where they are balanced. Every image is as often x and y as under ``views``.
+
     A dataset writes ``images``, which also sets ``label_names``.
 
     Args:
         image_backbone: the frozen encoder of both sides.
         views: V.
         view_seed: of the views and of the shifts.
+        pairs: of two ``views`` of one image, or of two different ``images``, drawn with ``seed``.
         at: views are made at the ``native`` size of an image and the backbone resizes them; or at its size, to which
             the image is resized first.
         positives: a view's positives are the views of its image (``self``) or of its class (``class``), in every split.
@@ -44,7 +50,8 @@ class ImageViewsDataModule(ExtractedDataModule):
         common: as in ``ExtractedDataModule``.
 
     Raises:
-        UserError: an argument out of its range.
+        UserError: an argument out of its range, or pairs of images of different classes whose positives are the
+            classes; at ``prepare_data``, pairs of images where a class has a single one.
     """
 
     modalities = ("image", "image")
@@ -56,6 +63,7 @@ class ImageViewsDataModule(ExtractedDataModule):
         *,
         views: Annotated[int, even, at_least(2)],
         view_seed: Seed,
+        pairs: Literal["views", "images"],
         at: Literal["native", "backbone"],
         positives: Literal["self", "class"],
         batches: Literal["random", "balanced"],
@@ -65,12 +73,18 @@ class ImageViewsDataModule(ExtractedDataModule):
         **common: Any,
     ):
         super().__init__(image_backbone, image_backbone, **common)
-        self.views, self.view_seed, self.at = views, view_seed, at
+        if (pairs, batches, positives) == ("images", "random", "class"):
+            raise UserError(
+                "datamodule.positives=class needs pairs of one class, and those of datamodule.pairs=images with "
+                "batches=random are of two: set datamodule.batches=balanced or datamodule.pairs=views"
+            )
+        self.views, self.view_seed, self.pairs, self.at = views, view_seed, pairs, at
         self.positives, self.batches = positives, batches
         self.corruptions = chosen("corruptions", corruptions, self.known_corruptions)
         self.severities = list(severities)
         self.extreme = chosen("extreme", extreme, list(EXTREME))
         self._probe_train: Labelled | None = None
+        self._classes: dict[str, Tensor] = {}  # of all images of each split, as they are numbered in views
 
     @abstractmethod
     def images(self) -> dict[str, LabelledImages]:
@@ -99,17 +113,18 @@ class ImageViewsDataModule(ExtractedDataModule):
             "views": self.views,
             "views_at": self.at,
             "view_seed": self.view_seed,
+            "pairs": self.pairs,
             "positives": self.positives,
             "batches": self.batches,
         }
         return facts | super().protocol
 
     def describe_y(self, split: str, index: int) -> str:
-        raw = self.raw[split]
-        assert raw.label is not None
+        y = self.raw[split].y
+        assert isinstance(y, Views)
         assert self.label_names is not None
-        image = int(raw.x_of_y[index])
-        return f"{self.label_names[int(raw.label[image])]}, a view of {image}"
+        image = int(y.image[index])
+        return f"{self.label_names[int(self._classes[split][image])]}, a view of {image}"
 
     def _augment(self) -> SimCLR:
         if self.at == "native":
@@ -125,6 +140,7 @@ class ImageViewsDataModule(ExtractedDataModule):
         raw = {}
         for split, each in self.images().items():
             n, name = len(each.items), each.items.name
+            self._classes[split] = each.label
             if split == "train":
                 image = torch.arange(n).repeat_interleave(self.views // 2)
                 number = torch.arange(0, self.views, 2).repeat(n)
@@ -135,7 +151,12 @@ class ImageViewsDataModule(ExtractedDataModule):
                 y = Views(each.items, augment, self.view_seed, f"{name}, view_b")
             label = each.label[image]
             group = label if self.positives == "class" else image
-            raw[split] = RawPairs(x, y, torch.arange(len(image)), group, label)
+            x_of_y = torch.arange(len(image))
+            if split == "train" and self.pairs == "images":
+                # the classes to draw within: of random pairs there is one, of all images
+                within = each.label if self.batches == "balanced" else torch.zeros_like(each.label)
+                x_of_y = x_of_partners(within, self.views // 2, self.seed)
+            raw[split] = RawPairs(x, y, x_of_y, group, label)
         return raw
 
     def setup(self, stage: str | None = None) -> None:

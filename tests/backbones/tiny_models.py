@@ -69,13 +69,17 @@ def resnet18_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved_clip(tmp_path_factory.mktemp("clip"), TINY_CLIP)
+
+
+def saved_clip(folder: Path, shape: dict[str, Any]) -> Path:
+    """The folder, with ``tiny_clip.json`` and ``tiny_clip.safetensors``."""
     import open_clip
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("clip")
-    (folder / "tiny_clip.json").write_text(json.dumps(TINY_CLIP))
-    model = open_clip.CLIP(**TINY_CLIP)
+    (folder / "tiny_clip.json").write_text(json.dumps(shape))
+    model = open_clip.CLIP(**shape)
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, folder / "tiny_clip.safetensors")
     return folder

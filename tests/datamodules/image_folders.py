@@ -23,8 +23,8 @@ def tree(folder: Path, **splits: dict[str, int]) -> Path:
 def made(folder: Path, data: Path, backbone: MeanColour | None = None, **changes: Any) -> ImageFolderDataModule:
     arguments = {
         "path": str(data), "val_share": 0.25, "test_share": 0.25, "split_seed": 0, "views": 2, "view_seed": 0,
-        "at": "native", "positives": "self", "batches": "random", "corruptions": [], "severities": [1, 5],
-        "extreme": [],
+        "pairs": "views", "at": "native", "positives": "self", "batches": "random", "corruptions": [],
+        "severities": [1, 5], "extreme": [],
     }  # fmt: skip
     return ImageFolderDataModule(backbone or MeanColour(), **(arguments | common(folder, shard_size=64) | changes))
 

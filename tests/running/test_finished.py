@@ -61,6 +61,13 @@ def test_a_run_on_synthetic_data_keeps_the_place_of_its_noise(tmp_path: Path, li
     assert (config.datamodule.noise_place, config.eval_datamodule.noise_place) == (place, place)
 
 
+@pytest.mark.parametrize(("line", "pairs"), [("", "views"), (", pairs: images", "images")])
+def test_a_run_on_views_of_images_keeps_its_pairs(tmp_path: Path, line: str, pairs: str) -> None:
+    data = "{_target_: datamodules.cifar10.CIFAR10DataModule, view_seed: 0" + line + "}"
+    groups = f"aligner: {{}}\ndatamodule: {data}\neval_datamodule: null\nevaluation: {{}}\nreport: {{}}\n"
+    assert run_of(tmp_path, groups).config.datamodule.pairs == pairs
+
+
 def test_a_run_on_other_data_gets_no_place_of_noise(tmp_path: Path) -> None:
     other = "aligner: {}\ndatamodule: {_target_: other}\neval_datamodule: null\nevaluation: {}\nreport: {}\n"
-    assert "noise_place" not in run_of(tmp_path, other).config.datamodule
+    assert list(run_of(tmp_path, other).config.datamodule) == ["_target_"]

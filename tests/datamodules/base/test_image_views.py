@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from datamodules.image_folder import ImageFolderDataModule
 from datamodules.pairs.splits import SPLITS
 from ground.errors import UserError
 from tests.datamodules.fakes import MeanColour
@@ -107,6 +108,79 @@ def test_batches(tmp_path: Path, batches: str, positives: str) -> None:
     assert again == [batch.x_index.tolist() for batch in loaded]
 
 
+def partners_of(data: ImageFolderDataModule) -> list[tuple[int, int]]:
+    """The numbers of the two images of each training pair, by the colours of their features."""
+    known = {tuple(vector(number)): number for number in range(60)}
+    pairs = data.splits["train"]
+    x, y = ([known[tuple(row)] for row in rows(part)] for part in (pairs.x, pairs.y))
+    return [(x[i], y[j]) for j, i in enumerate(pairs.x_of_y.tolist())]
+
+
+@pytest.mark.parametrize("views", [2, 4])
+@pytest.mark.parametrize("batches", ["random", "balanced"])
+@pytest.mark.usefixtures("same")
+def test_pairs_of_two_different_images(tmp_path: Path, batches: str, views: int) -> None:
+    path = tree(tmp_path / "data", train={"cat": 12, "dog": 10, "ox": 8}, val=COUNTS, test=COUNTS)
+    label = {number: 0 if number < 12 else 1 if number < 22 else 2 for number in range(30)}
+
+    def fitted_on(**changes: Any) -> ImageFolderDataModule:
+        changes = {"pairs": "images", "batches": batches, "views": views, "batch_size": 15} | changes
+        data = made(tmp_path, path, **changes)
+        data.setup()
+        return data
+
+    data = fitted_on()
+    found = partners_of(data)
+    assert all(a != b for a, b in found)
+    assert sorted(a for a, _ in found) == sorted(b for _, b in found) == sorted([*range(30)] * (views // 2))
+    assert len(set(found)) == len(found)  # another partner each time
+    one_class = [label[a] == label[b] for a, b in found]
+    # within 1/3 of the pairs by chance: 9.7 of 29 others are of one's class
+    assert all(one_class) if batches == "balanced" else 0.05 < sum(one_class) / len(one_class) < 0.65
+    # labels are those of x
+    pairs = data.splits["train"]
+    assert pairs.label is not None
+    assert [label[int(number)] for number in numbers(data, "train") for _ in range(views // 2)] == pairs.label.tolist()
+    loaded = list(data.train_dataloader())
+    for batch in loaded:
+        assert torch.equal(batch.x_group, batch.x_index // (views // 2))
+        assert torch.equal(batch.y_group, batch.x_group[torch.searchsorted(batch.x_index, pairs.x_of_y[batch.y_index])])
+        if batches == "balanced":
+            counts = torch.bincount(pairs.label[batch.x_index], minlength=3)
+            share = torch.tensor([12, 10, 8]) * len(batch.x) / 30
+            assert (counts - share).abs().max() < views
+    # what is drawn is drawn again, and with another seed anew
+    assert partners_of(fitted_on()) == found != partners_of(fitted_on(seed=1))
+    # what is judged is as under views
+    seen = fitted_on(pairs="views")
+    for split in ("val", "test"):
+        assert data.splits[split].x_of_y.tolist() == seen.splits[split].x_of_y.tolist()
+        assert rows(data.splits[split].y) == rows(seen.splits[split].y)
+    assert data.probe_train is not None
+    assert seen.probe_train is not None
+    assert rows(data.probe_train.x) == rows(seen.probe_train.x)
+    assert [data.protocol["pairs"], seen.protocol["pairs"]] == ["images", "views"]
+
+
+@pytest.mark.usefixtures("same")
+def test_a_view_is_described_by_its_own_image(tmp_path: Path) -> None:
+    data = made(tmp_path, tree(tmp_path / "data", train=COUNTS, test=COUNTS), pairs="images", views=4)
+    data.setup()
+    names = [path.parent.name for path in data.images()["train"].items.paths]  # type: ignore[attr-defined]
+    for row in range(data.splits["train"].n_y):
+        assert data.describe_y("train", row) == f"{names[row // 2]}, a view of {row // 2}"
+
+
+def test_pairs_of_images_that_cannot_be(tmp_path: Path) -> None:
+    two = {"cat": 2, "dog": 2}
+    path = tree(tmp_path / "data", train={"cat": 8, "dog": 1}, val=two, test=two)
+    with pytest.raises(UserError, match=r"positives=class needs pairs of one class.* set datamodule.batches=balanced"):
+        made(tmp_path, path, pairs="images", positives="class")
+    with pytest.raises(UserError, match="1 of 2 classes to draw from have a single training"):
+        made(tmp_path, path, pairs="images", positives="class", batches="balanced").prepare_data()
+    made(tmp_path, path, pairs="images").prepare_data()
+
+
 def test_what_is_extracted_again(tmp_path: Path) -> None:
     path = tree(tmp_path / "data", train=COUNTS, test=COUNTS)
 
@@ -122,6 +196,7 @@ def test_what_is_extracted_again(tmp_path: Path) -> None:
     assert encoded() == views + clean
     assert encoded() == 0
     assert encoded(batches="balanced", positives="class", seed=5) == 0
+    assert encoded(pairs="images") == encoded(pairs="images", batches="balanced", seed=5) == 0
     assert encoded(view_seed=1) == views
     assert encoded(views=4) == 2 * 24
     assert encoded(extreme="all") == 3 * 16
