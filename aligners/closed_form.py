@@ -9,6 +9,7 @@ from aligners.spectral.factors import Factors, positive_part, truncated_svd
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments
 from aligners.spectral.passes import FinishedPass, Pass, Solved
+from datamodules.pairs.pairs import Pairs
 from ground.errors import UserError
 from ground.ranges import Count, NonNegative
 
@@ -132,6 +133,9 @@ class Identity(SolvedAligner):
             raise UserError(f"aligner=identity needs features of one dimension on both sides, got {d_x} and {d_y}")
         self.rank = d_x
         self.register_solution(d_x, d_y)
+
+    def rank_bound(self, train: Pairs) -> None:
+        """None: the rank is the data's."""
 
     def first_pass(self) -> Pass:
         d_x, d_y = self.train_pairs.dims

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aligners.base.rank_bound import RankBound, groups_bound
 from aligners.base.trained import OfCosines
 from aligners.base.warm_start import set_head
 from aligners.base.yaml_defaults import defaults_from
@@ -12,7 +13,7 @@ from aligners.spectral.coordinates import Statistics, statistics, uniform_soluti
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments, run_length
 from aligners.spectral.passes import Solved, run
-from datamodules.pairs.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.ranges import Count, NonNegative
 
 
@@ -73,6 +74,9 @@ class Hybrid(OfCosines):
         # solved, not trained
         self.head_x = nn.Linear(d_x, self.rank).requires_grad_(False)
         self.head_y = nn.Linear(d_y, self.rank).requires_grad_(False)
+
+    def rank_bound(self, train: Pairs) -> RankBound:
+        return groups_bound(train.dims, train, less=1)  # adapted features have the dimensions of the features
 
     def adapt_x(self, x: Tensor) -> Tensor:
         """Prepared features (n, d_x) to adapted ones (n, d_x) float32."""

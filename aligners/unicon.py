@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
+from aligners.base.rank_bound import RankBound, groups_bound
 from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
 from aligners.features.kernels import KernelName
 from aligners.features.landmarks import Selection
-from aligners.features.maps import FeatureMapName
+from aligners.features.maps import FeatureMapName, named_features
 from aligners.objectives.base import Objective
 from aligners.spectral.bandwidth import fitted
 from aligners.spectral.factors import SVD, Factors
@@ -20,6 +21,7 @@ from aligners.spectral.passes import Pass, Solved
 from aligners.spectral.record import Record
 from aligners.spectral.settings import STEPS, SpectralSettings
 from aligners.spectral.training import Training, raw_features
+from datamodules.pairs.pairs import Pairs
 from ground.ranges import Choosable, Count, Natural, NonNegative, Positive, above, at_most, one_of
 
 
@@ -108,6 +110,10 @@ class UniConSpectral(SolvedAligner):
         self.register_solution(*self.features.dims)
         for name, m in zip("UV", self.features.dims, strict=True):
             self.register_buffer(name, torch.zeros(m, self.rank, dtype=torch.float64))
+
+    def rank_bound(self, train: Pairs) -> RankBound:
+        dims = raw_features(self.settings, *train.dims, self.settings.bandwidths[0]).most_dims
+        return groups_bound(dims, train, int(self.centre), named_features(self.settings.feature_map))
 
     def raw_x(self, x: Tensor) -> Tensor:
         return self.features.x(x)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from aligners.base.rank_bound import RankBound, groups_bound
 from aligners.base.yaml_defaults import defaults_from
 from aligners.closed_form import MomentAligner
 from aligners.spectral import aggregation, vote
@@ -20,7 +21,7 @@ from aligners.spectral.moments import Moments
 from aligners.spectral.movement import movement
 from aligners.spectral.passes import FinishedPass, Pass, Solved
 from aligners.spectral.record import Record
-from datamodules.pairs.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.distributed import add_over_processes, gather_objects, rank_and_world
 from ground.errors import UserError
 from ground.ranges import Count, Natural, NonNegative, Positive
@@ -91,6 +92,12 @@ class UniConBatches(MomentAligner):
         super().build(d_x, d_y)
         if self.aggregate == "majority":
             self.register_buffer("thresholds", torch.zeros(1, dtype=torch.float64))
+
+    def rank_bound(self, train: Pairs) -> RankBound:
+        if self.aggregate in ("subspaces", "majority"):  # which leave dimensions 0 where there are fewer directions
+            d_x, d_y = train.dims
+            return RankBound(min(d_x, d_y), f"features of {d_x} and {d_y} dimensions")
+        return groups_bound(train.dims, train, less=0)  # a batch has another mean than the training data
 
     @property
     def score(self) -> Callable[[Tensor, Tensor], Tensor] | None:

@@ -8,11 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from aligners.base.rank_bound import RankBound
 from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
 from aligners.features.kernels import KernelName
 from aligners.features.landmarks import Selection
-from aligners.features.maps import FeatureMapName, RawFeatures
+from aligners.features.maps import FeatureMapName, RawFeatures, named_features
 from aligners.objectives.base import Objective
 from aligners.objectives.pairwise import SigLIP
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
@@ -23,7 +24,7 @@ from aligners.spectral.factors import truncated_svd
 from aligners.spectral.passes import Pass, Solved
 from aligners.spectral.whitening import spread, unwhitened, whitening
 from aligners.spectral.width import check_width
-from datamodules.pairs.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.distributed import gather_rows, rank_and_world
 from ground.ranges import Count, Finite, NonNegative, Positive
 
@@ -104,6 +105,13 @@ class UniConConvex(SolvedAligner):
     def build(self, d_x: int, d_y: int) -> None:
         self.features = self._features(d_x, d_y)
         self.register_solution(*self.features.dims)
+
+    def rank_bound(self, train: Pairs) -> RankBound:
+        (m_x, m_y), kind = self._features(*train.dims).most_dims, self._features.args[0]
+        # at the minimum Z is a sum over pairs of items, whatever their groups, and their means are taken off
+        most = min(m_x, m_y, train.n_x - 1, train.n_y - 1)
+        what = f"{named_features(kind)} of {m_x} and {m_y} dimensions of {train.n_x} and {train.n_y} items"
+        return RankBound(most, what)
 
     def raw_x(self, x: Tensor) -> Tensor:
         return self.features.x(x)

@@ -7,15 +7,16 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from datamodules.base.datamodule import PairsDataModule
+from datamodules.formats.item_names import ItemNames
 from datamodules.pairs.arrays import integers, pairs_of_tensors
-from datamodules.pairs.pairs import Pairs, subset, with_positives
+from datamodules.pairs.pairs import FeatureRows, Pairs, SelectedRows, subset, with_positives
 from datamodules.pairs.splits import SPLITS, drawn_split
 from ground.errors import UserError, nearest
 from ground.ranges import Count, Seed, Share
 
 logger = logging.getLogger(__name__)
 
-TENSORS = ("x", "y", "x_of_y", "group", "split", "label")
+TENSORS = ("x", "y", "x_of_y", "group", "split", "label", "x_names", "y_names")
 
 
 class FeaturesDataModule(PairsDataModule):
@@ -25,8 +26,9 @@ class FeaturesDataModule(PairsDataModule):
     ``x_of_y`` int (n_y,), the x that each y belongs to (default: row i with row i), ``group`` int (n_x,), x of
     one group being positives of each other's y (default: each its own), ``split`` uint8 (n_x,), 0 train,
     1 val, 2 test (default: drawn by group with ``split_seed`` in the shares ``val_share`` and
-    ``test_share``), and ``label`` int (n_x,). Its header metadata may name the modalities: ``x_name``,
-    ``y_name``. An x whose group has no y in its split is nobody's positive, and is left out with a warning.
+    ``test_share``), and ``label`` int (n_x,). ``x_names`` and ``y_names``, uint8, are what the items are called in
+    pictures: UTF-8, one line an item. Its header metadata may name the modalities: ``x_name``, ``y_name``. An x
+    whose group has no y in its split is nobody's positive, and is left out with a warning.
 
     Raises:
         UserError: an argument out of its range; on setup, for anything in the file that cannot be used, in one line.
@@ -63,6 +65,7 @@ class FeaturesDataModule(PairsDataModule):
         self.val_share = val_share
         self.test_share = test_share
         self.split_seed = split_seed
+        self._names: dict[str, ItemNames] = {}
 
     @property
     def protocol(self) -> dict[str, str | int | float]:
@@ -80,9 +83,27 @@ class FeaturesDataModule(PairsDataModule):
                     f"both modalities are named '{self.x_name}': "
                     "write two different names x_name and y_name into its header metadata"
                 )
+            named = {name: tensors.pop(f"{name}_names") for name in "xy" if f"{name}_names" in tensors}
+            self._names = {name: ItemNames(f"{name}_names", text, len(tensors[name])) for name, text in named.items()}
             self.splits = self._splits(tensors)
         except UserError as error:
             raise UserError(f"{self.path}: {error}") from error
+
+    def describe_x(self, split: str, index: int) -> str:
+        return self._name("x", self.splits[split].x, index) or super().name_x(split, index)
+
+    def describe_y(self, split: str, index: int) -> str:
+        return self._name("y", self.splits[split].y, index) or super().describe_y(split, index)
+
+    @property
+    def describes(self) -> bool:
+        return bool(self._names)
+
+    def _name(self, side: str, rows: FeatureRows, index: int) -> str:
+        """The name of a row of a split; ``""`` where there is none."""
+        while isinstance(rows, SelectedRows):
+            rows, index = rows.rows, int(rows.index[index])
+        return self._names[side][index] if side in self._names else ""
 
     def _splits(self, tensors: dict[str, Tensor]) -> dict[str, Pairs]:
         split = tensors.pop("split", None)

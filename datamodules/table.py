@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from datamodules.formats.own_pairs import (
 )
 from datamodules.formats.table_file import Column, Table, read_header, read_table
 from datamodules.formats.table_pairs import (
+    ColumnNames,
     agree,
     distinct_pairs,
     first_rows,
     linked_groups,
     numbered_splits,
+    read_from,
     refuse_typos,
     renamed,
     used_columns,
@@ -59,6 +62,7 @@ class TableDataModule(ExtractedDataModule):
 
     Args:
         path: the table.
+        columns: what these columns are called in the table, where it is something else.
         image_backbone, audio_backbone, text_backbone: frozen encoders, of which the table's two are used.
         val_share, test_share: of the groups, where a split is drawn, with ``split_seed``.
         common: as in ``ExtractedDataModule``.
@@ -82,6 +86,7 @@ class TableDataModule(ExtractedDataModule):
     def __init__(
         self,
         path: str | None,
+        columns: ColumnNames,
         image_backbone: Backbone,
         audio_backbone: Backbone,
         text_backbone: Backbone,
@@ -94,11 +99,13 @@ class TableDataModule(ExtractedDataModule):
             raise UserError("datamodule=table needs a file: set datamodule.path=pairs.csv (or .tsv, .jsonl, .parquet)")
         refuse_url(path, "datamodule.path")
         table = Path(path).expanduser()
-        header = read_header(table)
+        in_table = read_header(table)
         try:
+            self.read_from = read_from(in_table, columns)
+            header = list(self.read_from)
             if sum(name in header for name in MODALITIES) < 2:
                 refuse_typos(header, [name for name in MODALITIES if name not in header])
-            modalities = two_modalities(header, f"the columns ({', '.join(header):.80})")
+            modalities = _modalities(header)
             used, others = used_columns(header, modalities)
         except UserError as error:
             raise UserError(f"{table}: {error}") from error
@@ -116,7 +123,10 @@ class TableDataModule(ExtractedDataModule):
     def read(self) -> dict[str, RawPairs]:
         if self.others:
             logger.info("%s: columns that are not used: %s", self.path, ", ".join(self.others))
-        table = read_table(self.path, self.used, self.modalities)
+        columns, strings = ([self.read_from[name] for name in names] for names in (self.used, self.modalities))
+        table = read_table(self.path, columns, strings)
+        named = {name: table.columns[column] for name, column in zip(self.used, columns, strict=True)}
+        table = replace(table, columns=named)
         try:
             return self._pairs(table)
         except UserError as error:
@@ -163,3 +173,15 @@ class TableDataModule(ExtractedDataModule):
         for value in column.values:
             refuse_url(value, f"the first {name} that is no file")
         return renamed(column, [os.path.normpath(folder / Path(value).expanduser()) for value in column.values])
+
+
+def _modalities(header: Sequence[str]) -> tuple[str, str]:
+    """The names of x and y, from those of the columns.
+
+    Raises:
+        UserError: not exactly two.
+    """
+    try:
+        return two_modalities(header, f"the columns ({', '.join(header):.80})")
+    except UserError as error:
+        raise UserError(f"{error}; a column of another name is given as datamodule.columns.text=NAME") from error

@@ -13,7 +13,7 @@ __getattr__ = lazy(
         "callback": ("Evaluation",),
         "extended": ("extended_retrieval",),
         "geometry": ("alignment", "centroids", "evaluate_geometry", "uniformity"),
-        "judged": ("Judge", "Judged", "Remembers"),
+        "judged": ("Foretells", "Judge", "Judged", "Remembers"),
         "judges": ("Extended", "Geometry", "Retrieval"),
         "keeping": ("Keeping",),
         "linear_probe": ("FittedProbe", "ProbeResult", "fit_linear_probe", "knn_probe"),

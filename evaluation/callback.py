@@ -12,7 +12,7 @@ from torch import Tensor
 
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs
-from evaluation.judged import Encode, Judge, Judged, Remembers
+from evaluation.judged import Encode, Foretells, Judge, Judged, Remembers
 from evaluation.keeping import Keeping
 from evaluation.scoring import COSINE, own
 from ground.distributed import gather_rows
@@ -111,6 +111,23 @@ class Evaluation(lightning.Callback):
         for name, state in state_dict.get("judges", former).items():
             if isinstance(judge := self.judges.get(name), Remembers):
                 judge.load_state_dict(state)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Before anything is fitted, refuse a ``select`` that no judge of every pass has among its metrics.
+
+        Where one of them does not say what it gives, it is told after the first pass.
+
+        Raises:
+            UserError: with the nearest names.
+        """
+        datamodule: PairsDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        if stage != "fit" or "val" not in datamodule.splits:
+            return
+        self.keeping.refuse_setting()
+        judges = [judge for judge in self.judges.values() if judge.every_pass]
+        foretelling = [judge for judge in judges if isinstance(judge, Foretells)]
+        if len(foretelling) == len(judges):
+            self.keeping.refuse_unknown(name for judge in foretelling for name in judge.names(datamodule))
 
     # Fit time is the time between the start and the end of training less that of validation.
 

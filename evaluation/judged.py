@@ -103,3 +103,17 @@ class Remembers(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None: ...
+
+
+@runtime_checkable
+class Foretells(Protocol):
+    """A judge that says before a fit what it will give: a typo in ``evaluation.select`` is then told before it.
+
+    Example:
+        >>> from evaluation.judges import Geometry, Retrieval
+        >>> isinstance(Retrieval(), Foretells), isinstance(Geometry(), Foretells)
+        (True, False)
+    """
+
+    def names(self, datamodule: PairsDataModule, /) -> list[str]:
+        """The metrics of the validation split."""

@@ -1,5 +1,8 @@
 """The judges that every aligner meets; the probes are in ``probes``."""
 
+import torch
+
+from datamodules.base.datamodule import PairsDataModule
 from evaluation.extended import extended_retrieval
 from evaluation.geometry import evaluate_geometry
 from evaluation.judged import Judged
@@ -31,6 +34,15 @@ class Retrieval:
         if pairs.label is not None:
             metrics |= class_accuracy(judged.x, judged.y, pairs.label, pairs.label[pairs.x_of_y], *names, *of)
         return metrics
+
+    def names(self, datamodule: PairsDataModule) -> list[str]:
+        """The metrics of the validation split, before anything is fitted."""
+        x, y = datamodule.x_name, datamodule.y_name
+        ways = [f"{x}_to_{y}", f"{y}_to_{x}"]
+        names = list(rates_both_ways(dict.fromkeys(ways, torch.ones(1, dtype=torch.int64))))
+        if datamodule.splits["val"].label is not None:
+            names += [*(f"{way}/class_accuracy" for way in ways), "class_accuracy"]
+        return names
 
 
 class Geometry:

@@ -1,5 +1,6 @@
 """The pass that a run keeps: the best one on validation, or the last."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
@@ -44,17 +45,16 @@ class Keeping:
         """Before a fit, or before one goes on.
 
         Raises:
-            UserError: ``select`` is no metric's name, or what is held was the best by another metric.
+            UserError: what is held was the best by another metric.
         """
-        self._refuse_setting()
         if self.keep == "best" and self._chosen_by != self.select:
             raise UserError(
                 f"the checkpoint was made with evaluation.select={self._chosen_by}, this run has {self.select}: "
                 "values of two metrics cannot be compared"
             )
 
-    def _refuse_setting(self) -> None:
-        """Before a fit, refuse a metric that says what was chosen, and not how good a pass is.
+    def refuse_setting(self) -> None:
+        """Refuse a metric that says what was chosen, and not how good a pass is.
 
         Raises:
             UserError: naming it.
@@ -62,14 +62,23 @@ class Keeping:
         if self.select.endswith(SETTINGS):
             raise UserError(f"evaluation.select={self.select} is a setting that the probe chose: select by a rate")
 
+    def refuse_unknown(self, names: Iterable[str]) -> None:
+        """Refuse a ``select`` that is none of the metrics ``names``.
+
+        Raises:
+            UserError: with the nearest of them.
+        """
+        known = [name for name in names if not name.endswith(SETTINGS)]
+        if self.select not in known:
+            raise UserError(f"evaluation.select: no validation metric '{self.select}': {nearest(self.select, known)}")
+
     def offer(self, number: int, metrics: dict[str, float], weights: dict[str, Tensor]) -> None:
         """A pass; its weights are copied where they are the best.
 
         Raises:
             UserError: there is no metric of the name ``select``.
         """
-        if self.select not in metrics:
-            raise UserError(f"evaluation.select: no validation metric '{self.select}': {nearest(self.select, metrics)}")
+        self.refuse_unknown(metrics)
         value = metrics[self.select] * (-1 if self.select.endswith(LOWER) else 1)
         if self.keep == "best" and value > self._value:
             self.number, self._value = number, value

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from torch import Tensor
 
+from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Labelled
 from evaluation.judged import Encode, Judged, encoded
 from evaluation.linear_probe import FittedProbe, ProbeResult, fit_linear_probe, knn_probe
@@ -67,6 +68,11 @@ class Probe:
             of_raw, judged.probes["raw features"] = raw.score(rows)
             metrics |= {f"raw/{key}": value for key, value in (of_raw | raw.shifted(shifted)).items()}
         return metrics
+
+    def names(self, datamodule: PairsDataModule) -> list[str]:
+        """The metrics of the validation split, before anything is fitted."""
+        labelled = datamodule.probe_train is not None and datamodule.splits["val"].label is not None
+        return ["linear_probe/accuracy", "linear_probe/strength", "knn/accuracy"] if labelled else []
 
 
 def as_it_is(rows: Tensor) -> Tensor:

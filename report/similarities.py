@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from datamodules.base.datamodule import PairsDataModule
 from evaluation.judged import Judged
 
 
@@ -39,6 +40,10 @@ class Similarities:
             prepare, score = judged.scorer
             self.passes.append((judged.after, score(prepare(judged.x[rows]), prepare(judged.y[first[rows]]))))
         return {}
+
+    def names(self, datamodule: PairsDataModule) -> list[str]:
+        """None: it judges nothing."""
+        return []
 
     def state_dict(self) -> dict[str, Any]:
         return {"passes": self.passes}

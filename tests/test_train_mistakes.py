@@ -105,6 +105,9 @@ MISTAKES = {
     ),
     "optimizer": (("aligner=sgd_clip", "aligner.optimizer.lr=abc"), "AdamW"),
     "rank": (("aligner.rank=31",), "rank 31 is above what the data allows"),
+    "rank of heads": (
+        ("aligner=sgd_clip", "aligner.rank=100000"), "rank 100000 is above what the data allows: linear heads of"
+    ),
     "rank 0": (("aligner.rank=0",), "aligner.rank must be"),
     "objective": (("aligner=unicon", "aligner.objective=siglp"), "unknown objective 'siglp': did you mean 'siglip'?"),
     "option": (

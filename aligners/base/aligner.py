@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from aligners.base.arrays import Arrays
+from aligners.base.rank_bound import RankBound
 from aligners.base.saved import Saved
 from aligners.objectives.base import Objective
 from datamodules.base.datamodule import PairsDataModule
@@ -94,9 +95,12 @@ class Aligner(Arrays, Saved):
 
     def setup(self, stage: str) -> None:
         datamodule: PairsDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        if self.dims is None and self.shared is None:
+            self.shared = datamodule.one_modality
+        bound = self.rank_bound(datamodule.splits["train"]) if stage == "fit" else None
+        if bound is not None:
+            bound.check(self.rank)
         if self.dims is None:
-            if self.shared is None:
-                self.shared = datamodule.one_modality
             self._build(datamodule.dims)
         elif stage == "fit" and self.dims != datamodule.dims:
             raise UserError(
@@ -137,6 +141,10 @@ class Aligner(Arrays, Saved):
             pooled = (n_x * self.mean_x + n_y * self.mean_y) / (n_x + n_y)
             self.mean_x.copy_(pooled)
             self.mean_y.copy_(pooled)
+
+    def rank_bound(self, train: Pairs) -> RankBound | None:
+        """The largest rank that these training data allow, asked before a fit; None where none is known."""
+        return None
 
     @property
     def chooses(self) -> bool:

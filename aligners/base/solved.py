@@ -11,10 +11,11 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from aligners.base.aligner import Aligner
+from aligners.base.rank_bound import RankBound, groups_bound
 from aligners.spectral.coordinates import project
 from aligners.spectral.moments import run_length
 from aligners.spectral.passes import Pass, Solved
-from datamodules.pairs.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.errors import UserError
 
 
@@ -64,6 +65,9 @@ class SolvedAligner(Aligner):
     def batches_in_run(self) -> int:
         """Batches in a row that one process has: as many as are multiplied at once."""
         return run_length(self.train_pairs, len(self.stream))
+
+    def rank_bound(self, train: Pairs) -> RankBound | None:
+        return groups_bound(train.dims, train, less=int(self.centre))
 
     # embedding
 

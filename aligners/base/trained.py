@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from aligners.base.aligner import Aligner
+from aligners.base.rank_bound import RankBound, groups_bound, heads_bound
 from aligners.base.warm_start import check_warm_start, set_head, spectral_solution
 from aligners.base.yaml_defaults import defaults_from
 from aligners.objectives.base import Objective
 from aligners.objectives.names import chosen_objective
-from datamodules.pairs.pairs import PairBatch
+from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.distributed import concatenate
 from ground.errors import UserError
 from ground.ranges import Count, Positive
@@ -92,6 +93,12 @@ class TrainedAligner(Aligner):
         bias = self.warm_start is not None  # centred features need none, a solution has an offset
         self.head_x = head(self.head_kind, d_x, self.hidden, self.rank, bias)
         self.head_y = self.head_x if self.shared else head(self.head_kind, d_y, self.hidden, self.rank, bias)
+
+    def rank_bound(self, train: Pairs) -> RankBound | None:
+        if self.warm_start is not None:
+            return groups_bound(train.dims, train, less=1)
+        inputs = train.dims if self.head_kind == "linear" else (self.hidden + 1, self.hidden + 1)  # 1 of the bias
+        return heads_bound(inputs, bool(self.shared), self.head_kind)
 
     def on_train_start(self) -> None:
         super().on_train_start()

@@ -78,10 +78,20 @@ class RawFeatures(nn.Module):
         return self.map_x.dim, self.map_y.dim
 
     @property
+    def most_dims(self) -> tuple[int, int]:
+        """What (m_x, m_y) cannot exceed, before a fit too."""
+        return self.map_x.most, self.map_y.most
+
+    @property
     def metric_factors(self) -> tuple[Tensor | None, Tensor | None]:
         """Factors of the metric of each modality's raw features, see ``aligners.spectral.whitening``."""
         factor = self.map_x.metric_factor
         return factor, factor if self.shared else self.map_y.metric_factor
+
+
+def named_features(kind: str) -> str:
+    """What the features of a map are called, with the key that sets their number."""
+    return "features" if kind == "identity" else "kernel features (aligner.landmarks)"
 
 
 def _less(raw: Tensor, origin: Tensor) -> Tensor:
@@ -96,7 +106,7 @@ class Identity(nn.Module):
 
     def __init__(self, d: int):
         super().__init__()
-        self.dim = d
+        self.dim = self.most = d
 
     def fit(self, sample: Tensor, generator: Generator) -> None:
         """Nothing to fit."""

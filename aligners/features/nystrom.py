@@ -56,6 +56,7 @@ class Nystrom(nn.Module):
         super().__init__()
         self.kernel = kernel
         self.number = landmarks
+        self.most = min(landmarks, d) if kernel in ("linear", "cosine") else landmarks
         self.selection = selection
         self.ridge = ridge
         self.bandwidth = bandwidth

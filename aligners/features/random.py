@@ -54,7 +54,7 @@ class RandomFeatures(nn.Module):
                 f"random features of {kernel} come in pairs: aligner.landmarks must be even, got {features}"
             )
         self.kernel = kernel
-        self.dim = features
+        self.dim = self.most = features
         self.bandwidth = bandwidth
         self.sample_size = MEDIAN_ROWS if self.paired else 0
         # float32, so that rows of either dtype see the same function

@@ -111,6 +111,30 @@ class Trials(NamedTuple):
         )
 
 
+def at_an_end(candidates: Candidates, chosen: Chosen, trials: Sequence[Trial]) -> list[str]:
+    """What to tell of a choice that is the smallest or largest of three values or more: a wider list may do better.
+
+    It is told where validation got better towards that end: the value was chosen over the default, or is the default
+    and beats its neighbour. Of the ridge and the temperature alone: 0 passes are an end by nature, the most are what
+    the list pays for.
+    """
+    tried = {trial.chosen: trial for trial in trials}
+    bases = {"lam": chosen._replace(tau=candidates.first.tau, passes=0), "tau": chosen}
+    lines = []
+    for name, base in bases.items():
+        values, value = sorted(set(getattr(candidates, name))), getattr(chosen, name)
+        idle = name == "tau" and not chosen.passes  # no pass has used it
+        if len(values) < 3 or value not in (values[0], values[-1]) or value == 0 or idle:
+            continue
+        side, neighbour = ("larger", values[-2]) if value == values[-1] else ("smaller", values[1])
+        stands = value == getattr(candidates.first, name)
+        if stands and not tried[base].beats(tried[base._replace(**{name: neighbour})]):
+            continue
+        among = ", ".join(f"{each:g}" for each in values)
+        lines.append(f"aligner.{name}={value:g} was chosen at the end of its list [{among}]: try {side} ones")
+    return lines
+
+
 def _trial_passes(rows: PairBatch, coordinates: Coordinates, factors: Factors, rule: Rule) -> Iterator[Projector]:
     """What embeds after each pass over a sample that every process has."""
     negatives = AllPairs(rule, coordinates, KeptRows([rows], replicated=True), rows.x_group, rows.y_group)

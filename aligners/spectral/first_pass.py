@@ -2,7 +2,7 @@
 
 import logging
 
-from aligners.spectral.choice import Trials
+from aligners.spectral.choice import Trials, at_an_end
 from aligners.spectral.coordinates import Coordinates, Statistics
 from aligners.spectral.factors import Factors
 from aligners.spectral.moments import Moments
@@ -89,7 +89,7 @@ class FirstPass:
             chosen, trials = trials_on(self.training, statistics).choose(candidates, advance)
         _tell("chosen: %s", ", ".join(f"{name}={value:g}" for name, value in chosen._asdict().items()))
         tried = [{**trial.chosen._asdict(), "recall": trial.recall} for trial in trials]
-        ends = candidates.at_an_end(chosen)
+        ends = at_an_end(candidates, chosen, trials)
         for line in ends:
             _tell("%s", line)
         return chosen, self.record.tried(tried, chosen._asdict()).warned(ends)

@@ -50,21 +50,6 @@ class Candidates(NamedTuple):
         by_passes = max(self.passes) > 0 and len(self.tau) + len(self.passes) > 2
         return first + (len(self.tau) * (max(self.passes) + 1) if by_passes else 0)
 
-    def at_an_end(self, chosen: Chosen) -> list[str]:
-        """What to tell of a choice that is the smallest or largest of three values or more: a wider list may do better.
-
-        Of the ridge and the temperature alone: 0 passes are an end by nature, the most are what the list pays for.
-        """
-        lines = []
-        for name in ("lam", "tau"):
-            values, value = sorted(getattr(self, name)), getattr(chosen, name)
-            idle = name == "tau" and not chosen.passes  # no pass has used it
-            if len(values) > 2 and value in (values[0], values[-1]) and value > 0 and not idle:
-                side = "larger" if value == values[-1] else "smaller"
-                among = ", ".join(f"{each:g}" for each in values)
-                lines.append(f"aligner.{name}={value:g} was chosen at the end of its list [{among}]: try {side} ones")
-        return lines
-
     @property
     def open(self) -> bool:
         """Whether there is anything to choose."""

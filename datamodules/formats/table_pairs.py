@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import TypedDict
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -10,9 +11,45 @@ from scipy.sparse.csgraph import connected_components
 from datamodules.formats.own_pairs import split_number
 from datamodules.formats.table_file import Column, Table
 from datamodules.pairs.splits import SPLITS
-from ground.errors import UserError
+from ground.errors import UserError, nearest
 
 OPTIONAL = ("group", "split", "label")
+
+
+class ColumnNames(TypedDict):
+    """What the columns are called in a table; None for those that have the name of the key.
+
+    Example:
+        >>> names = ColumnNames(image="picture", audio=None, text="caption", group=None, split=None, label=None)
+        >>> read_from(["picture", "caption", "split"], names)
+        {'image': 'picture', 'text': 'caption', 'split': 'split'}
+    """
+
+    image: str | None
+    audio: str | None
+    text: str | None
+    group: str | None
+    split: str | None
+    label: str | None
+
+
+def read_from(header: Sequence[str], columns: ColumnNames) -> dict[str, str]:
+    """The column of the table that each name is read from, in the order of the header.
+
+    A column of the header that another stands for is not read.
+
+    Raises:
+        UserError: a column that the header lacks, or one that stands for two names.
+    """
+    given = {name: str(column) for name, column in columns.items() if column is not None}
+    name_of: dict[str, str] = {}
+    for name, column in given.items():
+        if column not in header:
+            raise UserError(f"datamodule.columns.{name}: unknown column '{column}': {nearest(column, header)}")
+        if column in name_of:
+            raise UserError(f"datamodule.columns: '{column}' is both {name_of[column]} and {name}: give each its own")
+        name_of[column] = name
+    return {name_of.get(column, column): column for column in header if column in name_of or column not in given}
 
 
 def used_columns(header: Sequence[str], modalities: tuple[str, str]) -> tuple[list[str], list[str]]:
@@ -32,7 +69,10 @@ def refuse_typos(names: Sequence[str], absent: Sequence[str]) -> None:
     for name in names:
         close = get_close_matches(name.lower(), absent, n=1, cutoff=0.8)
         if close:
-            raise UserError(f"unknown column '{name}': did you mean '{close[0]}'? Rename it")
+            raise UserError(
+                f"unknown column '{name}': did you mean '{close[0]}'? Rename it, or set "
+                f"datamodule.columns.{close[0]}={name}"
+            )
 
 
 def renamed(column: Column, values: Sequence[str]) -> Column:

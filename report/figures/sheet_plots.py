@@ -36,8 +36,8 @@ def retrieval_sheet(
         lengths = [len(part) for part in (images, captions, right, true, names)]
         raise ValueError(f"images, captions, right, true and names must be of one length, got {lengths}")
     n_rows = max(1, -(-len(images) // 2))
-    width, cell, head = 13.0, 1.75, 0.75  # inches
-    height = head + n_rows * cell
+    width, cell, head, foot = 13.0, 1.75, 0.75, 0.3  # inches; the foot is for the line that names the run
+    height = head + n_rows * cell + foot
     figure = new_figure(width, height, layout=None)
     figure.text(
         0.25 / width,
@@ -67,14 +67,13 @@ def retrieval_sheet(
 
 
 def _item(axes: Axes, image: Image.Image | None, name: str) -> None:
-    """A picture on white with its name below, or the name alone in a grey box."""
-    name = fit_text(name, 95, 1, 9)[0]
+    """A picture on white with its name below, or the name alone in a grey box, on several lines where it is long."""
     if image is None:
         axes.add_patch(Rectangle((0, 0), 1, 1, facecolor="#EEEEEE", edgecolor="none", transform=axes.transAxes))
         axes.text(
             0.5,
             0.5,
-            name,
+            "\n".join(fit_text(name, 95, 5, 11)),
             ha="center",
             va="center",
             fontsize=11,
@@ -87,7 +86,7 @@ def _item(axes: Axes, image: Image.Image | None, name: str) -> None:
         small.thumbnail((256, 256))
         axes.imshow(Image.alpha_composite(Image.new("RGBA", small.size, "white"), small))
         axes.set_anchor("N")
-        axes.set_title(name, y=-0.02, va="top", fontsize=8, color=GREY, pad=0, parse_math=False)
+        axes.set_title(fit_text(name, 95, 1, 9)[0], y=-0.02, va="top", fontsize=8, color=GREY, pad=0, parse_math=False)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color("#DDDDDD")
 

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
+from datamodules.formats.table_pairs import ColumnNames
 from datamodules.table import TableDataModule
 from tests.datamodules.own_files import arguments
 
@@ -29,8 +30,13 @@ def written(path: Path, rows: Rows) -> Path:
     return path
 
 
-def table(path: Path, **changes: Any) -> TableDataModule:
-    return TableDataModule(path=str(path), **arguments(path.parent, **changes))
+def column_names(**given: str) -> ColumnNames:
+    """As in a config: null where none is given."""
+    return ColumnNames(**(dict.fromkeys(ColumnNames.__annotations__) | given))  # type: ignore[typeddict-item]
+
+
+def table(path: Path, columns: dict[str, str] | None = None, **changes: Any) -> TableDataModule:
+    return TableDataModule(path=str(path), columns=column_names(**columns or {}), **arguments(path.parent, **changes))
 
 
 def captioned(n: int, **columns: Any) -> Rows:

@@ -12,7 +12,7 @@ from aligners.closed_form import CCA
 from aligners.gradient import SGDCLIP
 from aligners.unicon import UniConSpectral
 from evaluation.callback import Evaluation
-from evaluation.judged import Judged
+from evaluation.judged import Foretells, Judged
 from evaluation.retrieval import evaluate_retrieval
 from ground.errors import UserError
 from tests.evaluation.fits import fitted, made, shared, synthetic
@@ -138,10 +138,33 @@ def test_the_pass_is_selected_by_the_metric_that_is_named() -> None:
     assert again["mean_recall"] == pytest.approx(recalls[1])
 
 
-def test_an_unknown_metric_to_select_by_is_told_after_the_first_pass() -> None:
-    assert fitted(CCA(rank=4), shared()).metrics["protocol/pass"] == "best on validation"
-    with pytest.raises(UserError, match="no validation metric 'mean_recal': did you mean 'mean_recall'"):
-        fitted(CCA(rank=4), shared(), evaluation=made(select="mean_recal"))
+@pytest.mark.parametrize(
+    ("select", "near"),
+    [("mean_recal", "did you mean 'mean_recall'"), ("linear_prob/accuracy", "did you mean 'linear_probe/accuracy'")],
+)
+def test_an_unknown_metric_to_select_by_is_told_before_anything_is_fitted(select: str, near: str) -> None:
+    aligner = CCA(rank=4)
+    with pytest.raises(UserError, match=f"no validation metric '{select}': {near}"):
+        fitted(aligner, shared(label=True), evaluation=made(select=select))
+    assert aligner.dims is None
+
+
+def test_a_judge_that_does_not_say_what_it_gives_is_waited_for() -> None:
+    evaluation, aligner = made(select="secnd"), CCA(rank=4)
+    evaluation.judges["second"] = Second()
+    with pytest.raises(UserError, match="no validation metric 'secnd': did you mean 'second'"):
+        fitted(aligner, shared(), evaluation=evaluation)
+    assert aligner.dims is not None
+
+
+@pytest.mark.parametrize("label", [False, True])
+def test_judges_foretell_the_metrics_of_every_pass(label: bool) -> None:
+    datamodule = shared(label=label)
+    evaluation = fitted(CCA(rank=4), datamodule)
+    judges = [judge for judge in evaluation.judges.values() if judge.every_pass]
+    assert all(isinstance(judge, Foretells) for judge in judges)
+    names = [name for judge in judges if isinstance(judge, Foretells) for name in judge.names(datamodule)]
+    assert sorted(names) == sorted(set(evaluation.history[0]) - {"pass"})
 
 
 def test_features_of_other_dimensions_are_refused() -> None:

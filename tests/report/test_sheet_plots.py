@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from PIL import Image
 
-from report.figures.plot_style import GREEN
+from report.figures.plot_style import GREEN, name_figure
 from report.figures.sheet_plots import retrieval_sheet
 from tests.report.drawing import HARD, draw
 
@@ -45,3 +45,25 @@ def test_a_sheet_of_few_items_and_of_unequal_lists() -> None:
     draw(retrieval_sheet([], [], [], [], [], "Nothing"))
     with pytest.raises(ValueError, match="one length"):
         retrieval_sheet([None], [], [], [], [], "Title")
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 16])
+@pytest.mark.parametrize("shape", [(300, 400), (400, 300)])
+def test_the_line_that_names_the_run_is_below_the_last_row(n: int, shape: tuple[int, int]) -> None:
+    images, texts = [Image.new("RGB", shape)] * n, [["one", "two", "three"]] * n
+    marks, names = [[False] * 3] * n, [f"photo {i}.jpg" for i in range(n)]
+    figure = retrieval_sheet(images, texts, marks, ["true"] * n, names, "Title")
+    name_figure(figure, "cca on clipart, test split")
+    draw(figure)
+    (line,) = [text for text in figure.texts if text.get_text() == "cca on clipart, test split"]
+    top = line.get_window_extent().y1
+    assert line.get_window_extent().y0 >= 0
+    for axes in figure.axes:
+        assert axes.get_window_extent().y0 > top
+        assert all(text.get_window_extent().y0 > top for text in [*axes.texts, axes.title] if text.get_text())
+
+
+def test_a_long_name_in_the_place_of_a_picture_runs_over_lines() -> None:
+    name = "a boat that lies in the harbour beside two others"
+    texts = draw(retrieval_sheet([None], [["one"]], [[True]], ["one"], [name], "Title"))
+    assert name in [text.replace("\n", " ") for text in texts]

@@ -13,7 +13,7 @@ from datamodules.formats.table_file import read_header, read_table
 from datamodules.table import TableDataModule
 from ground.errors import UserError
 from tests.datamodules.own_files import arguments, third
-from tests.datamodules.tables import Rows, captioned, table, written
+from tests.datamodules.tables import Rows, captioned, column_names, table, written
 
 GOOD = "image,text,split\n0.png,a,train\n1.png,b,val\n2.png,c,test\n"
 
@@ -150,7 +150,7 @@ def test_mistakes_of_the_file(tmp_path: Path) -> None:
     whole = written(tmp_path / "whole.parquet", captioned(3)).read_bytes()
     refused("cut.parquet", whole[:-20], "is not a whole parquet file|cannot be read")
     with pytest.raises(UserError, match=r"set datamodule\.path=pairs\.csv"):
-        TableDataModule(path=None, **arguments(tmp_path))
+        TableDataModule(path=None, columns=column_names(), **arguments(tmp_path))
 
 
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8).filter(
@@ -188,3 +188,47 @@ def test_parquet_of_other_types(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"image": [b"a"], "text": ["b"]}), path)
     with pytest.raises(UserError, match="row 1: image must be a string, got b'a'"):
         read_table(path, ["image", "text"], ["image", "text"])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_columns_of_other_names_are_read_as_they_are_mapped(suffix: str, tmp_path: Path) -> None:
+    rows = [{"text": "not read", "A caption": row["text"], "picture": row["image"], "fold": row["split"], "kind": i % 2}
+            for i, row in enumerate(captioned(6, split=third))]  # fmt: skip
+    columns = {"image": "picture", "text": "A caption", "split": "fold", "label": "kind"}
+    data = table(written(tmp_path / f"mapped{suffix}", rows), columns=columns)
+    plain = table(written(tmp_path / f"plain{suffix}", captioned(6, split=third, label=lambda i: i % 2)))
+    assert (
+        strings(data) == strings(plain) == {"train": ["a", "aaaa"], "val": ["aa", "aaaaa"], "test": ["aaa", "aaaaaa"]}
+    )
+    assert (data.x_name, data.y_name, data.protocol["split"]) == ("image", "text", "of the table")
+    for mapped, own in zip(data.read().values(), plain.read().values(), strict=True):
+        assert [path.name for path in mapped.x.paths] == [path.name for path in own.x.paths]  # type: ignore[attr-defined]
+        assert mapped.label is not None
+        assert own.label is not None
+        assert mapped.label.tolist() == own.label.tolist()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"image": "pictur"}, r"datamodule\.columns\.image: unknown column 'pictur': did you mean 'picture'\?"),
+        ({"image": "picture", "text": "picture"}, r"datamodule\.columns: 'picture' is both image and text"),
+        ({"image": "picture"}, r"got image; a column of another name is given as datamodule\.columns\.text=NAME"),
+        ({"image": "picture", "audio": "caption", "text": "extra"}, "got image, audio and text"),
+    ],
+)
+def test_mistakes_of_mapped_columns_are_one_line(
+    columns: dict[str, str], message: str, suffix: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path / f"pairs{suffix}", [{"picture": "0.png", "caption": "a", "extra": "b"}])
+    with pytest.raises(UserError, match=message) as caught:
+        table(path, columns=columns)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_are_told_by_the_tables_own_names(tmp_path: Path) -> None:
+    path = written(tmp_path / "pairs.jsonl", [{"picture": "0.png", "caption": 5}])
+    with pytest.raises(UserError, match="line 1: caption must be a string, got 5"):
+        table(path, columns={"image": "picture", "text": "caption"}).read()
