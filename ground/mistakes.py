@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError, OmegaConfBaseException
 
 from ground.configs import CONFIGS
-from ground.errors import UserError, nearest
+from ground.errors import UserError, nearest, shown
 from ground.former import KEYS, unknown_key
 
 SEARCH_PATH = "hydra.searchpath"
@@ -42,6 +42,11 @@ CHOSEN = ("aligner", "datamodule", "evaluation", "report", "trainer", "logger")
 
 def user_line(error: BaseException, overrides: list[str]) -> str | None:
     """The line that tells a user's mistake, or None where the error is ours."""
+    line = _line(error, overrides)
+    return None if line is None else shown(line)
+
+
+def _line(error: BaseException, overrides: list[str]) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, InstantiationException):

@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
-from ground.errors import UserError
+from ground.errors import UserError, shown
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -36,7 +36,7 @@ class Unreadable(Exception):  # noqa: N818 - it is the state of an item, handled
     """
 
     def __init__(self, reason: str) -> None:
-        super().__init__(" ".join(reason.split()))
+        super().__init__(shown(" ".join(reason.split())))
 
 
 class Items(Protocol):
