@@ -44,7 +44,7 @@ def reshaped(values: Tensor, shape: str) -> Tensor:
         case "deep":
             return values[:, None]
         case "turned":
-            return values.T
+            return values.mT if values.ndim > 1 else values[None]
         case "none":
             return values[:0]
         case "no column":
@@ -57,6 +57,14 @@ def reshaped(values: Tensor, shape: str) -> Tensor:
             return values[:1]
         case _:
             return values.flatten()[0]
+
+
+def fitted(value: float, dtype: torch.dtype) -> Tensor:
+    """The value as near as the type comes to it."""
+    if dtype.is_floating_point:
+        return torch.tensor(value, dtype=torch.float64).to(dtype)
+    limits = torch.iinfo(dtype)
+    return torch.tensor(0 if value != value else int(min(max(value, limits.min), limits.max)), dtype=dtype)
 
 
 def rows(pairs: Any) -> tuple[Tensor, Tensor]:
@@ -117,7 +125,7 @@ metadata = st.none() | st.dictionaries(st.sampled_from(["x_name", "y_name", "z"]
 
 @share(0.1)
 @given(
-    n=st.integers(1, 12), each=st.integers(1, 3), metadata=metadata,
+    n=st.integers(1, 12) | st.integers(3, 12), each=st.integers(1, 3), metadata=metadata,
     left_out=st.sets(names, max_size=3), dtypes=st.dictionaries(names, st.sampled_from(DTYPES), max_size=2),
 )  # fmt: skip
 def test_dtypes(
@@ -134,7 +142,7 @@ def test_dtypes(
 
 @share(0.1)
 @given(
-    n=st.integers(1, 12), each=st.integers(1, 2), left_out=st.sets(names, max_size=3),
+    n=st.integers(1, 12) | st.integers(3, 12), each=st.integers(1, 2), left_out=st.sets(names, max_size=3),
     values=st.lists(st.tuples(names, st.integers(0, 50), st.sampled_from(VALUES)), max_size=3),
     shapes=st.dictionaries(names, st.sampled_from(SHAPES), max_size=1),
     extra=st.none() | st.sampled_from(["X", "z", "labels", "", "x\n", "é"]),
@@ -149,10 +157,7 @@ def test_values_and_shapes(
         written[name] = written[name].double()
     for name, place, value in values:
         if name in written:
-            limits = None if written[name].is_floating_point() else torch.iinfo(written[name].dtype)
-            fit = value if limits is None else int(min(max(value, limits.min), limits.max)) if value == value else -1
-            with_wrap = fit if limits is None else fit % 256 if limits.max == 255 else fit
-            written[name].view(-1)[place % written[name].numel()] = with_wrap
+            written[name].view(-1)[place % written[name].numel()] = fitted(value, written[name].dtype)
     before = {name: value.clone() for name, value in written.items()}
     for name, shape in shapes.items():
         if name in written and (shape != "deep" or written[name].ndim):
@@ -172,8 +177,8 @@ WORDS = [
 
 @share(0.08)
 @given(
-    n=st.integers(1, 9), changes=edits(WORDS), header=edits(WORDS, most=2, cut=False),
-    length=st.none() | st.integers(0, 2**64 - 1) | st.integers(0, 400),
+    n=st.integers(3, 9), changes=edits(WORDS), header=edits(WORDS, most=2, cut=False),
+    length=st.none() | st.none() | st.none() | st.integers(0, 2**64 - 1) | st.integers(0, 400),
 )  # fmt: skip
 def test_bytes(folder: Path, n: int, changes: list[Edit], header: list[Edit], length: int | None) -> None:
     """Damage anywhere, to the header alone, and to the header's length."""
