@@ -13,7 +13,7 @@ __getattr__ = lazy(
         ),
         "errors": ("UserError", "nearest", "shown"),
         "files": ("keep_former", "to_json"),
-        "home": ("at_home", "expand_home"),
+        "home": ("at_home", "expand_home", "path_at_home"),
         "mistakes": ("user_line",),
         "progress": ("is_rank_zero", "progress_bar"),
         "ranges": (

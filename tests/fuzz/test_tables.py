@@ -24,14 +24,17 @@ from tests.fuzz.outcome import outcome, share
 N = 9
 FILE, TEXT = "{}.png", "this is the text of {} and no other"
 WORDS = [
-    b'"', b'""', b",", b"\t", b"\n", b"\r", b"\r\n", b"\0", b";", b" ", b"\xff", b"\xef\xbb\xbf", b"\xe2\x80\xa8", b"\\",
-    b"'", b"\x1a", b"\x85", b"\xc2\x85", b"\x0c", b"{", b"}", b"[", b":", b"null", b"NaN", b"1e999", b"\\ud800", b"-",
+    b'"', b'""', b",", b"\t", b"\n", b"\r", b"\r\n", b"\0", b";", b" ", b"\xff", b"\xef\xbb\xbf", b"\xe2\x80\xa8",
+    b"\\", b"'", b"\x1a", b"\x85", b"\xc2\x85", b"\x0c", b"{", b"}", b"[", b":", b"null", b"NaN", b"1e999",
+    b"\\ud800", b"-",
     b"\\u0000", b"\\n", b"../", b"http://", b"image", b"text", b"split",
 ]  # fmt: skip
 HEADERS = ["image", "text", "split", "label", "group", "note", "Image", "imgae", "", " ", "a\nb", "x" * 300, "audio"]
 ODD: list[Any] = [
     None, 0, -1, 2.5, True, [], ["a"], {}, {"a": 1}, "", " ", "\0", "\ud800", "a" * 5000, "a\nb", "\u2028", 10**400,
     float("nan"), float("inf"), "..", "/", "nul\0.png", "train", "http://a/b.png", "~", "~nobody/x.png",
+    "a" * 300 + "/b.png",
+    "\ud800/b.png", "\0/b.png",
 ]  # fmt: skip
 
 
@@ -159,7 +162,8 @@ def test_separated(
     suffix=st.sampled_from(["csv", "tsv"]),
 )
 def test_odd_cells_and_headers(
-    folder: Path, captions: list[int], header: list[str], cells: list[tuple[int, int, Any]], width: list[int], suffix: str
+    folder: Path, captions: list[int], header: list[str], cells: list[tuple[int, int, Any]], width: list[int],
+    suffix: str,
 ) -> None:  # fmt: skip
     """Headers of any names, doubled or blank ones among them, ragged rows and odd cells."""
     column = {"image": FILE, "text": TEXT, "split": "train", "label": "L{}", "group": "g{}"}
@@ -224,7 +228,8 @@ def typed(kind: Any, values: list[str | None]) -> Any:
 @share(0.08)
 @given(
     captions=captions, changes=edits([b"PAR1", b"\0\0\0\0", b"\xff\xff\xff\x7f"]), extract=rarely,
-    kinds=st.dictionaries(st.sampled_from(["image", "text", "split", "label", "note"]), st.sampled_from(PARQUET), max_size=2),
+    kinds=st.dictionaries(st.sampled_from(["image", "text", "split", "label", "note"]), st.sampled_from(PARQUET),
+                          max_size=2),
     missing=st.lists(st.tuples(st.integers(0, 13), st.sampled_from(["image", "text", "label"])), max_size=3),
     compression=st.sampled_from(["snappy", "gzip", "zstd", "none"]), group_size=st.sampled_from([2, 100]),
 )  # fmt: skip
