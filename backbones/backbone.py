@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from ground.errors import UserError
 from ground.ranges import Count
 from ground.values import check_constructor, checked
 
@@ -53,7 +54,7 @@ class Backbone(nn.Module, ABC):
     def __init__(self, batch_size: Count, device: str) -> None:
         super().__init__()
         self.batch_size = batch_size
-        self.device = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+        self.device = _device(device)
         self._network: nn.Module | None = None
         self._fingerprint: str | None = None
 
@@ -80,8 +81,16 @@ class Backbone(nn.Module, ABC):
 
     @property
     def network(self) -> nn.Module:
-        """The network: frozen, in eval mode, float32, on ``device``; loaded on first use."""
+        """The network: frozen, in eval mode, float32, on ``device``; loaded on first use.
+
+        Raises:
+            UserError: there is no such device.
+        """
         if self._network is None:
+            if self.device.type == "cuda" and (self.device.index or 0) >= torch.cuda.device_count():
+                raise UserError(
+                    f"backbone.device is {self.device}, torch sees {torch.cuda.device_count()} GPUs: set cpu"
+                )
             self._network = self._load().float().requires_grad_(False).eval().to(self.device)
         return self._network
 
@@ -119,3 +128,14 @@ class Backbone(nn.Module, ABC):
                 batch = self._forward(network, [items[i] for i in rows])
             features[rows] = batch.float().cpu()
         return features
+
+
+def _device(name: str) -> torch.device:
+    """Raises a UserError for what is no device."""
+    try:
+        device = torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+    except RuntimeError as error:
+        raise UserError(f"backbone.device must be auto, cpu, cuda, cuda:1, ..., got '{name}'") from error
+    if device.type not in ("cpu", "cuda", "mps", "xpu"):
+        raise UserError(f"backbone.device must be auto, cpu, cuda, cuda:1, ..., got '{name}'")
+    return device

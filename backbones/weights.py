@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ground.errors import UserError
+from ground.home import path_at_home
 
 
 def package_folder(package: str) -> Path:
@@ -35,7 +36,7 @@ def local_path(weights: str) -> Path:
         package, _, inner = weights.removeprefix("package:").partition("/")
         path = package_folder(package) / inner
     else:
-        path = Path(weights).expanduser()
+        path = path_at_home(weights)
     if not path.exists():
         raise UserError(f"backbone weights: no file or folder at {path}")
     return path

@@ -5,7 +5,6 @@ Every aligner of ``configs/aligner`` on the bundled data and on features files, 
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -18,6 +17,7 @@ from benchmarks.runs import composed, run
 from benchmarks.tuning import axes_of, climb
 from ground.configs import CONFIGS
 from ground.errors import UserError, nearest
+from ground.home import path_at_home
 from ground.mistakes import user_line
 from ground.progress import progress_bar
 from report.tables import sweep_table
@@ -52,7 +52,7 @@ def datasets(arguments: Any) -> dict[str, list[str]]:
         return {"synthetic": QUICK}
     chosen = {} if arguments.no_bundled else {"clipart": ["datamodule=clipart"]}
     for file in arguments.features:
-        path = Path(file).expanduser()
+        path = path_at_home(file)
         if not path.is_file():
             raise UserError(f"no features file at {file}: give --features safetensors files with x and y")
         name = path.stem if path.stem not in chosen else str(path)

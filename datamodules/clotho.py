@@ -17,6 +17,7 @@ from datamodules.items.raw_pairs import RawPairs, captioned
 from datamodules.pairs.pairs import Pairs
 from datamodules.pairs.splits import SPLITS, drawn_split
 from ground.errors import UserError
+from ground.home import path_at_home
 from ground.ranges import Seed, Share
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class ClothoDataModule(ExtractedDataModule):
         **common: Any,
     ):
         super().__init__(audio_backbone, text_backbone, **common)
-        self.root = Path(data_dir).expanduser()
+        self.root = path_at_home(data_dir)
         self.split, self.val_share, self.test_share, self.split_seed = split, val_share, test_share, split_seed
         self.captions, self.caption_seed = captions, caption_seed
         self.val_paths: set[Path] = set()  # the part of development that is val, in version 1

@@ -12,6 +12,7 @@ from datamodules.pairs.arrays import integers, pairs_of_tensors
 from datamodules.pairs.pairs import FeatureRows, Pairs, SelectedRows, subset, with_positives
 from datamodules.pairs.splits import SPLITS, drawn_split
 from ground.errors import UserError, nearest
+from ground.home import path_at_home
 from ground.ranges import Count, Seed, Share
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class FeaturesDataModule(PairsDataModule):
         super().__init__(batch_size, eval_batch_size, seed)
         if path is None:
             raise UserError("datamodule=features needs a file: set datamodule.path=FILE.safetensors")
-        self.path = Path(path).expanduser()
+        self.path = path_at_home(path)
         self.val_share = val_share
         self.test_share = test_share
         self.split_seed = split_seed

@@ -14,6 +14,7 @@ from datamodules.items.items import ImageFiles
 from datamodules.pairs.splits import SPLITS
 from datamodules.pairs.stratified import drawn
 from ground.errors import UserError
+from ground.home import path_at_home
 from ground.ranges import Seed, Share
 
 
@@ -62,7 +63,7 @@ class ImageFolderDataModule(ImageViewsDataModule):
             raise UserError("datamodule=image_folder needs a folder of class folders: set datamodule.path=FOLDER")
         if val_share + test_share >= 1:
             raise UserError(f"datamodule.val_share and test_share leave nothing to train: {val_share} + {test_share}")
-        self.path = Path(path).expanduser()
+        self.path = path_at_home(path)
         self.shares = {"val": val_share, "test": test_share}
         self.split_seed = split_seed
         self.tree: Tree | None = None

@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +36,7 @@ from datamodules.items.audio import AudioFiles
 from datamodules.items.items import ImageFiles, Items, Texts
 from datamodules.items.raw_pairs import RawPairs
 from ground.errors import UserError
+from ground.home import path_at_home
 from ground.ranges import Seed, Share
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class TableDataModule(ExtractedDataModule):
         if path is None:
             raise UserError("datamodule=table needs a file: set datamodule.path=pairs.csv (or .tsv, .jsonl, .parquet)")
         refuse_url(path, "datamodule.path")
-        table = Path(path).expanduser()
+        table = path_at_home(path)
         in_table = read_header(table)
         try:
             self.read_from = read_from(in_table, columns)
@@ -172,7 +172,7 @@ class TableDataModule(ExtractedDataModule):
         folder = self.path.parent
         for value in column.values:
             refuse_url(value, f"the first {name} that is no file")
-        return renamed(column, [os.path.normpath(folder / Path(value).expanduser()) for value in column.values])
+        return renamed(column, [os.path.normpath(folder / path_at_home(value)) for value in column.values])
 
 
 def _modalities(header: Sequence[str]) -> tuple[str, str]:

@@ -11,9 +11,9 @@ __getattr__ = lazy(
             "add_over_processes", "concatenate", "each_alone", "from_first", "gather_objects", "gather_rows",
             "is_distributed", "rank_and_world",
         ),
-        "errors": ("UserError", "nearest"),
+        "errors": ("UserError", "nearest", "shown"),
         "files": ("keep_former", "to_json"),
-        "home": ("at_home", "expand_home"),
+        "home": ("at_home", "expand_home", "path_at_home"),
         "mistakes": ("user_line",),
         "progress": ("is_rank_zero", "progress_bar"),
         "ranges": (

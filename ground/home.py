@@ -1,6 +1,7 @@
 """``~``: the shell leaves it as it is inside ``key=~/folder``."""
 
 import re
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,16 @@ def at_home(text: str) -> str:
     scheme = "file://" if text.startswith("file://") else ""
     path = text.removeprefix(scheme)
     return f"{scheme}{Path.home()}{path[1:]}" if path == "~" or path.startswith("~/") else text
+
+
+def path_at_home(path: str | PathLike[str]) -> Path:
+    """The path, from the home folder where it begins with ``~/``; ``~name`` is a name like others.
+
+    Example:
+        >>> path_at_home("~/r") == Path.home() / "r", path_at_home("~nobody/r")
+        (True, PosixPath('~nobody/r'))
+    """
+    return Path(at_home(str(path)))
 
 
 def arguments_at_home(arguments: list[str]) -> list[str]:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError, OmegaConfBaseException
 
 from ground.configs import CONFIGS
-from ground.errors import UserError, nearest
+from ground.errors import UserError, nearest, shown
 from ground.former import KEYS, unknown_key
 
 SEARCH_PATH = "hydra.searchpath"
@@ -35,13 +35,22 @@ AS_IN_RUN = "as_in_run"
 """The name under which ``test=RUN`` has RUN's config among the groups."""
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 """What a disk says that is full, read-only or another's."""
+NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
+"""What a disk says of a path that cannot be."""
 ROOMS = ("aligners", "backbones", "benchmarks", "datamodules", "evaluation", "ground", "report", "running")
+COMPOSERS = ("hydra", "omegaconf", "antlr4", "yaml")
+"""What reads a command line and composes a config: of odd input it raises anything."""
 CHOSEN = ("aligner", "datamodule", "evaluation", "report", "trainer", "logger")
 """Groups of which every run has one."""
 
 
 def user_line(error: BaseException, overrides: list[str]) -> str | None:
     """The line that tells a user's mistake, or None where the error is ours."""
+    line = _line(error, overrides)
+    return None if line is None else shown(line)
+
+
+def _line(error: BaseException, overrides: list[str]) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, InstantiationException):
@@ -52,12 +61,14 @@ def user_line(error: BaseException, overrides: list[str]) -> str | None:
             return None
         key = re.search(r"full_key: (\S+)", str(error))
         return f"{key[1] if key else str(error).split(':')[0]}: {_one_line(cause) or type(cause).__name__}"
-    if isinstance(error, HydraException | OmegaConfBaseException):
+    if isinstance(error, HydraException | OmegaConfBaseException) or _is_of(error, COMPOSERS):
         return explain(error, overrides)
     if isinstance(error, MisconfigurationException):
         return _one_line(error)
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return f"cannot write {error.filename or 'a file'}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in NO_NAME:
+        return f"{error.filename or 'a path'} cannot be a file here: {error.strerror}"
     if type(error).__module__.startswith("wandb.errors"):
         return f"Weights & Biases: {_one_line(error)}; WANDB_MODE=offline goes without the service"
     return None
@@ -67,6 +78,12 @@ def _is_ours(error: BaseException) -> bool:
     """Whether it was raised by a line of this project, not by a library's or a user's."""
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     return not files or any(Path(files[-1]).is_relative_to(CONFIGS.parent / room) for room in ROOMS)
+
+
+def _is_of(error: BaseException, packages: tuple[str, ...]) -> bool:
+    """Whether it was raised by a line of one of these packages."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and bool({*Path(frames[-1].filename).parts} & {*packages})
 
 
 def explain(error: BaseException, overrides: list[str]) -> str:

@@ -3,16 +3,24 @@
 import re
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
+from ground.errors import UserError
 from ground.home import at_home
 from ground.mistakes import SEARCH_PATH, search_path
 
 
 def overrides() -> list[str]:
-    """The overrides of the command line, ``--config-dir`` among them as one of ``hydra.searchpath``."""
-    arguments = get_args_parser().parse_args(sys.argv[1:])
+    """The overrides of the command line, ``--config-dir`` among them as one of ``hydra.searchpath``.
+
+    Raises:
+        UserError: an unknown flag, or one without its value.
+    """
+    parser = get_args_parser()
+    parser.error = _refused  # type: ignore[method-assign]  # it would print all flags
+    arguments = parser.parse_args(sys.argv[1:])
     given: list[str] = arguments.overrides
     folders = [at_home(folder) for folder in search_path(given)]
     if arguments.config_dir is not None:
@@ -20,6 +28,10 @@ def overrides() -> list[str]:
     values = ",".join(map(quoted, folders))
     rest = [each for each in given if not each.startswith(f"{SEARCH_PATH}=")]
     return [*rest, f"{SEARCH_PATH}=[{values}]"] if folders else rest
+
+
+def _refused(message: str) -> NoReturn:
+    raise UserError(f"{message}: write key=value; --hydra-help tells the flags")
 
 
 def quoted(text: str) -> str:

@@ -19,6 +19,7 @@ from aligners.base.saved import restored
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.base.extracted import ExtractedDataModule
 from ground.errors import UserError
+from ground.home import path_at_home
 
 
 def load(path: str | PathLike[str], *, trust: bool = False) -> Aligner:
@@ -45,7 +46,7 @@ def load(path: str | PathLike[str], *, trust: bool = False) -> Aligner:
         >>> torch.equal(same.encode_x(x), aligner.encode_x(x))
         True
     """
-    place = Path(path).expanduser()
+    place = path_at_home(path)
     return _of_run(place, trust) if place.is_dir() else Aligner.load(path, trust=trust)
 
 

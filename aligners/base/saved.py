@@ -16,6 +16,7 @@ from torch import Tensor
 
 from aligners.base.named_classes import check_calls, class_at
 from ground.errors import UserError
+from ground.home import path_at_home
 
 HEADER = "unicon-align"
 FORMAT = 1
@@ -50,7 +51,7 @@ class Saved(lightning.LightningModule):
         }
         # in one entry: safetensors writes several in any order
         header = {"format": FORMAT, "version": _version(), "sha256": _digest(record, tensors), "record": record}
-        whole = Path(path).expanduser()
+        whole = path_at_home(path)
         part = whole.with_name(f".{whole.name}.{uuid4().hex}.tmp")
         try:
             save_file(tensors, part, metadata={HEADER: json.dumps(header)})
@@ -72,7 +73,7 @@ class Saved(lightning.LightningModule):
                 trusted, cannot be imported, or is not one of these.
         """
         file = str(path)
-        record, tensors = _read(Path(path).expanduser())
+        record, tensors = _read(path_at_home(path))
         try:
             checkpoint = record["checkpoint"] | {"state_dict": _unpacked(tensors, record["axes"], record["same"])}
             name, own = record["class"], f"{cls.__module__}.{cls.__qualname__}"

@@ -14,6 +14,7 @@ from datamodules.items.raw_pairs import RawPairs
 from datamodules.pairs.pairs import Pairs
 from datamodules.pairs.splits import SPLITS
 from ground.errors import UserError, nearest
+from ground.home import path_at_home
 from ground.ranges import Seed
 
 
@@ -55,7 +56,7 @@ class CaptionedDataModule(ExtractedDataModule):
         super().__init__(image_backbone, text_backbone, **common)
         if split not in self.split_names:
             raise UserError(f"unknown datamodule.split '{split}': {nearest(split, self.split_names)}")
-        self.data_dir = Path(data_dir).expanduser()
+        self.data_dir = path_at_home(data_dir)
         self.split, self.split_seed = split, split_seed
         self.captions, self.caption_seed = captions, caption_seed
         self.parts: dict[str, dict[str, Tensor]] = {}  # numbers of the images of each part of what is split

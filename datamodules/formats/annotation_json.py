@@ -37,7 +37,17 @@ def field(record: Any, key: str, kind: type, where: str, what: str) -> Any:
         UserError: it is not there or not of its ``kind``; ``where`` names the record, ``what`` its file's kind.
     """
     value = record.get(key) if isinstance(record, dict) else None
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not (is_number(value) if kind is int else isinstance(value, kind)):
         got = "is missing" if value is None else f"is {value!r:.40}, not {KINDS[kind]}"
         raise UserError(f"{where}: '{key}' {got}; get the file again: it should be {what}")
     return value
+
+
+def is_number(value: object) -> bool:
+    """Whether it is an integer of 64 bits, as the numbers of images and captions are.
+
+    Example:
+        >>> is_number(7), is_number(True), is_number(2**63)
+        (True, False, False)
+    """
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63

@@ -1,6 +1,7 @@
 """Image files with captions as annotations name them, and their pairs."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from datamodules.items.items import ImageFiles, Texts
 from datamodules.items.raw_pairs import RawPairs, captioned
+from ground.errors import UserError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -85,6 +87,18 @@ def cleaned(images: list[CaptionedImage], where: str) -> list[CaptionedImage]:
         bare = len(images) - len(kept)
         logger.warning("%s: %d empty captions and %d images without a caption are left out", where, empty, bare)
     return kept
+
+
+def refuse_doubles(images: list[CaptionedImage], where: str, what: str) -> None:
+    """Refuse a number or a file of an image that stands twice: it might get into two splits.
+
+    Raises:
+        UserError: naming it; ``where`` names the annotations, ``what`` their kind.
+    """
+    for kind, values in (("number", [image.image_id for image in images]), ("file", [image.path for image in images])):
+        if len(set(values)) < len(values):
+            twice, _ = Counter(values).most_common(1)[0]
+            raise UserError(f"{where}: two images have the {kind} {twice}; get the file again: it should be {what}")
 
 
 def drawn(ids: Tensor, sizes: dict[str, int], seed: int) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from datamodules.formats.annotation_json import field, read_json
-from datamodules.formats.captioned_images import CaptionedImage, cleaned
+from datamodules.formats.captioned_images import CaptionedImage, cleaned, refuse_doubles
 from ground.errors import UserError
 
 WHAT = "a captions file of http://images.cocodataset.org/annotations"
@@ -31,6 +31,7 @@ def read_coco_captions(path: Path, folder: Path) -> list[CaptionedImage]:
             raise UserError(f"{where}: there is no image {record['image_id']}; get the file again: it should be {WHAT}")
         image.captions.append(field(record, "caption", str, where, WHAT))
         image.caption_ids.append(field(record, "id", int, where, WHAT))
+    refuse_doubles(list(images.values()), f"{path}", WHAT)
     kept = cleaned(list(images.values()), path.name)
     if not kept:
         raise UserError(f"{path}: no image has a caption; get the file again: it should be {WHAT}")

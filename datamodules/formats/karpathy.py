@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from datamodules.formats.annotation_json import field, read_json
-from datamodules.formats.captioned_images import CaptionedImage, cleaned
+from datamodules.formats.annotation_json import field, is_number, read_json
+from datamodules.formats.captioned_images import CaptionedImage, cleaned, refuse_doubles
 from ground.errors import UserError
 
 URL = "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip"
@@ -20,7 +20,7 @@ def read_karpathy(path: Path, folder: Path) -> dict[str, list[CaptionedImage]]:
     ``cocoid`` or, where there is none, its ``imgid``; those of its captions are its ``sentids``.
 
     Raises:
-        UserError: the file cannot be used, or a split has no image with a caption.
+        UserError: the file cannot be used, names an image twice, or a split has no image with a caption.
     """
     content = read_json(path, _slim, WHAT)
     parts: dict[str, list[CaptionedImage]] = {split: [] for split in ("train", "val", "test")}
@@ -30,6 +30,7 @@ def read_karpathy(path: Path, folder: Path) -> dict[str, list[CaptionedImage]]:
         if split not in SPLIT_OF:
             raise UserError(f"{where}: split '{split}' is none of {', '.join(SPLIT_OF)}; get the file again: {URL}")
         parts[SPLIT_OF[split]].append(_image(record, folder, where))
+    refuse_doubles([image for images in parts.values() for image in images], f"{path}", WHAT)
     kept = {split: cleaned(images, f"{path.name} {split}") for split, images in parts.items()}
     for split, images in kept.items():
         if not images:
@@ -51,6 +52,6 @@ def _image(record: dict[str, Any], folder: Path, where: str) -> CaptionedImage:
     ids = field(record, "sentids", list, where, WHAT)
     if not all(isinstance(caption, str) for caption in captions):
         raise UserError(f"{where}: a sentence has no text 'raw'; get the file again: it should be {WHAT}")
-    if len(ids) != len(captions) or not all(isinstance(each, int) for each in ids):
+    if len(ids) != len(captions) or not all(map(is_number, ids)):
         raise UserError(f"{where}: {len(captions)} sentences with sentids {ids!r:.40}; get the file again: {URL}")
     return CaptionedImage(folder / name, number, captions, ids)

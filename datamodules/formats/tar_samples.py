@@ -14,6 +14,7 @@ from datamodules.formats.own_pairs import MODALITIES, plain, refuse_url
 from datamodules.items.tar_members import listed
 from datamodules.pairs.splits import SPELLED
 from ground.errors import UserError
+from ground.home import at_home
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ MODALITY_OF = dict.fromkeys(("jpg", "jpeg", "png", "webp"), "image") | dict.from
     ("wav", "flac", "ogg", "mp3"), "audio"
 )
 READ = ("txt", "json", "cls")
+MOST = 1_000_000  # shards that a range names
 LARGEST = 1 << 24  # bytes of a text, JSON or class that is read: a larger one is something else
 
 
@@ -50,17 +52,20 @@ def shards(pattern: str) -> list[Path]:
     """The tars of a folder (and its subfolders), of ranges like ``{000..012}`` or ``{a,b}``, or of a glob, sorted.
 
     Raises:
-        UserError: none, one that is not there, or a compressed one.
+        UserError: none, one that is not there, a compressed one, or a pattern that cannot be read.
     """
     refuse_url(pattern, "datamodule.path")
     found: list[Path] = []
-    for one in map(Path, expanded(str(Path(pattern).expanduser()))):
-        if one.is_dir():
-            found += (path for path in one.rglob("*.tar") if not path.name.startswith("."))
-        elif has_magic(str(one)) and not one.exists():
-            found += matches(one)
-        else:
-            found.append(one)
+    try:
+        for one in map(Path, expanded(at_home(pattern))):
+            if one.is_dir():
+                found += (path for path in one.rglob("*.tar") if not path.name.startswith("."))
+            elif has_magic(str(one)) and not one.exists():
+                found += matches(one)
+            else:
+                found.append(one)
+    except (OSError, ValueError) as error:  # names that are too long, patterns such as a**b
+        raise UserError(f"datamodule.path={pattern:.200} cannot be read: {error}") from error
     found = sorted(set(found))
     for path in found:
         if re.search(r"\.(tgz|tar\.\w+)$", path.name):
@@ -82,18 +87,29 @@ def matches(pattern: Path) -> list[Path]:
 
 
 def expanded(pattern: str) -> set[str]:
-    """What a shell makes of ``{000..012}``, ``{3..1}`` and ``{a,b}``, in several places or nested."""
+    """What a shell makes of ``{000..012}``, ``{3..1}`` and ``{a,b}``, in several places or nested.
+
+    Raises:
+        UserError: more than ``MOST`` names.
+    """
     brace = re.search(r"\{([^{}]*)\}", pattern)
     if not brace:
         return {pattern}
     numbers = re.fullmatch(r"(\d+)\.\.(\d+)", brace[1])
     if numbers:
         low, high = sorted(map(int, numbers.groups()))
+        if high - low >= MOST:
+            raise UserError(f"{brace[0]} is a range of {high - low + 1:,} shards, the most are {MOST:,}")
         width = max(len(n) for n in numbers.groups()) if any(re.match(r"0\d", n) for n in numbers.groups()) else 0
         parts = [f"{n:0{width}d}" for n in range(low, high + 1)]
     else:
         parts = brace[1].split(",")
-    return set().union(*(expanded(pattern[: brace.start()] + part + pattern[brace.end() :]) for part in parts))
+    names: set[str] = set()
+    for part in parts:
+        names |= expanded(pattern[: brace.start()] + part + pattern[brace.end() :])
+        if len(names) > MOST:
+            raise UserError(f"{pattern} is more than {MOST:,} shards")
+    return names
 
 
 def split_of(shard: Path) -> str | None:

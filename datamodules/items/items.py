@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import struct
 import warnings
 from collections.abc import Sequence
@@ -16,12 +17,14 @@ from typing import Any, Protocol, Self
 from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
-from ground.errors import UserError
+from ground.errors import UserError, shown
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 # Out of handles or memory says nothing about the file: such an error must stop the run, not skip the item.
 _EXHAUSTED = (EMFILE, ENFILE, ENOMEM)
+# Encoders and files of text take whole characters alone.
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 class Unreadable(Exception):  # noqa: N818 - it is the state of an item, handled where it is met
@@ -36,7 +39,7 @@ class Unreadable(Exception):  # noqa: N818 - it is the state of an item, handled
     """
 
     def __init__(self, reason: str) -> None:
-        super().__init__(" ".join(reason.split()))
+        super().__init__(shown(" ".join(reason.split())))
 
 
 class Items(Protocol):
@@ -157,7 +160,7 @@ class ImageFiles(Files):
 
 
 class Texts:
-    """The strings ``strings`` (n,).
+    """The strings ``strings`` (n,); half a character (a lone surrogate, as JSON may hold it) becomes U+FFFD.
 
     Example:
         >>> texts = Texts(["a dog", "a cat"], "captions")
@@ -166,7 +169,9 @@ class Texts:
     """
 
     def __init__(self, strings: Sequence[str], name: str) -> None:
-        self.strings = list(strings)
+        self.strings = [
+            string if string.isascii() else _HALVES.sub("\N{REPLACEMENT CHARACTER}", string) for string in strings
+        ]
         self.name = name
 
     def __len__(self) -> int:
@@ -177,7 +182,7 @@ class Texts:
         """sha256 over the length and the UTF-8 bytes of each string."""
         whole = hashlib.sha256(b"texts\0")
         for string in self.strings:
-            data = string.encode("utf-8", "surrogatepass")
+            data = string.encode()
             whole.update(len(data).to_bytes(8, "little") + data)
         return whole.hexdigest()
 

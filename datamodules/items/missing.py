@@ -49,5 +49,8 @@ def files_there(items: Items) -> Tensor:
 
 
 def names_in(folder: Path) -> set[str]:
-    """Names of the files in a folder; none where there is no folder."""
-    return {entry.name for entry in folder.iterdir() if not entry.is_dir()} if folder.is_dir() else set()
+    """Names of the files in a folder; none where there is no folder, or its name is none."""
+    try:
+        return {entry.name for entry in folder.iterdir() if not entry.is_dir()} if folder.is_dir() else set()
+    except (OSError, ValueError):  # a name that is too long or no text, a folder that is closed
+        return set()
