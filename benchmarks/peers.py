@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.features_file import read_splits
-from benchmarks.record import child_environment
+from benchmarks.record import Parser, child_environment, command, error_of, path, positive
 from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
-from ground.errors import UserError
+from ground.errors import UserError, nearest
 
 Array = NDArray[Any]
 Projections = tuple[Array, Array]
@@ -151,13 +151,26 @@ def in_process(name: str, file: Path, rank: int, lam: float, limit: float) -> di
         except subprocess.TimeoutExpired:
             return None
         if ended.returncode:
-            lines = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
-            raise UserError(f"{name}: {lines[-1]}")
+            raise UserError(f"{name}: {error_of(ended.stderr, ended.returncode)}")
         values: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))
         return values
 
 
+def main(argv: Sequence[str]) -> None:
+    parser = Parser("python -m benchmarks.peers", description=__doc__)
+    parser.add_argument("name")
+    parser.add_argument("file", type=path)
+    parser.add_argument("result", type=path)
+    parser.add_argument("rank", type=positive)
+    parser.add_argument("lam", type=float)
+    given = parser.parse_args(argv)
+    if given.name not in PEERS:
+        raise UserError(f"unknown peer '{given.name}': {nearest(given.name, PEERS)}")
+    if reason := missing(given.name):
+        raise UserError(f"{given.name} is {reason}")
+    measured = measure(given.name, read_splits(given.file), given.rank, given.lam)
+    given.result.write_text(json.dumps(measured), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    peer, data_file, result_file, its_rank, its_lam = sys.argv[1:]
-    measured = measure(peer, read_splits(Path(data_file)), int(its_rank), float(its_lam))
-    Path(result_file).write_text(json.dumps(measured), encoding="utf-8")
+    command(main)

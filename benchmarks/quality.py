@@ -12,15 +12,15 @@ from torch import Tensor
 
 from benchmarks.ablations import ABLATIONS
 from benchmarks.paired import credits, paired_difference
-from benchmarks.record import Parser, Record, command, positive, spread, table, told
+from benchmarks.record import Parser, Record, command, path, positive, spread, table, told
 from benchmarks.runs import composed, run
 from benchmarks.tuning import axes_of, climb
 from ground.configs import CONFIGS
 from ground.errors import UserError, nearest
-from ground.home import path_at_home
 from ground.mistakes import user_line
 from ground.progress import progress_bar
 from report.tables import sweep_table
+from running.compose import quoted
 
 ALIGNERS = sorted(path.stem for path in (CONFIGS / "aligner").glob("*.yaml"))
 OURS = "unicon"
@@ -39,25 +39,28 @@ Runs = list[dict[str, Any]]
 
 def contestants(arguments: Any) -> list[Contestant]:
     if arguments.ablation:
+        if arguments.aligners or arguments.tune:
+            raise UserError(f"--ablation is of {OURS} at its own settings: leave --aligners and --tune out")
         return [(label, OURS, overrides) for label, overrides in ABLATIONS]
-    for name in arguments.aligners:
+    names = dict.fromkeys(arguments.aligners or ALIGNERS)
+    for name in names:
         if name not in ALIGNERS:
             raise UserError(f"unknown aligner '{name}': {nearest(name, ALIGNERS)}")
-    return [(name, name, []) for name in arguments.aligners]
+    return [(name, name, []) for name in names]
 
 
 def datasets(arguments: Any) -> dict[str, list[str]]:
     """Names of the data and the overrides that choose them."""
     if arguments.quick:
+        if arguments.features or arguments.no_bundled:
+            raise UserError("--quick has data of its own: leave --features and --no-bundled out")
         return {"synthetic": QUICK}
     chosen = {} if arguments.no_bundled else {"clipart": ["datamodule=clipart"]}
-    for file in arguments.features:
-        path = path_at_home(file)
-        if not path.is_file():
+    for file in dict.fromkeys(arguments.features):
+        if not file.is_file():
             raise UserError(f"no features file at {file}: give --features safetensors files with x and y")
-        name = path.stem if path.stem not in chosen else str(path)
-        quoted = str(path).replace("\\", "\\\\").replace("'", "\\'")
-        chosen[name] = ["datamodule=features", f"datamodule.path='{quoted}'"]
+        name = file.stem if file.stem not in chosen else str(file)
+        chosen[name] = ["datamodule=features", f"datamodule.path={quoted(str(file))}"]
     if not chosen:
         raise UserError("no data: give --features, or leave --no-bundled out")
     return chosen
@@ -74,7 +77,9 @@ def tuned(data: str, of_data: list[str], each: Contestant) -> dict[str, Any]:
     def score(setting: list[str]) -> float:
         try:
             outcome = run(composed(aligner, data, [*of_data, *LESS, *overrides, *setting, f"seed={TUNING_SEED}"]))
-        except UserError:  # a setting that diverges, or a ridge too small: the worst of all
+        except Exception as error:  # a setting that diverges, or a ridge too small: the worst of all
+            if user_line(error, []) is None:
+                raise
             return -1.0
         return max(outcome.recalls)
 
@@ -93,7 +98,7 @@ def tables(data: str, runs: Runs, credit: dict[str, list[Tensor]], failed: dict[
             "fit_seconds": spread([each["time/fit_seconds"] for each in mine]),
             "set": next(each["set"] for each in runs if each["aligner"] == label),
         }
-        if label != ours:
+        if label != ours and len(credit[ours][0]) > 1:  # an interval needs two groups
             difference, half = paired_difference(credit[ours], credit[label])
             row |= {"behind": difference, "behind_half_interval": half}
         rows.append(row)
@@ -120,11 +125,9 @@ def _short(override: str) -> str:
 
 def main(argv: Sequence[str]) -> None:
     parser = Parser("python -m benchmarks.quality", description=__doc__)
-    parser.add_argument("--features", nargs="+", default=[], metavar="FILE", help="beside the bundled data")
+    parser.add_argument("--features", nargs="+", type=path, default=[], metavar="FILE", help="beside the bundled data")
     parser.add_argument("--no-bundled", action="store_true", help="leave the bundled data out")
-    parser.add_argument(
-        "--aligners", nargs="+", default=ALIGNERS, metavar="NAME", help="default: all of configs/aligner"
-    )
+    parser.add_argument("--aligners", nargs="+", metavar="NAME", help="default: all of configs/aligner")
     parser.add_argument("--seeds", type=positive, default=5, help="how many, from 0; default: 5")
     parser.add_argument("--tune", action="store_true", help="report each baseline at its best setting on validation")
     parser.add_argument("--ablation", action="store_true", help="unicon with one part at a time switched off, instead")
@@ -132,7 +135,10 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     seeds = range(min(arguments.seeds, 2) if arguments.quick else arguments.seeds)
     field, data = contestants(arguments), datasets(arguments)
-    record = Record("ablation" if arguments.ablation else "quality", vars(arguments))
+    record = Record(
+        "ablation" if arguments.ablation else "quality",
+        vars(arguments) | {"aligners": [label for label, *_ in field], "features": list(map(str, arguments.features))},
+    )
 
     settings: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in data}
     if arguments.tune:
@@ -146,7 +152,16 @@ def main(argv: Sequence[str]) -> None:
     runs: dict[str, Runs] = {name: [] for name in data}
     credit: dict[str, dict[str, list[Tensor]]] = {name: {} for name in data}
     failed: dict[str, dict[str, str]] = {name: {} for name in data}
-    with progress_bar("runs", len(seeds) * len(data) * len(field), 0, visible=True) as advance:
+
+    def summarise() -> tuple[dict[str, Any], list[Table]]:
+        measured = {name: tables(name, runs[name], credit[name], failed[name]) for name in data if runs[name]}
+        summary = {name: rows for name, (_, rows) in measured.items()}
+        return {"summary": summary}, [each for shown, _ in measured.values() for each in shown]
+
+    with (
+        record.ending(summarise),
+        progress_bar("runs", len(seeds) * len(data) * len(field), 0, visible=True) as advance,
+    ):
         for seed in seeds:
             for name, of_data in data.items():
                 for label, aligner, overrides in field:
@@ -161,22 +176,19 @@ def main(argv: Sequence[str]) -> None:
                         if line is None:
                             raise
                         failed[name][label] = line
+                        record.save(failed=failed)
                         continue
+                    # before the run is counted: whatever ends it here, the two go together
+                    mine = credits(*outcome.embeddings, outcome.test)
                     runs[name].append(
                         {"name": name, "aligner": label, "seed": seed, "set": chosen, "metrics": outcome.metrics}
                     )
-                    credit[name].setdefault(label, []).append(credits(*outcome.embeddings, outcome.test))
+                    credit[name].setdefault(label, []).append(mine)
                     record.save(runs=runs, failed=failed)
 
-    shown: list[Table] = []
-    summary = {}
     for name in data:
         if not runs[name]:
             raise UserError(f"no aligner could run on {name}: {next(iter(failed[name].values()))}")
-        of_name, summary[name] = tables(name, runs[name], credit[name], failed[name])
-        shown += of_name
-    record.save(summary=summary)
-    record.show(*shown)
 
 
 if __name__ == "__main__":

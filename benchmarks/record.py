@@ -6,7 +6,8 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,9 +16,12 @@ from typing import Any, NoReturn
 import torch
 from rich.table import Table
 
+from datamodules.cache.shards import write_atomically
 from ground.errors import UserError
 from ground.files import keep_former, to_json
+from ground.home import path_at_home
 from ground.mistakes import user_line
+from ground.pipe import end_of_pipe
 from report.tables import screen
 
 PACKAGES = ("torch", "lightning", "numpy", "scipy", "scikit-learn", "cca-zoo")
@@ -41,8 +45,10 @@ def command(main: Callable[[Sequence[str]], None]) -> NoReturn:
     try:
         main(sys.argv[1:])
     except KeyboardInterrupt:
-        print(f"interrupted: what was measured before is kept in {FOLDER}", file=sys.stderr)
+        print("interrupted: what was measured before is kept", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:
+        end_of_pipe()
     except Exception as error:
         line = user_line(error, [])
         if line is None:
@@ -54,10 +60,21 @@ def command(main: Callable[[Sequence[str]], None]) -> NoReturn:
 
 def positive(text: str) -> int:
     """A whole number of at least 1, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
-    return number
+    with suppress(ValueError):
+        if (number := int(text)) >= 1:
+            return number
+    raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
+
+
+def path(text: str) -> Path:
+    """A path, for argparse; the shell leaves the ``~`` of ``--root=~/code`` as it is."""
+    return path_at_home(text)
+
+
+def error_of(stderr: str, code: int) -> str:
+    """What a process had to say that ended with the exit code ``code``: its last line."""
+    lines = stderr.strip().splitlines() or [f"exit code {code}"]
+    return lines[-1].removeprefix("error: ")
 
 
 def machine() -> dict[str, Any]:
@@ -89,23 +106,47 @@ def package_version(name: str) -> str | None:
 
 
 class Record:
-    """``outputs/benchmarks/NAME/TIME.json``, written anew after every measurement: an end by force loses none."""
+    """``outputs/benchmarks/NAME/TIME.json``, written anew after every measurement: an end by force loses none.
+
+    Raises:
+        UserError: it cannot be written.
+    """
 
     def __init__(self, name: str, settings: dict[str, Any]) -> None:
         self.path = FOLDER / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}.json"
         self.content: dict[str, Any] = {"benchmark": name, "settings": settings, "machine": machine()}
-        try:
+        with self._writing():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.exists():
                 keep_former(self.path)
-            self.save()
-        except OSError as error:
-            raise UserError(f"cannot write {self.path}: {error.strerror}; start it in a folder of your own") from error
+        self.save()
 
     def save(self, **parts: Any) -> None:
         """Set the parts of the record, and write it."""
         self.content |= parts
-        self.path.write_text(to_json(self.content), encoding="utf-8")
+        with self._writing():
+            write_atomically(self.path, to_json(self.content).encode())
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror}; start it in a folder of your own") from error
+
+    @contextmanager
+    def ending(self, summarise: Callable[[], tuple[dict[str, Any], list[Table]]]) -> Iterator[None]:
+        """Whatever ends the block, an error and Ctrl-C too: what was measured until then is summarised, shown and kept.
+
+        ``summarise`` gives further parts of the record and the tables; none where nothing was measured.
+        """
+        try:
+            yield
+        finally:
+            parts, tables = summarise()
+            if tables:
+                self.show(*tables)  # before it is kept, which a full disk may refuse
+                self.save(**parts)
 
     def show(self, *tables: Table) -> None:
         """The tables, the machine and the record's path, on the screen."""

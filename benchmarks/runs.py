@@ -17,6 +17,7 @@ from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs
 from ground.configs import CONFIGS
 from ground.values import check
+from running.compose import quoted
 
 QUIET = ("trainer.enable_progress_bar=false", "run_dir=outputs/benchmarks")
 
@@ -29,7 +30,7 @@ def composed(aligner: str, data: str, overrides: list[str]) -> DictConfig:
     """
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        names = [f"aligner={aligner}", f"aligner_name={aligner}", f"name={data}"]
+        names = [f"aligner={aligner}", f"aligner_name={aligner}", f"name={quoted(data)}"]
         config = compose("train", overrides=[*names, *QUIET, *overrides])
     check(config)
     return config

@@ -84,18 +84,22 @@ def growth(sizes: Sequence[int], seconds: Sequence[float]) -> dict[str, Any]:
 
 
 def summarised(results: dict[str, dict[int, list[dict[str, float]]]]) -> dict[str, dict[str, Any]]:
-    """Spreads for each contestant and size, and how its time grows."""
+    """Spreads for each contestant and size that was measured, and how its time grows."""
     summary: dict[str, dict[str, Any]] = {}
     for name, by_size in results.items():
         sizes = {
-            n: {key: spread([each[key] for each in of_size]) for key in of_size[0]} for n, of_size in by_size.items()
+            n: {key: spread([each[key] for each in of_size]) for key in of_size[0]}
+            for n, of_size in by_size.items()
+            if of_size
         }
+        if not sizes:
+            continue
         medians = [of_size["fit_seconds"]["median"] for of_size in sizes.values()]
         summary[name] = {"sizes": {str(n): of_size for n, of_size in sizes.items()}, **growth(list(sizes), medians)}
     return summary
 
 
-def tables(summary: dict[str, dict[str, Any]]) -> list[Table]:
+def tables(summary: dict[str, dict[str, Any]], failed: dict[str, dict[str, str]]) -> list[Table]:
     columns = [
         "",
         "pairs",
@@ -122,32 +126,49 @@ def tables(summary: dict[str, dict[str, Any]]) -> list[Table]:
                     f"{of_size['recall']['median']:.1f}",
                 ]
             )
-    return [table(f"streamed from shards; recall: mean recall on {HELD_OUT} held-out pairs", columns, rows)]
+    shown = [table(f"streamed from shards; recall: mean recall on {HELD_OUT} held-out pairs", columns, rows)]
+    lost = [[name, f"{int(n):,}", line] for name, of_name in failed.items() for n, line in of_name.items()]
+    return [*shown, table("not measured", ["", "pairs", "why"], lost)] if lost else shown
 
 
 def main(argv: Sequence[str]) -> None:
     parser = Parser("python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("--sizes", nargs="+", type=positive, default=list(SIZES), metavar="N", help="numbers of pairs")
+    parser.add_argument("--sizes", nargs="+", type=positive, metavar="N", help="numbers of pairs")
     parser.add_argument("--repeats", type=positive, default=5, help="of every fit, in turns; default: 5")
     parser.add_argument("--quick", action="store_true", help="tiny: shows that it runs, not how it grows")
     arguments = parser.parse_args(argv)
-    sizes = sorted(QUICK_SIZES if arguments.quick else set(arguments.sizes))
+    if arguments.quick and arguments.sizes:
+        raise UserError("--quick has sizes of its own: leave --sizes out")
+    sizes = sorted(set(QUICK_SIZES if arguments.quick else arguments.sizes or SIZES))
     model, rank = (QUICK_MODEL, QUICK_RANK) if arguments.quick else (MODEL, RANK)
-    record = Record("scale", vars(arguments) | {"model": dataclasses.asdict(model), "rank": rank, "shard": SHARD})
+    given = vars(arguments) | {"sizes": sizes, "model": dataclasses.asdict(model), "rank": rank, "shard": SHARD}
+    record = Record("scale", given)
     results: dict[str, dict[int, list[dict[str, float]]]] = {name: {n: [] for n in sizes} for name in CONTESTANTS}
+    failed: dict[str, dict[str, str]] = {name: {} for name in CONTESTANTS}
+
+    def summarise() -> tuple[dict[str, Any], list[Table]]:
+        summary = summarised(results)
+        return {"summary": summary}, tables(summary, failed) if summary else []
+
     with (
+        record.ending(summarise),
         shards(model, sizes) as folder,
         progress_bar("fits", arguments.repeats * len(sizes) * len(CONTESTANTS), 0, visible=True) as advance,
     ):
         for _ in range(arguments.repeats):
             for n in sizes:
                 for name, (aligner, overrides) in CONTESTANTS.items():
-                    results[name][n].append(in_process(folder, n, aligner, [*overrides, f"aligner.rank={rank}"]))
-                    record.save(results={name: {str(n): r for n, r in of.items()} for name, of in results.items()})
                     advance(1)
-    summary = summarised(results)
-    record.save(summary=summary)
-    record.show(*tables(summary))
+                    if str(n) in failed[name]:
+                        continue
+                    try:
+                        results[name][n].append(in_process(folder, n, aligner, [*overrides, f"aligner.rank={rank}"]))
+                    except UserError as error:  # too few pairs, or more than fit into memory: the others go on
+                        failed[name][str(n)] = str(error)
+                    of_sizes = {name: {str(n): r for n, r in of.items()} for name, of in results.items()}
+                    record.save(results=of_sizes, failed=failed)
+    if not summarised(results):
+        raise UserError(next(line for of in failed.values() for line in of.values()))
 
 
 if __name__ == "__main__":

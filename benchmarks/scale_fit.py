@@ -7,13 +7,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning
 import torch
 from hydra.utils import instantiate
 
-from benchmarks.record import child_environment
+from benchmarks.record import Parser, child_environment, command, error_of
 from benchmarks.runs import Clock, composed
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.cache.mapped_rows import MappedRows
@@ -115,13 +116,23 @@ def in_process(folder: Path, n: int, aligner: str, overrides: list[str]) -> dict
             env=child_environment(), capture_output=True, text=True, check=False,
         )  # fmt: skip
         if ended.returncode:
-            lines = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
-            raise UserError(f"the fit of {aligner} on {n:,} pairs ended: {lines[-1]}")
+            why = error_of(ended.stderr, ended.returncode)
+            raise UserError(f"the fit of {aligner} on {n:,} pairs ended: {why}")
         values: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))
         return values
 
 
+def main(argv: Sequence[str]) -> None:
+    parser = Parser("python -m benchmarks.scale_fit", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("n", type=int)
+    parser.add_argument("result", type=Path)
+    parser.add_argument("aligner")
+    parser.add_argument("overrides", nargs="*")
+    given = parser.parse_args(argv)
+    measured = measure(given.folder, given.n, given.aligner, given.overrides)
+    given.result.write_text(json.dumps(measured), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    shard_folder, pairs, result_file, its_aligner, *its_overrides = sys.argv[1:]
-    measured = measure(Path(shard_folder), int(pairs), its_aligner, its_overrides)
-    Path(result_file).write_text(json.dumps(measured), encoding="utf-8")
+    command(main)

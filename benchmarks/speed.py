@@ -23,7 +23,7 @@ from benchmarks.record import Parser, Record, command, positive, spread, table, 
 from benchmarks.runs import Outcome, composed, now, run
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs
-from ground.errors import UserError
+from ground.errors import UserError, nearest
 from ground.progress import progress_bar
 
 MODEL = LatentFactors(
@@ -138,9 +138,12 @@ def pass_products(train: Pairs, rank: int) -> Callable[[int], dict[str, Any]]:
 
 def peer(name: str, file: Path, rank: int, limit: float) -> Callable[[int], dict[str, Any]]:
     def measure(repeat: int) -> dict[str, Any]:
-        reason = missing(name)
-        result = None if reason else in_process(name, file, rank, LAM, limit)
-        return result or {"note": reason or f"stopped after {limit:.0f} s"}
+        if reason := missing(name):
+            return {"note": reason}
+        try:
+            return in_process(name, file, rank, LAM, limit) or {"note": f"stopped after {limit:.0f} s"}
+        except UserError as error:
+            return {"note": str(error)}
 
     return measure
 
@@ -164,6 +167,8 @@ def summarised(results: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, 
     """Spreads of what was measured of each contestant, and for ours the ratio to SGD-CLIP."""
     summary: dict[str, dict[str, Any]] = {}
     for name, of_name in results.items():
+        if not of_name:  # nothing was measured yet
+            continue
         notes = [each["note"] for each in of_name if "note" in each]
         if notes:
             summary[name] = {"note": notes[0]}
@@ -203,11 +208,13 @@ def tables(summary: dict[str, dict[str, Any]], shares: dict[str, dict[str, Any]]
         )  # fmt: skip
     columns = ["", "fit s, median (min to max)", "s to its best", "val recall", "test recall", "to SGD-CLIP's best"]
     of_shares = [
+        [share, row["note"], "", ""] if "note" in row else
         [share, *(told(row[key], digits) for key, digits in (("fit_seconds", 2), ("val", 1), ("test", 1)))]
         for share, row in shares.items()
-    ]
+    ]  # fmt: skip
     share_columns = ["share of the images", "fit s", "val recall", "test recall"]
-    return [table(title, columns, rows), table("unicon linear, closed form", share_columns, of_shares)]
+    shown = [(title, columns, rows), ("unicon linear, closed form", share_columns, of_shares)]
+    return [table(*each) for each in shown if each[-1]]
 
 
 def tune(splits: dict[str, Pairs], rank: int, grid: dict[str, list[float]], record: Record) -> list[str]:
@@ -232,6 +239,10 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--skip", nargs="+", default=[], metavar="NAME", help="contestants to leave out")
     parser.add_argument("--quick", action="store_true", help="tiny: shows that it runs, not who is fast")
     arguments = parser.parse_args(argv)
+    names = [FLOOR, *UNICON, SGD, PASS_FLOOR, FULL_PASS, *PEERS]
+    for name in arguments.skip:
+        if name not in names:
+            raise UserError(f"unknown contestant '{name}': {nearest(name, names)}")
     model, shape, rank = (QUICK_MODEL, QUICK_SHAPE, 8) if arguments.quick else (MODEL, SHAPE, RANK)
     limit = 60.0 if arguments.quick else LIMIT
     settings = vars(arguments) | {"model": dataclasses.asdict(model), "shape": dataclasses.asdict(shape), "rank": rank}
@@ -254,23 +265,27 @@ def main(argv: Sequence[str]) -> None:
         for share in SHARES
         if first(train, share).n_x > rank
     }
-    for warm_up in (field.get(FLOOR), next(iter(smaller.values()))):  # what libraries do once is in no time
-        if warm_up:
-            warm_up(0)
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in (*field, *smaller)}
-    with progress_bar("fits", arguments.repeats * len(results), 0, visible=True) as advance:
+    tuned = "tuned on validation" if arguments.tune else "not tuned, --tune does"
+    title = f"{shape.train:,} images with {shape.captions} captions; {SGD} {tuned}"
+
+    def summarise() -> tuple[dict[str, Any], list[Table]]:
+        summary, shares = (summarised({name: results[name] for name in each}) for each in (field, smaller))
+        return {"summary": summary, "shares": shares}, tables(summary, shares, title)
+
+    with (
+        record.ending(summarise),
+        progress_bar("fits", arguments.repeats * len(results), 0, visible=True) as advance,
+    ):
+        for warm_up in (field.get(FLOOR), next(iter(smaller.values()))):  # what libraries do once is in no time
+            if warm_up:
+                warm_up(0)
         for repeat in range(arguments.repeats):
             for name, measure in (field | smaller).items():
                 if not any("note" in each for each in results[name]):  # once is enough
                     results[name].append(measure(repeat))
                     record.save(results=results, sgd_setting=setting)
                 advance(1)
-
-    summary = summarised({name: results[name] for name in field})
-    shares = summarised({name: results[name] for name in smaller})
-    record.save(summary=summary, shares=shares)
-    tuned = "tuned on validation" if arguments.tune else "not tuned, --tune does"
-    record.show(*tables(summary, shares, f"{shape.train:,} images with {shape.captions} captions; {SGD} {tuned}"))
 
 
 if __name__ == "__main__":

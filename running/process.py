@@ -11,6 +11,7 @@ from typing import Any
 
 from ground.home import arguments_at_home
 from ground.mistakes import opened, refuse_repeated, user_line
+from ground.pipe import end_of_pipe
 from ground.progress import is_rank_zero
 from running.compose import overrides
 from running.directory import journal
@@ -46,9 +47,8 @@ def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> No
     except KeyboardInterrupt:
         print("interrupted: what was written before is kept", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe is gone, as `head` is after its lines
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+    except BrokenPipeError:
+        end_of_pipe()
     except Exception as error:
         line = user_line(error, given)
         if line is None:
