@@ -12,14 +12,16 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from aligners.base.aligner import Aligner
+from aligners.base.head_features import FeaturesName, HeadFeatures, MappedRows, head_settings, widths
 from aligners.base.warm_start import check_warm_start, set_head, spectral_solution
 from aligners.base.yaml_defaults import defaults_from
+from aligners.features import KernelName, Selection
 from aligners.objectives.base import Objective
 from aligners.objectives.names import chosen_objective
 from datamodules.pairs.pairs import PairBatch
 from ground.distributed import concatenate
 from ground.errors import UserError
-from ground.ranges import Count, Positive
+from ground.ranges import Count, Natural, NonNegative, Positive
 
 TOTAL_STEPS = "total_steps"
 """Value of a scheduler's argument that stands for the run's number of optimizer steps."""
@@ -40,8 +42,12 @@ class TrainedAligner(Aligner):
     scheduler steps with the optimizer, ``null`` for none. Weight decay leaves one-dimensional parameters and scalars
     alone. ``warm_start`` names the solution that linear heads start from, None for torch's initialisation.
 
+    ``features`` other than ``raw`` put what UniCon's solver works on into the place of the prepared features: whitened
+    rows, or those of a kernel (see ``HeadFeatures``). The means, the map and the whitening are fitted on all training
+    rows before the first epoch. ``build``, ``embed_x`` and a loss then have rows of as many columns as the map.
+
     Raises:
-        UserError: an unknown head or warm start, or a warm start of heads that are not linear.
+        UserError: an unknown head or warm start, or a warm start of heads that are not linear or not on raw features.
 
     Example:
         >>> @defaults_from("base/trained")
@@ -66,15 +72,32 @@ class TrainedAligner(Aligner):
         optimizer: dict[str, Any],
         scheduler: dict[str, Any] | None,
         warm_start: Literal["unicon"] | None,
+        features: FeaturesName,
+        kernel: KernelName,
+        bandwidth: Positive,
+        landmarks: Count,
+        landmark_selection: Selection,
+        landmark_ridge: NonNegative,
+        lam: NonNegative,
+        memory_mb: Natural,
     ):
         super().__init__(rank, unit, shared)
         if warm_start is not None:
-            check_warm_start(warm_start, head)
+            check_warm_start(warm_start, head, features)
         self.head_kind = head
         self.hidden = hidden
         self.optimizer_config = optimizer
         self.scheduler_config = scheduler
         self.warm_start = warm_start
+        self.features_kind = features
+        self.features_settings = {
+            "rank": rank, "kernel": kernel, "bandwidth": bandwidth, "landmarks": landmarks,
+            "landmark_selection": landmark_selection, "landmark_ridge": landmark_ridge, "lam": lam,
+            "memory_mb": memory_mb,
+        }  # fmt: skip
+        self.head_features: HeadFeatures | None = None
+        self.widths: tuple[int, int] | None = None
+        self._mapped: MappedRows | None = None
 
     @abstractmethod
     def loss(self, x: Tensor, y: Tensor, batch: PairBatch) -> Tensor:
@@ -91,8 +114,33 @@ class TrainedAligner(Aligner):
         self.head_x = head(self.head_kind, d_x, self.hidden, self.rank, bias)
         self.head_y = self.head_x if self.shared else head(self.head_kind, d_y, self.hidden, self.rank, bias)
 
+    def prepared_dims(self) -> tuple[int, int]:
+        if self.features_kind == "raw":
+            return super().prepared_dims()
+        assert self.dims is not None
+        settings = head_settings(self.features_kind, bool(self.shared), self.features_settings)
+        if self.widths is None:  # else they are a checkpoint's
+            train = self.trainer.datamodule.splits["train"]  # type: ignore[attr-defined]
+            self.widths = widths(settings, train)
+        self.head_features = HeadFeatures(settings, self.dims, self.widths)
+        return self.widths
+
+    def prepare_x(self, x: Tensor) -> Tensor:
+        """Features (n, d_x), centred and of length 1 if ``unit``; mapped and whitened as ``features`` says."""
+        rows = super().prepare_x(x)
+        return rows if self.head_features is None else self.head_features.x(rows)
+
+    def prepare_y(self, y: Tensor) -> Tensor:
+        """Features (n, d_y), as ``prepare_x``."""
+        rows = super().prepare_y(y)
+        return rows if self.head_features is None else self.head_features.y(rows)
+
     def on_train_start(self) -> None:
         super().on_train_start()
+        if self.head_features is not None:
+            if self.current_epoch == 0:  # a resumed fit has its features
+                self.head_features.fit(self.train_pairs, self.stream, super().prepare_x, super().prepare_y)
+            self._mapped = self.head_features.kept(self.train_pairs, self.device)
         if self.warm_start is not None and self.current_epoch == 0:  # a resumed fit has its heads
             solved = spectral_solution(self)
             for linear, mean, projection, offset in (
@@ -111,20 +159,38 @@ class TrainedAligner(Aligner):
         return embedding
 
     def scaled(self, rows: Tensor) -> Tensor:
-        """Prepared features (n, d) in float32 and, of unit length, with entries of size 1."""
+        """Prepared features (n, d) in float32 and, of unit length, with entries of size 1; mapped ones have it."""
         return rows.float() * self._scale(rows.shape[1])
 
     def _scale(self, d: int) -> float:
         # unit rows have entries of size 1/sqrt(d): bring them to size 1, which torch's initialisation expects
-        return math.sqrt(d) if self.unit else 1.0
+        return math.sqrt(d) if self.unit and self.head_features is None else 1.0
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
-        mine = batch._replace(x=self.prepare_x(batch.x), y=self.prepare_y(batch.y))
+        if self._mapped is not None:
+            mine = self._mapped(batch, self.prepare_x, self.prepare_y)
+        else:
+            mine = batch._replace(x=self.prepare_x(batch.x), y=self.prepare_y(batch.y))
         x, y = concatenate(self.embed_x(mine.x)), concatenate(self.embed_y(mine.y))
         loss = self.loss(x, y, PairBatch(*(concatenate(part) for part in mine)))
         self.log("fit/objective", loss, on_step=False, on_epoch=True, batch_size=len(x), rank_zero_only=True)
         self.log("objective", loss, prog_bar=True, logger=False, rank_zero_only=True)
         return loss
+
+    def on_train_end(self) -> None:
+        self._mapped = None  # it holds training rows
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        if self.widths is not None:
+            checkpoint["widths"] = list(self.widths)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if "widths" in checkpoint and self.features_kind != "raw":
+            self.widths = tuple(checkpoint["widths"])
+            if self.dims is not None:  # built for other data
+                self._build(self.dims)
+        super().on_load_checkpoint(checkpoint)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         decayed = [p for p in self.parameters() if p.ndim > 1]
