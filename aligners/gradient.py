@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aligners.base.trained import OfCosines
+from aligners.base.of_cosines import OfCosines
 from aligners.base.yaml_defaults import defaults_from
 from ground.ranges import Finite, NonNegative
 

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aligners.base.of_cosines import OfCosines
 from aligners.base.rank_bound import RankBound, groups_bound
-from aligners.base.trained import OfCosines
 from aligners.base.warm_start import set_head
-from aligners.base.yaml_defaults import defaults_from
+from aligners.base.yaml_defaults import aligner_config, defaults_from
 from aligners.spectral.coordinates import Statistics, statistics, uniform_solution
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments, run_length
@@ -64,7 +64,9 @@ class Hybrid(OfCosines):
         spectral_every: Count,
         **common: Any,
     ):
-        super().__init__(objective="clip", objective_options={}, head="linear", shared=False, warm_start=None, **common)
+        fixed = {"objective": "clip", "objective_options": {}, "head": "linear", "shared": False, "warm_start": None}
+        raw = aligner_config("base/features")  # the adapters are this aligner's features
+        super().__init__(**fixed, **raw, **common)
         self.lam = lam
         self.weight_power = weight_power
         self.spectral_every = spectral_every

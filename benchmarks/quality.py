@@ -39,9 +39,11 @@ Runs = list[dict[str, Any]]
 
 def contestants(arguments: Any) -> list[Contestant]:
     if arguments.ablation:
-        if arguments.aligners or arguments.tune:
-            raise UserError(f"--ablation is of {OURS} at its own settings: leave --aligners and --tune out")
-        return [(label, OURS, overrides) for label, overrides in ABLATIONS]
+        if arguments.aligners:
+            raise UserError("--ablation has contestants of its own: leave --aligners out")
+        if arguments.ablation == "parts" and arguments.tune:
+            raise UserError(f"--ablation parts is of {OURS} at its own settings: leave --tune out")
+        return ABLATIONS[arguments.ablation]
     names = dict.fromkeys(arguments.aligners or ALIGNERS)
     for name in names:
         if name not in ALIGNERS:
@@ -66,11 +68,11 @@ def datasets(arguments: Any) -> dict[str, list[str]]:
     return chosen
 
 
-def tuned(data: str, of_data: list[str], each: Contestant) -> dict[str, Any]:
+def tuned(data: str, of_data: list[str], each: Contestant, coarse: bool) -> dict[str, Any]:
     """The best setting of a contestant on validation, as ``tuning.climb`` tells it; empty where nothing is tuned."""
     _, aligner, overrides = each
     config = composed(aligner, data, [*of_data, *LESS, *overrides])
-    axes = axes_of(aligner, config)
+    axes = axes_of(aligner, config, coarse=coarse)
     if not axes:
         return {}
 
@@ -130,7 +132,11 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--aligners", nargs="+", metavar="NAME", help="default: all of configs/aligner")
     parser.add_argument("--seeds", type=positive, default=5, help="how many, from 0; default: 5")
     parser.add_argument("--tune", action="store_true", help="report each baseline at its best setting on validation")
-    parser.add_argument("--ablation", action="store_true", help="unicon with one part at a time switched off, instead")
+    parser.add_argument(
+        "--ablation", nargs="?", const="parts", choices=ABLATIONS,
+        help="instead: unicon with one part at a time switched off; "
+        "or matched: other weights, and gradient aligners on its features (with --tune)",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="tiny synthetic data: shows that it runs, not who is best")
     arguments = parser.parse_args(argv)
     seeds = range(min(arguments.seeds, 2) if arguments.quick else arguments.seeds)
@@ -145,7 +151,7 @@ def main(argv: Sequence[str]) -> None:
         with progress_bar("tuning", len(data) * len(field), 0, visible=True) as advance:
             for name, of_data in data.items():
                 for each in field:
-                    settings[name][each[0]] = tuned(name, of_data, each)
+                    settings[name][each[0]] = tuned(name, of_data, each, coarse=bool(arguments.ablation))
                     record.save(tuned=settings)
                     advance(1)
 

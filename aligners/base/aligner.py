@@ -51,7 +51,7 @@ class Aligner(Arrays, Saved):
 
     @abstractmethod
     def build(self, d_x: int, d_y: int) -> None:
-        """Register what depends on the features' dimensions."""
+        """Register what depends on the prepared features' dimensions."""
 
     @abstractmethod
     def embed_x(self, x: Tensor) -> Tensor:
@@ -116,7 +116,12 @@ class Aligner(Arrays, Saved):
         self.dims = dims
         for name, d in zip(("mean_x", "mean_y"), dims, strict=True):
             self.register_buffer(name, torch.zeros(d, dtype=torch.float64))
-        self.build(*dims)
+        self.build(*self.prepared_dims())
+
+    def prepared_dims(self) -> tuple[int, int]:
+        """Dimensions of the rows that ``prepare_x`` and ``prepare_y`` give, which ``build`` is given; asked once."""
+        assert self.dims is not None
+        return self.dims
 
     def on_train_start(self) -> None:
         """The training means, from one stream over the batches of all processes."""

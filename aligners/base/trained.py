@@ -9,18 +9,17 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from aligners.base.aligner import Aligner
+from aligners.base.head_features import FeaturesName, HeadFeatures, MappedRows, head_settings, widths
 from aligners.base.rank_bound import RankBound, groups_bound, heads_bound
 from aligners.base.warm_start import check_warm_start, set_head, spectral_solution
-from aligners.base.yaml_defaults import defaults_from
-from aligners.objectives.base import Objective
-from aligners.objectives.names import chosen_objective
+from aligners.features import KernelName, Selection
+from aligners.spectral.settings import SpectralSettings
 from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.distributed import concatenate
 from ground.errors import UserError
-from ground.ranges import Count, Positive
+from ground.ranges import Count, Natural, NonNegative, Positive
 
 TOTAL_STEPS = "total_steps"
 """Value of a scheduler's argument that stands for the run's number of optimizer steps."""
@@ -41,8 +40,12 @@ class TrainedAligner(Aligner):
     scheduler steps with the optimizer, ``null`` for none. Weight decay leaves one-dimensional parameters and scalars
     alone. ``warm_start`` names the solution that linear heads start from, None for torch's initialisation.
 
+    ``features`` other than ``raw`` put what UniCon's solver works on into the place of the prepared features: whitened
+    rows, or those of a kernel (see ``HeadFeatures``). The means, the map and the whitening are fitted on all training
+    rows before the first epoch. ``build``, ``embed_x`` and a loss then have rows of as many columns as the map.
+
     Raises:
-        UserError: an unknown head or warm start, or a warm start of heads that are not linear.
+        UserError: an unknown head or warm start, or a warm start of heads that are not linear or not on raw features.
 
     Example:
         >>> @defaults_from("base/trained")
@@ -67,10 +70,18 @@ class TrainedAligner(Aligner):
         optimizer: dict[str, Any],
         scheduler: dict[str, Any] | None,
         warm_start: Literal["unicon"] | None,
+        features: FeaturesName,
+        kernel: KernelName,
+        bandwidth: Positive,
+        landmarks: Count,
+        landmark_selection: Selection,
+        landmark_ridge: NonNegative,
+        lam: NonNegative,
+        memory_mb: Natural,
     ):
         super().__init__(rank, unit, shared)
         if warm_start is not None:
-            check_warm_start(warm_start, head)
+            check_warm_start(warm_start, head, features)
         self.head_kind = head
         self.hidden = hidden
         self.optimizer_config = optimizer
@@ -78,6 +89,15 @@ class TrainedAligner(Aligner):
         self.warm_start = warm_start
         self._epochs: list[dict[str, float]] = []
         self._losses: Tensor | None = None  # the sum of this epoch's, by items, and the number of items
+        self.features_kind = features
+        self.features_settings = {
+            "rank": rank, "kernel": kernel, "bandwidth": bandwidth, "landmarks": landmarks,
+            "landmark_selection": landmark_selection, "landmark_ridge": landmark_ridge, "lam": lam,
+            "memory_mb": memory_mb,
+        }  # fmt: skip
+        self.head_features: HeadFeatures | None = None
+        self.widths: tuple[int, int] | None = None
+        self._mapped: MappedRows | None = None
 
     @abstractmethod
     def loss(self, x: Tensor, y: Tensor, batch: PairBatch) -> Tensor:
@@ -97,14 +117,44 @@ class TrainedAligner(Aligner):
     def rank_bound(self, train: Pairs) -> RankBound | None:
         if self.warm_start is not None:
             return groups_bound(train.dims, train, less=1)
-        inputs = train.dims if self.head_kind == "linear" else (self.hidden + 1, self.hidden + 1)  # 1 of the bias
+        dims = train.dims if self.features_kind == "raw" else widths(self._head_settings, train)
+        inputs = dims if self.head_kind == "linear" else (self.hidden + 1, self.hidden + 1)  # 1 of the bias
         return heads_bound(inputs, bool(self.shared), self.head_kind)
+
+    def prepared_dims(self) -> tuple[int, int]:
+        if self.features_kind == "raw":
+            return super().prepared_dims()
+        assert self.dims is not None
+        settings = self._head_settings
+        if self.widths is None:  # else they are a checkpoint's
+            train = self.trainer.datamodule.splits["train"]  # type: ignore[attr-defined]
+            self.widths = widths(settings, train)
+        self.head_features = HeadFeatures(settings, self.dims, self.widths)
+        return self.widths
+
+    @property
+    def _head_settings(self) -> SpectralSettings:
+        return head_settings(self.features_kind, bool(self.shared), self.features_settings)
+
+    def prepare_x(self, x: Tensor) -> Tensor:
+        """Features (n, d_x), centred and of length 1 if ``unit``; mapped and whitened as ``features`` says."""
+        rows = super().prepare_x(x)
+        return rows if self.head_features is None else self.head_features.x(rows)
+
+    def prepare_y(self, y: Tensor) -> Tensor:
+        """Features (n, d_y), as ``prepare_x``."""
+        rows = super().prepare_y(y)
+        return rows if self.head_features is None else self.head_features.y(rows)
 
     def on_train_start(self) -> None:
         super().on_train_start()
         self._losses = None
         if self.current_epoch == 0:  # a fit from the beginning
             self._epochs = []
+        if self.head_features is not None:
+            if self.current_epoch == 0:  # a resumed fit has its features
+                self.head_features.fit(self.train_pairs, self.stream, super().prepare_x, super().prepare_y)
+            self._mapped = self.head_features.kept(self.train_pairs, self.device)
         if self.warm_start is not None and self.current_epoch == 0:  # a resumed fit has its heads
             solved = spectral_solution(self)
             for linear, mean, projection, offset in (
@@ -123,15 +173,18 @@ class TrainedAligner(Aligner):
         return embedding
 
     def scaled(self, rows: Tensor) -> Tensor:
-        """Prepared features (n, d) in float32 and, of unit length, with entries of size 1."""
+        """Prepared features (n, d) in float32 and, of unit length, with entries of size 1; mapped ones have it."""
         return rows.float() * self._scale(rows.shape[1])
 
     def _scale(self, d: int) -> float:
         # unit rows have entries of size 1/sqrt(d): bring them to size 1, which torch's initialisation expects
-        return math.sqrt(d) if self.unit else 1.0
+        return math.sqrt(d) if self.unit and self.head_features is None else 1.0
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
-        mine = batch._replace(x=self.prepare_x(batch.x), y=self.prepare_y(batch.y))
+        if self._mapped is not None:
+            mine = self._mapped(batch, self.prepare_x, self.prepare_y)
+        else:
+            mine = batch._replace(x=self.prepare_x(batch.x), y=self.prepare_y(batch.y))
         x, y = concatenate(self.embed_x(mine.x)), concatenate(self.embed_y(mine.y))
         loss = self.loss(x, y, PairBatch(*(concatenate(part) for part in mine)))
         self.log("fit/objective", loss, on_step=False, on_epoch=True, batch_size=len(x), rank_zero_only=True)
@@ -150,11 +203,20 @@ class TrainedAligner(Aligner):
     def passes_record(self) -> list[dict[str, float]]:
         return self._epochs
 
+    def on_train_end(self) -> None:
+        self._mapped = None  # it holds training rows
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["epochs"] = self._epochs
+        if self.widths is not None:
+            checkpoint["widths"] = list(self.widths)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if "widths" in checkpoint and self.features_kind != "raw":
+            self.widths = tuple(checkpoint["widths"])
+            if self.dims is not None:  # built for other data
+                self._build(self.dims)
         super().on_load_checkpoint(checkpoint)
         self._epochs = checkpoint.get("epochs", [])  # none, of a time before there were any
 
@@ -178,63 +240,3 @@ def _made(key: str, config: dict[str, Any], *parts: Any, **named: Any) -> Any:
     except InstantiationException as error:
         cause = error.__cause__ or error
         raise UserError(f"aligner.{key}: {config.get('_target_')}: {' '.join(str(cause).split())}") from error
-
-
-@defaults_from("base/of_cosines")
-class OfCosines(TrainedAligner):
-    r"""Heads trained on any objective of the cosines, :math:`L(\cos(f(x), g(y)) / \tau; P)`.
-
-    ``objective`` and ``objective_options`` are as under the spectral solver, and the same objectives run. ``tau`` is
-    the temperature at the start, ``tau_min`` its lower bound (CLIP: 0.01), ``learn_tau`` whether it moves; an
-    objective without a temperature reads none of them. Options that the objective says are learned are parameters of
-    their name, and move from the values given.
-
-    Raises:
-        UserError: what ``TrainedAligner`` and ``chosen_objective`` refuse, or a temperature that is not positive.
-
-    Example:
-        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
-        >>> aligner = OfCosines(rank=4, objective="dcl", learn_tau=False).fit(x, x.flip(1), max_epochs=2)
-        >>> type(aligner.fitted_objective).__name__, round(aligner.fitted_objective.tau, 2)
-        ('DCL', 0.07)
-    """
-
-    log_scale: nn.Parameter
-
-    def __init__(
-        self,
-        *,
-        objective: str,
-        objective_options: dict[str, Any],
-        tau: Positive,
-        learn_tau: bool,
-        tau_min: Positive,
-        **common: Any,
-    ):
-        super().__init__(**common)
-        self.objective = chosen_objective(objective, objective_options)
-        self.tau_min = tau_min
-        if self.objective.has_tau:
-            self.log_scale = nn.Parameter(torch.tensor(math.log(1 / tau)), requires_grad=learn_tau)
-        for name in self.objective.kind.learned:
-            self.register_parameter(name, nn.Parameter(torch.tensor(float(self.objective.options[name]))))
-
-    @property
-    def scale(self) -> Tensor:
-        """1 / tau, a scalar."""
-        return self.log_scale.clamp(max=-math.log(self.tau_min)).exp()
-
-    def loss(self, x: Tensor, y: Tensor, batch: PairBatch) -> Tensor:
-        return self.loss_of_cosines(normalize(x) @ normalize(y).T, batch.positives)
-
-    def loss_of_cosines(self, cosines: Tensor, positives: Tensor) -> Tensor:
-        """The objective of cosines and positives (n_x, n_y) at the temperature and options as they are learned."""
-        objective = self.objective.at(1.0, **{name: getattr(self, name) for name in self.objective.kind.learned})
-        if self.objective.has_tau:
-            return objective.of_cosines(cosines, positives, self.scale)
-        return objective(cosines, positives)
-
-    @property
-    def fitted_objective(self) -> Objective:
-        learned = {name: float(getattr(self, name).detach()) for name in self.objective.kind.learned}
-        return self.objective.at(1 / float(self.scale.detach()) if self.objective.has_tau else 1.0, **learned)

@@ -18,12 +18,17 @@ from ground.distributed import add_over_processes, rank_and_world
 from ground.errors import UserError
 
 
-def check_warm_start(name: str, head: str) -> None:
+def check_warm_start(name: str, head: str, features: str) -> None:
     """Refuse what cannot start trainable heads.
 
     Raises:
-        UserError: heads that are not linear.
+        UserError: heads that are not linear, or on other than raw features.
     """
+    if features != "raw":
+        raise UserError(
+            f"aligner.warm_start={name} is a solution on raw features, got aligner.features={features}: "
+            "set aligner.features=raw or aligner.warm_start=null"
+        )
     if head != "linear":
         raise UserError(
             f"aligner.warm_start={name} is a linear solution and starts linear heads, got aligner.head={head}: "

@@ -47,7 +47,7 @@ def test_ablation_goes_on_past_what_cannot_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [("unicon", []), ("no passes", ["aligner.passes=0"]), ("broken", ["aligner.eta=5"])]
-    monkeypatch.setattr(quality, "ABLATIONS", rows)
+    monkeypatch.setitem(quality.ABLATIONS, "parts", [(label, "unicon", overrides) for label, overrides in rows])
     quality.main(["--quick", "--ablation", "--seeds", "1"])
     record = record_of("ablation")
     assert [row["aligner"] for row in record["summary"]["synthetic"]] == ["unicon", "no passes"]

@@ -13,7 +13,7 @@ from benchmarks.paired import credits, paired_difference
 from benchmarks.record import Parser, Record, command, spread, table, told
 from benchmarks.scale import growth
 from benchmarks.speed import reached, summarised
-from benchmarks.tuning import CLOSED_FORM, GRADIENT, axes_of, climb
+from benchmarks.tuning import CLOSED_FORM, COARSE, GRADIENT, WHITENING, axes_of, climb
 from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
 from ground.errors import UserError
@@ -94,9 +94,12 @@ def test_baselines_have_axes_and_ours_none() -> None:
     optimizer = {"lr": 0.01, "weight_decay": 1.0}
     sgd = OmegaConf.create(data | {"aligner": {"optimizer": optimizer, "weight_power": 1.0}})
     closed = OmegaConf.create(data | {"aligner": {"lam": [0.1, 1.0], "weight_power": 1.0}})
-    assert axes_of("sgd_clip", sgd) == GRADIENT
-    assert axes_of("pls", closed) == {"aligner.weight_power": CLOSED_FORM["aligner.weight_power"]}
-    assert axes_of("unicon", closed) == {}
+    assert axes_of("sgd_clip", sgd, coarse=False) == GRADIENT
+    white = OmegaConf.merge(sgd, {"aligner": {"features": "kernel_whitened", "lam": 1.0}})
+    assert axes_of("sgd_clip", white, coarse=True) == COARSE | WHITENING
+    assert axes_of("sgd_clip", OmegaConf.merge(white, {"aligner": {"features": "kernel"}}), coarse=True) == COARSE
+    assert axes_of("pls", closed, coarse=False) == {"aligner.weight_power": CLOSED_FORM["aligner.weight_power"]}
+    assert axes_of("unicon", closed, coarse=True) == {}
 
 
 def result(seconds: list[float], recalls: list[float]) -> dict[str, object]:
