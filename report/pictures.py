@@ -93,7 +93,9 @@ class Pictures:
         if values is not None:
             figures["singular_values"] = plots.singular_values(values.cpu())
         if self.similarities.passes and aligner.fitted_objective is not None:
-            figures["weights_over_passes"] = _weights(self.similarities.passes, aligner.fitted_objective, datamodule)
+            figures["weights_over_passes"] = contrastive_weights(
+                self.similarities.passes, aligner.fitted_objective, datamodule
+            )
         judged = evaluation.tests.get("test")
         if judged is None:
             return figures
@@ -191,7 +193,9 @@ def _map(judged: Judged, n_items: int) -> Figure:
     )  # fmt: skip
 
 
-def _weights(similarities: list[tuple[int, Tensor]], objective: Objective, datamodule: PairsDataModule) -> Figure:
+def contrastive_weights(
+    similarities: list[tuple[int, Tensor]], objective: Objective, datamodule: PairsDataModule
+) -> Figure:
     """S of the objective at the cosines after each pass, over these items alone, sorted by class."""
     pairs = datamodule.splits["val"]
     # the rows of the similarities: those of the first x that have a y

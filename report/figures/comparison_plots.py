@@ -19,9 +19,10 @@ WIDE = 20.0
 def accuracy_over_passes(settings: Mapping[str, Sequence[History]], metrics: Mapping[str, str]) -> Figure:
     """Metrics of several settings against the passes over the data, one panel a metric.
 
-    After Figure C1's subject, the accuracy of SGD over its epochs. The first solution of a solver is its pass 1,
-    so that a pass reads all data once for every method. A line is the mean over the histories of a setting (its
-    seeds), the band around it their range; a step that some seeds did not reach is the mean of the others.
+    After Figure C1's subject, the accuracy of SGD over its epochs. The axis counts readings of the data: the first
+    solution of a solver, its pass 0, takes one as the first epoch of gradient steps does, which is their pass 1. A line
+    is the mean over the histories of a setting (its seeds), the band around it their range; a step that some seeds did
+    not reach is the mean of the others.
 
     Args:
         settings: the histories of each setting, one a seed.
@@ -38,8 +39,10 @@ def accuracy_over_passes(settings: Mapping[str, Sequence[History]], metrics: Map
         lasts = []
         for style, (name, histories) in zip(_styles(), settings.items(), strict=False):
             at: dict[float, list[float]] = {}
-            for row in (row for history in histories for row in history if key in row):
-                at.setdefault(row["pass"] + 1, []).append(row[key])
+            for history in histories:
+                first = 1 if history and history[0]["pass"] == 0 else 0  # which took a reading of its own
+                for row in (row for row in history if key in row):
+                    at.setdefault(row["pass"] + first, []).append(row[key])
             if at:
                 _line(axes, at, name, *style, marks=len(at) <= 30, bars=False)
                 lasts.append(max(at))
