@@ -1,6 +1,7 @@
 """One fit and test of an aligner in this process, with the parts that ``train.py`` builds from the same configs."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +10,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from omegaconf import DictConfig
 from torch import Tensor
 
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs
+from evaluation.judged import Judged
 from ground.configs import CONFIGS
 from ground.values import check
 from running.compose import quoted
@@ -38,19 +40,34 @@ def composed(aligner: str, data: str, overrides: list[str]) -> DictConfig:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run: ``metrics`` as in ``metrics.json``, the mean recall on validation and the seconds of
-    training until it after each pass, and the test split with its embeddings.
+    """What came of a run: the fitted aligner, ``metrics`` as in ``metrics.json``, the ``history`` of those on
+    validation and the ``seconds`` of training until each, the CPU's seconds of all training, and the judged test split.
     """
 
+    aligner: LightningModule
     metrics: dict[str, Any]
-    recalls: list[float]
+    history: list[dict[str, float]]
     seconds: list[float]
-    test: Pairs
-    embeddings: tuple[Tensor, Tensor]
+    cpu_seconds: float
+    judged: Judged
+
+    @property
+    def recalls(self) -> list[float]:
+        """The mean recall on validation after each pass."""
+        return [each["mean_recall"] for each in self.history]
+
+    @property
+    def test(self) -> Pairs:
+        return self.judged.pairs
+
+    @property
+    def embeddings(self) -> tuple[Tensor, Tensor]:
+        """Those of the test split."""
+        return self.judged.x, self.judged.y
 
 
-class Clock(lightning.Callback):
-    """Seconds of training, without validation, at the end of each pass and in all.
+class Clock(Callback):
+    """Seconds of training, without validation, at the end of each pass and in all; ``cpu``, those of this process.
 
     It waits for the GPU before time is read, and stands before the evaluation among the callbacks, whose clock is
     then right on a GPU as well.
@@ -59,19 +76,27 @@ class Clock(lightning.Callback):
     def __init__(self) -> None:
         self.seconds: list[float] = []
         self.total = 0.0
+        self.cpu = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start = now()
+        self._begin()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.total += now() - self._start
+        self._stop()
         self.seconds.append(self.total)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start = now()
+        self._begin()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop()
+
+    def _begin(self) -> None:
+        self._start, self._cpu_start = now(), time.process_time()
+
+    def _stop(self) -> None:
         self.total += now() - self._start
+        self.cpu += time.process_time() - self._cpu_start
 
 
 def now() -> float:
@@ -81,8 +106,10 @@ def now() -> float:
     return time.perf_counter()
 
 
-def run(config: DictConfig, datamodule: PairsDataModule | None = None) -> Outcome:
+def run(config: DictConfig, datamodule: PairsDataModule | None = None, callbacks: Sequence[Callback] = ()) -> Outcome:
     """Fit and test ``config.aligner`` on ``config.datamodule``, or on a ``datamodule`` that is there already.
+
+    What ``callbacks`` do at validation is not in the seconds.
 
     Raises:
         UserError: a mistake in the data or the settings.
@@ -93,16 +120,11 @@ def run(config: DictConfig, datamodule: PairsDataModule | None = None) -> Outcom
         datamodule = instantiate(config.datamodule)
     evaluation = instantiate(config.evaluation)
     clock = Clock()
-    trainer = instantiate(config.trainer, logger=False, callbacks=[clock, evaluation], enable_checkpointing=False)
+    called = [clock, evaluation, *callbacks]
+    trainer = instantiate(config.trainer, logger=False, callbacks=called, enable_checkpointing=False)
     try:
         trainer.fit(aligner, datamodule=datamodule)
         trainer.test(aligner, datamodule=datamodule, verbose=False)
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt from stop
-    return Outcome(
-        evaluation.metrics,
-        [each["mean_recall"] for each in evaluation.history],
-        clock.seconds,
-        datamodule.splits["test"],
-        (evaluation.tests["test"].x, evaluation.tests["test"].y),
-    )
+    return Outcome(aligner, evaluation.metrics, evaluation.history, clock.seconds, clock.cpu, evaluation.tests["test"])

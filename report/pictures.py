@@ -103,7 +103,9 @@ class Pictures:
         if values is not None:
             figures["singular_values"] = plots.singular_values(values.cpu())
         if self.similarities.passes and aligner.fitted_objective is not None:
-            figures["weights_over_passes"] = _weights(self.similarities.passes, aligner.fitted_objective, datamodule)
+            figures["weights_over_passes"] = contrastive_weights(
+                self.similarities.passes, aligner.fitted_objective, datamodule
+            )
         judged = evaluation.tests.get("test")
         if judged is None:
             return figures
@@ -223,7 +225,9 @@ def _class_map(judged: Judged, n_items: int) -> Figure:
     return embedding_plots.class_map(points, classes, _class_names(judged.datamodule, labels), title)
 
 
-def _weights(similarities: list[tuple[int, Tensor]], objective: Objective, datamodule: PairsDataModule) -> Figure:
+def contrastive_weights(
+    similarities: list[tuple[int, Tensor]], objective: Objective, datamodule: PairsDataModule
+) -> Figure:
     """S of the objective at the cosines after each pass, over these items alone, sorted by class."""
     pairs = datamodule.splits["val"]
     # the rows of the similarities: those of the first x that have a y

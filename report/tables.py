@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +110,15 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
 
 
 def _interval(values: list[float]) -> str:
-    """Half the 95 % interval of the mean, by Student's t; nothing for one value."""
-    if len(values) < 2:
-        return ""
+    """Half the 95 % interval of the mean; nothing for one value."""
+    return "" if len(values) < 2 else f" ± {half_interval(values):.2f}"
+
+
+def half_interval(values: Sequence[float]) -> float:
+    """Half the 95 % interval of the mean of two values or more, by Student's t."""
     from scipy.stats import t  # costs a second to import, and one run has no need of it
 
-    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    return f" ± {half:.2f}"
+    return float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
 
 
 class SweepTable(Callback):
