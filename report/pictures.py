@@ -114,7 +114,7 @@ class Pictures:
             figures["retrieval_sheet"] = _sheet(judged, self.sheet_items)
         if len(_chosen(judged.pairs, self.tsne_items)) > 1:  # of fewer there is no map
             figures["embedding_map"] = _map(judged, self.tsne_items)
-            if judged.pairs.label is not None:
+            if judged.pairs.label is not None and len(_chosen(judged.pairs, self.tsne_items)) > 2:
                 figures["class_map"] = _class_map(judged, self.tsne_items)
         if confusions := confusion(judged):
             figures["confusion_matrix"] = matrix_plots.confusion_matrices(

@@ -7,14 +7,11 @@ from matplotlib.figure import Figure
 from report.figures.comparison_plots import accuracy_over_passes, metric_bars, metrics_against
 from report.figures.loss_plots import loss_over_passes
 from report.figures.matrix_plots import Confusion, confusion_matrices
+from report.figures.model_plots import models_over_passes
+from report.figures.plot_style import name_figure
 from report.figures.plots import History
 from report.sweep_settings import Run, by_setting, overrides_of, short_names, varied_keys
 
-MODEL = {
-    "model_norm": "norm of the model",
-    "largest_angle_x": "largest angle of the x head\nto the pass before (degrees)",
-    "mean_recall": "mean recall on validation (%)",
-}
 CURVES = {"class_accuracy": "class accuracy on validation (%)", "mean_recall": "mean recall on validation (%)"}
 METRICS = {
     "test/class_accuracy": "class accuracy (%)",
@@ -23,6 +20,12 @@ METRICS = {
     "time/fit_seconds": "time to fit (s)",
 }
 """The metrics that settings are compared by, as far as all runs have them."""
+SPLITS = {
+    "accuracy_over_passes": "validation split",
+    "loss_over_passes": "training split",
+    "model_over_passes": "training and validation splits",
+}
+"""What a figure is of, where it is not the test split."""
 LINES, MATRICES = 16, 6
 """Curves or bars, and matrices, that a figure can hold: of more settings it is left out."""
 
@@ -38,6 +41,14 @@ def sweep_figures(runs: Sequence[Run]) -> dict[str, Figure]:
     - ``by_setting``: bars, where there are several settings and no number is swept.
     - ``confusion_matrices``: of the linear probe, side by side, from the first run of each setting.
     """
+    figures = _drawn(runs)
+    for name, figure in figures.items():
+        split = SPLITS.get(name, "test split")
+        name_figure(figure, f"{', '.join(dict.fromkeys(run['name'] for run in runs))}: {split}")
+    return figures
+
+
+def _drawn(runs: Sequence[Run]) -> dict[str, Figure]:
     settings = _named(runs)
     measured = {key: label for key, label in METRICS.items() if all(key in run["metrics"] for run in runs)}
     numbers = [key for key in varied_keys(runs) if all(_is_number(overrides_of(run).get(key, "")) for run in runs)]
@@ -51,7 +62,7 @@ def sweep_figures(runs: Sequence[Run]) -> dict[str, Figure]:
             figures["loss_over_passes"] = loss_over_passes(panels)
         if any(_holds(each, "model_norm") for each in records.values()):
             both = {name: histories[name] + records[name] for name in settings}
-            figures["model_over_passes"] = accuracy_over_passes(both, MODEL)
+            figures["model_over_passes"] = models_over_passes(both, CURVES["mean_recall"])
     if len(numbers) == 1:
         lines = _named(runs, leave_out=numbers[0])
         if len(lines) <= LINES:

@@ -1,9 +1,8 @@
 """Settings compared: their metrics over the passes, against a swept number, as bars."""
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import cycle
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -37,7 +36,7 @@ def accuracy_over_passes(settings: Mapping[str, Sequence[History]], metrics: Map
     figure = new_figure(5.0 * len(panels) + 2.0, 3.8)
     for axes, (key, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         draw_over_passes(axes, settings, key, label)
-    _legend_of_all(figure)
+    legend_of_all(figure, settings)
     return figure
 
 
@@ -52,7 +51,7 @@ def draw_over_passes(axes: Axes, settings: Mapping[str, Sequence[History]], key:
             _line(axes, at, name, *style, marks=len(at) <= 30, bars=False)
             lasts.append(max(at))
     if max(lasts) >= WIDE * min(lasts):
-        _log_axis(axes, "x")
+        log_axis(axes, "x")
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set(xlabel="passes over the data", ylabel=label)
@@ -80,10 +79,10 @@ def metrics_against(
     for axes, (label, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for style, (name, points) in zip(_styles(), lines.items(), strict=False):
             _line(axes, points, name, *style, marks=True, bars=True)
-        if _wide([number for points in lines.values() for number in points]):
-            _log_axis(axes, "x")
-        if _wide([value for points in lines.values() for values in points.values() for value in values]):
-            _log_axis(axes, "y")
+        if is_wide([number for points in lines.values() for number in points]):
+            log_axis(axes, "x")
+        if is_wide([value for points in lines.values() for values in points.values() for value in values]):
+            log_axis(axes, "y")
         axes.set_xlabel(x_label, parse_math=False)
         axes.set_ylabel(label, parse_math=False)
         bare(axes)
@@ -150,7 +149,7 @@ def _line(
     """A line through the means of the points, with the range of their values as bars or as a band."""
     x = sorted(points)
     mean, low, high = ([each(points[number]) for number in x] for each in (statistics.fmean, min, max))
-    label = fit_text(name, 210, 1, 9)[0]
+    label = _label(name)
     shape = {"marker": marker, "markersize": 5} if marks else {}
     axes.plot(x, mean, color=colour, linewidth=1.8, label=label, **shape)  # type: ignore[arg-type]
     if low == high:
@@ -161,11 +160,12 @@ def _line(
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
-def _wide(values: Sequence[float]) -> bool:
+def is_wide(values: Sequence[float]) -> bool:
+    """Whether positive numbers spread over a factor of ``WIDE``."""
     return bool(values) and min(values) > 0 and max(values) >= WIDE * min(values)
 
 
-def _log_axis(axes: Axes, side: str) -> None:
+def log_axis(axes: Axes, side: str) -> None:
     """A log axis with plain numbers."""
     axis = axes.xaxis if side == "x" else axes.yaxis
     (axes.set_xscale if side == "x" else axes.set_yscale)("log")
@@ -173,16 +173,21 @@ def _log_axis(axes: Axes, side: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _legend_of_all(figure: Figure) -> None:
-    """A legend beside the last panel, of the lines of all."""
-    outside_legend(figure.axes[-1], {line.get_label(): line for axes in figure.axes for line in axes.lines})
+def legend_of_all(figure: Figure, settings: Iterable[str]) -> None:
+    """A legend of the settings beside the last panel, of their lines in any panel."""
+    lines = {line.get_label(): line for axes in figure.axes for line in axes.lines}
+    outside_legend(figure.axes[-1], [lines[label] for name in settings if (label := _label(name)) in lines])
 
 
-def outside_legend(axes: Axes, lines: Mapping[Any, Line2D] | None = None) -> None:
-    """A legend on the right of ``axes``, of its own lines or of ``lines`` by their names."""
-    shown = list((lines or {line.get_label(): line for line in axes.lines}).values())
+def outside_legend(axes: Axes, lines: Sequence[Line2D] | None = None) -> None:
+    """A legend on the right of ``axes``, of ``lines`` or of its own."""
     legend = axes.legend(
-        handles=shown, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, labelcolor=GREY
-    )
+        handles=lines or axes.lines, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9,
+        labelcolor=GREY,
+    )  # fmt: skip
     for text in legend.get_texts():
         text.set_parse_math(False)
+
+
+def _label(name: str) -> str:
+    return fit_text(name, 210, 1, 9)[0]

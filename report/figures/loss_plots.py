@@ -30,12 +30,12 @@ def loss_over_passes(panels: Mapping[str, Mapping[str, Sequence[History]]]) -> F
     across = min(len(panels), ACROSS)
     down = -(-len(panels) // across)
     figure = new_figure(4.6 * across + 2.0, 3.4 * down + 0.4)
-    grid = figure.subplots(down, across, squeeze=False).flat
+    grid = figure.subplots(down, across, squeeze=False).ravel().tolist()
     for axes, (title, settings) in zip(grid, panels.items(), strict=False):
-        draw_over_passes(axes, settings, "objective", "training loss")
+        draw_over_passes(axes, settings, "objective", "training objective")
         axes.set_title(fit_text(title, 260, 1, 11)[0], fontsize=11, parse_math=False)
         if len(settings) > 1:
             outside_legend(axes)
-    for axes in list(grid)[len(panels) :]:
+    for axes in grid[len(panels) :]:
         axes.set_axis_off()
     return figure

@@ -1,15 +1,16 @@
-"""What becomes of a solved model over its passes: its norm, and its angles to the pass before."""
+"""What becomes of solved models over their passes: their norm, and their angles to the pass before."""
 
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from report.figures.comparison_plots import draw_over_passes, is_wide, legend_of_all, log_axis
 from report.figures.plot_style import BLUE, GREEN, ORANGE, bare, new_figure
 from report.figures.plots import MARKED, History, mark_kept
 
-SPREAD = 20.0
-"""Angles that spread over this factor have a log axis."""
+ANGLE = "largest angle of a head\nto the pass before (degrees)"
 
 
 def model_over_passes(record: History, kept: int | None, names: tuple[str, str]) -> Figure:
@@ -47,8 +48,8 @@ def model_over_passes(record: History, kept: int | None, names: tuple[str, str])
             *zip(*points, strict=True),
             color=colour, linestyle=style, linewidth=1.8, marker=marker, markersize=3.5, label=f"{name}, {kind}",
         )  # fmt: skip
-    if min(shown) > 0 and max(shown) > SPREAD * min(shown):
-        turns.set_yscale("log")
+    if is_wide(shown):
+        log_axis(turns, "y")
     else:
         turns.set_ylim(bottom=0)
     turns.set(xlabel="pass", ylabel="principal angle (degrees)", title="Angle to the pass before")
@@ -60,3 +61,44 @@ def model_over_passes(record: History, kept: int | None, names: tuple[str, str])
     for text in legend.get_texts():
         text.set_parse_math(False)
     return figure
+
+
+def models_over_passes(settings: Mapping[str, Sequence[History]], validation: str) -> Figure:
+    """The norms and largest angles of settings against the passes over the data, beside the validation of all.
+
+    After Figure C4: the norm of UniCon's model over its iterations, and the validation of SGD over its epochs. The
+    angle of a pass is the larger one of both heads. A line is the mean over the seeds of a setting, the band their
+    range.
+
+    Args:
+        settings: the histories of each setting, with readings of the data under ``pass``, from 1; ``model_norm`` and
+            ``mean_recall`` among their metrics.
+        validation: the axis label of the latter.
+
+    Raises:
+        ValueError: when no history has a norm.
+    """
+    turned = {name: [_with_larger_angle(history) for history in each] for name, each in settings.items()}
+    panels = {
+        key: label
+        for key, label in (("model_norm", "norm of the model"), ("angle", ANGLE), ("mean_recall", validation))
+        if any(key in row for each in turned.values() for history in each for row in history)
+    }
+    if "model_norm" not in panels:
+        raise ValueError("the histories hold no norm of a model")
+    figure = new_figure(4.6 * len(panels) + 2.0, 3.8)
+    for axes, (key, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        draw_over_passes(axes, turned, key, label)
+        if key == "angle" and is_wide([row[key] for each in turned.values() for h in each for row in h if key in row]):
+            log_axis(axes, "y")
+        else:
+            axes.set_ylim(bottom=0)
+    legend_of_all(figure, settings)
+    return figure
+
+
+def _with_larger_angle(history: History) -> list[Mapping[str, float]]:
+    return [
+        {**row, "angle": max(row["largest_angle_x"], row["largest_angle_y"])} if "largest_angle_x" in row else row
+        for row in history
+    ]

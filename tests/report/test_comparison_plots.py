@@ -13,7 +13,7 @@ from tests.report.drawing import draw
 
 
 def history(values: Sequence[float], key: str = "mean_recall") -> list[dict[str, float]]:
-    return [{"pass": i, key: value} for i, value in enumerate(values)]
+    return [{"pass": i, key: value} for i, value in enumerate(values, 1)]
 
 
 def line(axes: Axes, label: str) -> NDArray[np.float64]:

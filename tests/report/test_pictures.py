@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from aligners.closed_form import CCA
+from aligners.gradient import SGDCLIP
 from aligners.unicon import UniConSpectral
 from datamodules.pairs.pairs import Pairs
 from datamodules.synthetic import SyntheticDataModule
@@ -61,7 +62,8 @@ def test_a_map_and_weights_are_drawn_only_when_asked_for(
 ) -> None:
     of, parts = asked
     figures = of.draw(*parts, "unicon on synthetic")
-    assert set(figures) == ALWAYS | {"objective_over_passes", "embedding_map", "weights_over_passes"}
+    solved = {"objective_over_passes", "model_over_passes", "weights_over_passes"}
+    assert set(figures) == ALWAYS | solved | {"embedding_map", "class_map"}
     for name, figure in figures.items():
         assert f"unicon on synthetic, {SPLITS[name]} split" in drawn(figure)
     assert pictures().judges == {}
@@ -72,7 +74,10 @@ def test_a_map_and_weights_are_drawn_only_when_asked_for(
 def test_one_item_of_each_modality_is_no_map(asked: tuple[Pictures, Run]) -> None:
     _, parts = asked
     assert "embedding_map" not in pictures(tsne_items=1).draw(*parts, "unicon on synthetic")
-    assert "embedding_map" in pictures(tsne_items=2).draw(*parts, "unicon on synthetic")
+    of_two = pictures(tsne_items=2).draw(*parts, "unicon on synthetic")
+    assert "embedding_map" in of_two
+    assert "class_map" not in of_two
+    assert "class_map" in pictures(tsne_items=3).draw(*parts, "unicon on synthetic")
 
 
 def test_an_aligner_without_an_objective_has_no_weights() -> None:
@@ -95,6 +100,39 @@ def test_the_map_has_both_modalities_and_the_classes(
     label = parts[2].splits["test"].label
     assert label is not None
     assert {f"centre {c}" for c in label.unique().tolist()} <= texts
+
+
+def test_the_class_map_has_x_alone_and_says_how_well_classes_are_told(asked: tuple[Pictures, Run]) -> None:
+    of, parts = asked
+    figure = of.draw(*parts, "unicon on synthetic")["class_map"]
+    accuracy = parts[0].metrics["test/linear_probe/accuracy"]
+    assert f"t-SNE of 12 test xs, 4-d, by class; linear probe {accuracy:.1f} %" in drawn(figure)
+    assert sum(len(each.get_offsets()) for each in figure.axes[0].collections) == 12
+
+
+def test_the_record_of_the_fit_is_what_is_drawn(asked: tuple[Pictures, Run]) -> None:
+    of, parts = asked
+    evaluation, aligner, _ = parts
+    figures = of.draw(*parts, "unicon on synthetic")
+    record = aligner.passes_record
+    norms, turns = figures["model_over_passes"].axes
+    assert norms.lines[0].get_ydata().tolist() == [told["model_norm"] for told in record]
+    lines = {str(line.get_label()): line.get_xydata().tolist() for line in turns.lines}
+    assert lines["x, largest"] == [[i, told["largest_angle_x"]] for i, told in enumerate(record) if i]
+    assert lines["y, mean"] == [[i, told["mean_angle_y"]] for i, told in enumerate(record) if i]
+    kept = f"pass {evaluation.metrics['fit/kept_pass']}, kept"
+    assert kept in drawn(figures["model_over_passes"])
+    assert kept in drawn(figures["objective_over_passes"])
+
+
+def test_epochs_are_drawn_as_their_losses() -> None:
+    aligner, datamodule = SGDCLIP(rank=4), synthetic()
+    evaluation = fitted(aligner, datamodule, max_epochs=3)
+    figures = pictures().draw(evaluation, aligner, datamodule, "sgd_clip on synthetic")
+    assert "model_over_passes" not in figures
+    curve = figures["objective_over_passes"].axes[0].lines[0].get_xydata().tolist()
+    assert curve == [[i, told["objective"]] for i, told in enumerate(aligner.passes_record, 1)]
+    assert len(curve) == 3
 
 
 def test_weights_are_those_of_the_objective_at_the_cosines_after_each_pass(
@@ -154,4 +192,5 @@ def test_without_labels_the_map_has_no_classes(asked: tuple[Pictures, Run]) -> N
     finally:
         datamodule.splits = splits
     assert not figures["embedding_map"].axes[0].texts
+    assert "class_map" not in figures
     assert len(heat_maps(figures["weights_over_passes"])[0]) == 9

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from report.figures.plots import objective_over_passes, recall_over_passes, singular_values
+from report.figures.plots import loss_over_epochs, objective_over_passes, recall_over_passes, singular_values
 from tests.report.drawing import draw
 
 
@@ -48,8 +48,16 @@ def test_singular_values(values: list[float], scale: str) -> None:
 
 def test_objective_over_passes() -> None:
     figure = objective_over_passes([3.0, 2.0, 1.5], kept=1)
-    assert {"pass", "objective"} <= set(draw(figure))
+    assert {"pass", "objective", "pass 1, kept"} <= set(draw(figure))
     assert figure.axes[0].lines[0].get_xydata().tolist() == [[0, 3.0], [1, 2.0], [2, 1.5]]
+
+
+def test_loss_over_epochs_begins_with_the_first() -> None:
+    figure = loss_over_epochs([3.0, 2.0, 1.5])
+    texts = draw(figure)
+    assert {"epoch", "objective"} <= set(texts)
+    assert not any("kept" in text for text in texts)
+    assert figure.axes[0].lines[0].get_xydata().tolist() == [[1, 3.0], [2, 2.0], [3, 1.5]]
 
 
 def test_no_global_state() -> None:

@@ -126,6 +126,51 @@ def test_histories_are_curves_of_the_mean_over_seeds() -> None:
     assert "accuracy_over_passes" not in sweep_figures(runs[2:])
 
 
+def test_a_solvers_first_solution_and_an_epoch_are_one_reading_each() -> None:
+    runs = [
+        run("unicon", 1.0, "aligner=unicon", first_number=0, passes=[{"pass": 0, "objective": 3.0}],
+            history=[{"pass": 0, "mean_recall": 10.0}, {"pass": 1, "mean_recall": 20.0}]),
+        run("sgd", 1.0, "aligner=sgd", first_number=1, passes=[{"pass": 1, "objective": 2.0}],
+            history=[{"pass": 1, "mean_recall": 5.0}, {"pass": 2, "mean_recall": 6.0}]),
+    ]  # fmt: skip
+    figures = sweep_figures(runs)
+    assert lines(figures["accuracy_over_passes"], 0) == {"unicon": [[1, 10], [2, 20]], "sgd": [[1, 5], [2, 6]]}
+    assert not {"loss_over_passes", "model_over_passes"} & set(figures)  # of one pass each there is no curve
+
+
+def test_losses_have_a_panel_an_aligner_and_models_stand_beside_the_validation_of_all() -> None:
+    def passes(first: int, **values: list[float]) -> list[dict[str, float]]:
+        rows = zip(*values.values(), strict=True)
+        return [{"pass": i, **dict(zip(values, row, strict=True))} for i, row in enumerate(rows, first)]
+
+    def solved(largest_angle_y: float) -> list[dict[str, float]]:
+        first, *rest = passes(0, objective=[3.0, 2.0], model_norm=[0.5, 1.0])
+        return [first, *({**row, "largest_angle_x": 4.0, "largest_angle_y": largest_angle_y} for row in rest)]
+
+    history = [{"pass": 1, "mean_recall": 5.0}, {"pass": 2, "mean_recall": 7.0}]
+    runs = [
+        run("unicon", 1.0, "aligner=unicon", "seed=0", first_number=0, passes=solved(1.0)),
+        run("unicon", 1.0, "aligner=unicon", "seed=1", first_number=0, passes=solved(8.0)),
+        *(
+            run("sgd", 1.0, "aligner=sgd", f"aligner.lr={lr}", first_number=1, history=history,
+                passes=passes(1, objective=[5.0, 4.0 + lr]))
+            for lr in (1, 2)
+        ),
+        run("cca", 1.0, "aligner=cca", first_number=0),
+    ]  # fmt: skip
+    figures = sweep_figures(runs)
+    losses = figures["loss_over_passes"]
+    assert {"unicon", "sgd", "clipart: training split"} <= set(draw(losses))
+    assert lines(losses, 0) == {"unicon": [[1, 3], [2, 2]]}
+    assert lines(losses, 1) == {"sgd lr=1": [[1, 5], [2, 5]], "sgd lr=2": [[1, 5], [2, 6]]}
+    models = figures["model_over_passes"]
+    texts = draw(models)
+    assert {"norm of the model", "unicon", "sgd lr=1", "clipart: training and validation splits"} <= set(texts)
+    assert lines(models, 0) == {"unicon": [[1, 0.5], [2, 1]]}
+    assert lines(models, 1) == {"unicon": [[2, 6]]}  # the mean of 4, the larger of 4 and 1, and of 8
+    assert lines(models, 2) == {"sgd lr=1": [[1, 5], [2, 7]], "sgd lr=2": [[1, 5], [2, 7]]}
+
+
 def confused(aligner: str, **more: Any) -> dict[str, Any]:
     confusion = {"classes": ["a", "b"], "counts": {"linear probe": COUNTS, "raw features": [[1, 0], [0, 1]]}}
     return run(aligner, 1.0, f"aligner={aligner}", confusion=confusion | more)
