@@ -135,14 +135,17 @@ class Evaluation(lightning.Callback):
         self.keeping.begin()
         self._clock = time.perf_counter()
 
-    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._fit_seconds += time.perf_counter() - self._clock
+
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Also where a resumed fit had nothing left to train, and training neither began nor ended."""
         passes = max(0, trainer.current_epoch - 1 + pl_module.first_number)
         self.metrics |= {"time/fit_seconds": self._fit_seconds, "fit/passes": passes}
         weights = self.keeping.taken()
         if weights is not None:
             pl_module.load_state_dict(weights)
-        elif trainer.current_epoch:
+        elif trainer.current_epoch and (self.keeping.keep == "last" or self.keeping.number is None):
             self.keeping.number = passes
         if self.keeping.number is not None:
             self.metrics["fit/kept_pass"] = self.keeping.number

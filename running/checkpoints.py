@@ -1,6 +1,7 @@
 """Checkpoints on disk, written in one stroke."""
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     A fit goes on without a checkpoint that could not be written, and its result is not lost.
 
+    Args:
+        now_at: where a checkpoint is when it is read, which may have been moved since it was named.
+
     Attributes:
         problem: why the last one could not be written, or None.
 
@@ -27,6 +31,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     problem: str | None = None
+
+    def __init__(self, now_at: Callable[[_PATH], _PATH] = lambda path: path):
+        super().__init__()
+        self._now_at = now_at
+
+    def load_checkpoint(self, path: _PATH, *args: Any, **named: Any) -> dict[str, Any]:
+        return super().load_checkpoint(self._now_at(path), *args, **named)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any = None) -> None:
         whole = Path(path)

@@ -20,12 +20,30 @@ SAME = (
 """What a fit that goes on must have as it had: schedules, kept passes and numbers hang on them."""
 
 
-def goes_on(config: DictConfig) -> Path | None:
+def goes_on(config: DictConfig, first: bool) -> Path | None:
     """The checkpoint that the run of ``config`` goes on from, before its run directory is taken; None: it begins anew.
+
+    ``first``: by the process that will take the run directory. Another may look before that, after it, or just then:
+    it finds the same checkpoint, in the place where it was or where it is.
 
     Raises:
         UserError: there is none where one is asked for, it is no checkpoint, or the settings differ from its run's.
     """
+    while True:
+        found = _found(config, first)
+        if found is None:
+            return None
+        try:
+            _refuse_no_checkpoint(found)
+            _refuse_other_settings(found, config)
+        except UserError:
+            if first or found.is_file():
+                raise
+        else:
+            return found
+
+
+def _found(config: DictConfig, first: bool) -> Path | None:
     if config.resume is None:
         return None
     run_dir = Path(config.run_dir)
@@ -34,25 +52,21 @@ def goes_on(config: DictConfig) -> Path | None:
             _refuse_other_settings(run_dir / LAST, config)
             return None
         last = next((run for run in _former(run_dir) if unfinished(run)), None)
-        if last is None:
-            return None
-        found = last / LAST
-    else:
-        found = found_again(config.resume, run_dir)
-    _refuse_no_checkpoint(found)
-    _refuse_other_settings(found, config)
-    return found
+        return None if last is None else last / LAST
+    return found_again(config.resume, run_dir, moved=not first)
 
 
-def found_again(path: str | Path, run_dir: str | Path) -> Path:
+def found_again(path: str | Path, run_dir: str | Path, moved: bool) -> Path:
     """The checkpoint ``path``, also where its run directory ``run_dir`` has been moved aside: the newest there is.
+
+    ``moved``: by this run too, which moves a run that came to its end.
 
     Raises:
         UserError: there is none.
     """
     found, directory = Path(path).resolve(), Path(run_dir).resolve()
     if not found.exists() and found.is_relative_to(directory):
-        inside = [run / found.relative_to(directory) for run in _former(directory)]
+        inside = [run / found.relative_to(directory) for run in _former(directory, past_the_end=moved)]
         found = next((each for each in inside if each.is_file()), found)
     if not found.is_file():
         raise UserError(f"no checkpoint at resume={path}: give the path of a last.ckpt")
@@ -75,15 +89,15 @@ def of_another_aligner(checkpoint: Path | None) -> Iterator[None]:
         raise UserError(f"resume={checkpoint} is of another aligner than this run's") from error
 
 
-def _former(run_dir: Path) -> Iterator[Path]:
-    """``run_dir`` and what stood there before, the newest first, down to a run that came to its end."""
+def _former(run_dir: Path, past_the_end: bool = False) -> Iterator[Path]:
+    """``run_dir`` and what stood there before, the newest first, down to a run that came to its end if not past it."""
     yield run_dir
     number = 1
     while run_dir.with_name(f"{run_dir.name}.{number}").exists():
         number += 1
     for each in range(number - 1, 0, -1):
         former = run_dir.with_name(f"{run_dir.name}.{each}")
-        if is_finished(former):
+        if is_finished(former) and not past_the_end:
             return
         yield former
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def run(config: DictConfig) -> dict[str, Any]:
     OmegaConf.update(config, "aligner", dict(aligner.hparams), force_add=True)
     datamodule = instantiate(config.datamodule)
     other = instantiate(config.eval_datamodule)
-    resumed = goes_on(config)
+    resumed = goes_on(config, is_first(config))
     if config.resume == AUTO and is_finished(config.run_dir):  # seen alike by all processes
         return _ended(config)
     if not is_first(config):
@@ -91,7 +92,9 @@ def _run(
     evaluation = instantiate(config.evaluation)
     pictures = instantiate(config.report)
     evaluation.judges |= pictures.judges
-    checkpoint, writer = Path(config.run_dir) / LAST, AtomicCheckpointIO()
+    checkpoint = Path(config.run_dir) / LAST
+    # by the time it is read, in any process, the first one has moved what stood in run_dir
+    writer = AtomicCheckpointIO(partial(found_again, run_dir=config.run_dir, moved=True))
     callbacks: list[Callback] = [evaluation]
     if fitted is None:
         callbacks = [ModelCheckpoint(checkpoint.parent, filename="last", enable_version_counter=False), evaluation]
@@ -109,9 +112,8 @@ def _run(
     try:
         log_config(loggers, config)
         if fitted is None:
-            start = None if resumed is None else found_again(resumed, config.run_dir)
-            with of_another_aligner(start):
-                trainer.fit(aligner, datamodule=datamodule, ckpt_path=start, weights_only=True)
+            with of_another_aligner(resumed):
+                trainer.fit(aligner, datamodule=datamodule, ckpt_path=resumed, weights_only=True)
             trainer.save_checkpoint(checkpoint)  # of the pass that evaluation keeps
         else:
             of_the_fit = fitted.fit_metrics

@@ -7,7 +7,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ground.errors import UserError
-from running.resume import found_again, goes_on
+from running import resume
+from running.resume import found_again
 
 WHOLE = {"state_dict": {}, "loops": {}, "callbacks": {}}
 
@@ -23,6 +24,10 @@ def left(run_dir: Path, *files: str) -> Path:
     for file in files:
         torch.save(WHOLE, run_dir / file)
     return run_dir / "checkpoints" / "last.ckpt"
+
+
+def goes_on(of: DictConfig) -> Path | None:
+    return resume.goes_on(of, first=True)
 
 
 LAST, END = "checkpoints/last.ckpt", "metrics.json"
@@ -55,10 +60,10 @@ def test_auto_takes_the_newest_that_did_not_end(tmp_path: Path) -> None:
 )
 def test_other_settings_are_refused(settings: dict[str, object], line: str, tmp_path: Path) -> None:
     checkpoint = left(tmp_path / "run", LAST, END)
-    for resume in (str(checkpoint), "auto", "auto"):  # of a run that ended, and of one that did not
+    for each in (str(checkpoint), "auto", "auto"):  # of a run that ended, and of one that did not
         with pytest.raises(UserError, match=line):
-            goes_on(config(tmp_path / "run", resume, **settings))
-        if resume == "auto":
+            goes_on(config(tmp_path / "run", each, **settings))
+        if each == "auto":
             (tmp_path / "run" / END).unlink(missing_ok=True)
     assert goes_on(config(tmp_path / "run", str(checkpoint), datamodule={"path": "moved"})) == checkpoint
 
@@ -81,7 +86,36 @@ def test_a_checkpoint_is_found_where_its_run_directory_went(tmp_path: Path) -> N
     for directory in ("run.1", "run.2"):  # the third was killed before its first
         (tmp_path / directory / "last.ckpt").touch()
     other.touch()
-    assert found_again(str(run_dir / "last.ckpt"), str(run_dir)) == tmp_path / "run.2" / "last.ckpt"
-    assert found_again(str(other), str(run_dir)) == other
+    assert found_again(str(run_dir / "last.ckpt"), str(run_dir), moved=False) == tmp_path / "run.2" / "last.ckpt"
+    assert found_again(str(other), str(run_dir), moved=False) == other
     with pytest.raises(UserError, match=r"no checkpoint at resume=.*gone.ckpt"):
-        found_again(str(tmp_path / "gone.ckpt"), str(run_dir))
+        found_again(str(tmp_path / "gone.ckpt"), str(run_dir), moved=False)
+
+
+def test_a_run_that_came_to_its_end_is_found_after_it_was_moved(tmp_path: Path) -> None:
+    checkpoint = left(tmp_path / "run", LAST, END)
+    of = config(tmp_path / "run", str(checkpoint))
+    assert resume.goes_on(of, first=True) == resume.goes_on(of, first=False) == checkpoint
+    (tmp_path / "run").rename(tmp_path / "run.1")
+    (tmp_path / "run").mkdir()
+    moved = tmp_path / "run.1" / LAST
+    assert found_again(checkpoint, tmp_path / "run", moved=True) == moved
+    assert resume.goes_on(of, first=False) == moved  # a process that looks after the first has moved it
+    with pytest.raises(UserError, match="no checkpoint at resume="):
+        resume.goes_on(of, first=True)
+
+
+def test_a_run_that_is_moved_while_another_process_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = left(tmp_path / "run", LAST)
+
+    def moving(path: Path) -> None:
+        if (tmp_path / "run").exists():
+            (tmp_path / "run").rename(tmp_path / "run.1")
+        looked(path)
+
+    looked = resume._refuse_no_checkpoint
+    for of in (config(tmp_path / "run", str(checkpoint)), config(tmp_path / "run", "auto")):
+        with monkeypatch.context() as patch:
+            patch.setattr(resume, "_refuse_no_checkpoint", moving)
+            assert resume.goes_on(of, first=False) == tmp_path / "run.1" / LAST
+        (tmp_path / "run.1").rename(tmp_path / "run")
