@@ -25,8 +25,6 @@ GRADIENT: Axes = {
 COARSE: Axes = {
     "aligner.optimizer.lr": [3e-4, 1e-3, 3e-3, 1e-2, 3e-2],
     "aligner.optimizer.weight_decay": [0.1, 1.0, 10.0],
-    "trainer.max_epochs": [10, 30],
-    "datamodule.batch_size": [256, 1024],
 }
 WHITENING: Axes = {"aligner.lam": [0.1, 1.0, 10.0]}
 CLOSED_FORM: Axes = {

@@ -1,6 +1,5 @@
 """Each benchmark end to end on tiny data."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,7 @@ import pytest
 from benchmarks import peers, quality, scale, scale_fit, speed
 from benchmarks.features_file import features_file, read_splits
 from ground.errors import UserError
-
-
-def record_of(name: str) -> dict[str, Any]:
-    (path,) = Path("outputs/benchmarks", name).glob("*.json")
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+from tests.benchmarks.records import record_of
 
 
 def test_quality(capsys: pytest.CaptureFixture[str]) -> None:
