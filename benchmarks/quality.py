@@ -1,7 +1,8 @@
 """Which aligner retrieves best: ``python -m benchmarks.quality``.
 
 Every aligner of ``configs/aligner`` on the bundled data and on features files, over seeds. Recalls are means with
-95 % intervals over seeds, fit times medians; each aligner is compared with ``unicon`` on the same test queries.
+95 % intervals over seeds (Student's t), fit times medians; each aligner is compared with ``unicon`` on the same test
+queries, with a 95 % interval over these.
 """
 
 from collections.abc import Sequence
@@ -114,9 +115,10 @@ def tables(data: str, runs: Runs, credit: dict[str, list[Tensor]], failed: dict[
         for row in rows
     ] + [[label, "failed", "", line] for label, line in failed.items()]
     recalls = sweep_table([each | {"overrides": []} for each in runs])  # settings stand in the second table
-    recalls.title = f"{data}: test split, rates in percent, 95 % intervals over seeds"
+    recalls.title = f"{data}: {recalls.title}"
     columns = ["aligner", "fit s, median (min to max)", f"{ours} minus it", "set"]
-    return [recalls, table(f"{data}: fit, and the difference on the same queries", columns, cells)], rows
+    differences = f"{data}: fit, and the difference on the same queries, ± 95 % over queries"
+    return [recalls, table(differences, columns, cells)], rows
 
 
 def _short(override: str) -> str:

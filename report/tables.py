@@ -2,7 +2,6 @@
 
 import math
 import statistics
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from ground.files import keep_former, to_json
+from report.intervals import TOLD, half_interval
 from report.sweep_figures import sweep_figures
 from report.sweep_settings import by_setting
 
@@ -85,7 +85,9 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
     ways = directions(runs[0]["metrics"])
     beside = {key: title for key, title in BESIDE.items() if all(key in run["metrics"] for run in runs)}
     experiments = {name for name, _ in rows}
-    table = Table(title="test split, rates in percent", title_justify="left")
+    repeated = any(len(of_setting) > 1 for of_setting in rows.values())
+    title = f"test split, rates in percent{f'; {TOLD}' if repeated else ''}"
+    table = Table(title=title, title_justify="left")
     for column in (
         *(["experiment"] if len(experiments) > 1 else []), "aligner", "mean recall", *beside.values(),
         *(f"{way.replace('_', ' ')}\nR@1   R@5  R@10" for way in ways), "fit s", "runs",
@@ -96,29 +98,21 @@ def sweep_table(runs: list[dict[str, Any]]) -> Table:
     def mean(metrics: list[Metrics], key: str) -> float:
         return statistics.fmean(m.get(key, math.nan) for m in metrics)
 
+    def interval(metrics: list[Metrics]) -> str:
+        half = half_interval([each["test/mean_recall"] for each in metrics])
+        return f" ± {half:.2f}" if len(metrics) > 1 else ""
+
     for (name, aligner), metrics in sorted(rows.items(), key=lambda row: -mean(row[1], "test/mean_recall")):
         table.add_row(
             *([name] if len(experiments) > 1 else []),
             aligner,
-            f"{mean(metrics, 'test/mean_recall'):.2f}{_interval([m['test/mean_recall'] for m in metrics])}",
+            f"{mean(metrics, 'test/mean_recall'):.2f}{interval(metrics)}",
             *(f"{mean(metrics, key):.1f}" for key in beside),
             *(" ".join(f"{mean(metrics, f'test/{way}/R@{k}'):5.1f}" for k in (1, 5, 10)) for way in ways),
             f"{mean(metrics, 'time/fit_seconds'):.2f}",
             str(len(metrics)),
         )
     return table
-
-
-def _interval(values: list[float]) -> str:
-    """Half the 95 % interval of the mean; nothing for one value."""
-    return "" if len(values) < 2 else f" ± {half_interval(values):.2f}"
-
-
-def half_interval(values: Sequence[float]) -> float:
-    """Half the 95 % interval of the mean of two values or more, by Student's t."""
-    from scipy.stats import t  # costs a second to import, and one run has no need of it
-
-    return float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
 
 
 class SweepTable(Callback):

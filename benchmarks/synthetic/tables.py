@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.synthetic.rows import DATA, FAIR, KERNELS, LINEAR, NONLINEAR, PASSES, PRINTED, TRIPLET, Group, Row
-from report.tables import half_interval
+from report.intervals import half_interval
 
 Runs = Mapping[str, Mapping[str, Mapping[str, Sequence[dict[str, Any]]]]]
 """The numbers of the seeds, by the title of a group, the data and the label of a row."""

@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from report.figures.fitted_text import fit_text
-from report.figures.plot_style import GREY, INK, MARKERS, PALETTE, bare, new_figure
+from report.figures.plot_style import GREY, INK, MARKERS, PALETTE, bare, name_figure, new_figure
 from report.figures.plots import History
+from report.intervals import half_interval, over_seeds
 
 WIDE = 20.0
 """A swept number, or a time, that spreads over this factor has a log axis."""
@@ -21,7 +22,8 @@ def accuracy_over_passes(settings: Mapping[str, Sequence[History]], metrics: Map
     """Metrics of several settings against the passes over the data, one panel a metric.
 
     After Figure C1's subject, the accuracy of SGD over its epochs. A line is the mean over the histories of a setting
-    (its seeds), the band around it their range; a step that some seeds did not reach is the mean of the others.
+    (its seeds), the band around it the 95 % interval of the mean (Student's t); a step that some seeds did not reach
+    is the mean of the others.
 
     Args:
         settings: the histories of each setting, one a seed, with readings of the data under ``pass``, from 1.
@@ -37,6 +39,7 @@ def accuracy_over_passes(settings: Mapping[str, Sequence[History]], metrics: Map
     for axes, (key, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         draw_over_passes(axes, settings, key, label)
     legend_of_all(figure, settings)
+    name_figure(figure, over_seeds(map(len, settings.values())))
     return figure
 
 
@@ -64,7 +67,8 @@ def metrics_against(
     """Metrics against a swept number, one panel a metric, a line a setting.
 
     After the subjects of Figures C2 to C4 (accuracy and time against the batch size). Points are means over
-    seeds, bars their range. Positive numbers that spread over a factor of ``WIDE`` have a log axis.
+    seeds, bars their 95 % intervals (Student's t). Positive numbers that spread over a factor of ``WIDE`` have a
+    log axis.
 
     Args:
         panels: by the label of the metric and the name of the line: the values of the seeds at each number.
@@ -90,11 +94,15 @@ def metrics_against(
         outside_legend(axes)
     if title:
         figure.suptitle(title, fontsize=12, parse_math=False)
+    points_of_lines = [points for lines in panels.values() for points in lines.values()]
+    name_figure(figure, over_seeds(len(values) for points in points_of_lines for values in points.values()))
     return figure
 
 
 def metric_bars(panels: Mapping[str, Mapping[str, Sequence[float]]], title: str = "") -> Figure:
-    """A bar for each setting, best first by the first metric; one panel a metric, the range of seeds as a line.
+    """A bar for each setting, best first by the first metric; one panel a metric, the 95 % interval over seeds a line.
+
+    The interval is that of the mean, by Student's t.
 
     Args:
         panels: by the label of the metric and the name of the setting: the values of the seeds. All panels
@@ -112,19 +120,20 @@ def metric_bars(panels: Mapping[str, Mapping[str, Sequence[float]]], title: str 
     panes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (label, settings), colour in zip(panes, panels.items(), cycle(PALETTE), strict=False):
         for place, name in enumerate(order):
-            values = settings[name]
-            mean = statistics.fmean(values)
+            mean, half = statistics.fmean(settings[name]), half_interval(settings[name])
             axes.barh(place, mean, height=0.66, color=colour, alpha=0.85)
-            if len(values) > 1:
-                axes.plot([min(values), max(values)], [place, place], color=INK, linewidth=1.5)
-            end = max(values)
-            axes.annotate(f"{mean:.3g}", (end, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+            if half:
+                axes.plot([mean - half, mean + half], [place, place], color=INK, linewidth=1.5)
+            axes.annotate(
+                f"{mean:.3g}", (mean + half, place), (4, 0), textcoords="offset points", va="center", fontsize=8
+            )
         axes.margins(x=0.14)
         axes.set_xlabel(label, parse_math=False)
         bare(axes, grid="x")
     panes[0].set_yticks(range(len(order)), names, fontsize=9, parse_math=False)
     if title:
         figure.suptitle(title, fontsize=12, parse_math=False)
+    name_figure(figure, over_seeds(map(len, first.values())))
     return figure
 
 
@@ -146,13 +155,14 @@ def _line(
     marks: bool,
     bars: bool,
 ) -> None:
-    """A line through the means of the points, with the range of their values as bars or as a band."""
+    """A line through the means of the points, with their 95 % intervals as bars or as a band."""
     x = sorted(points)
-    mean, low, high = ([each(points[number]) for number in x] for each in (statistics.fmean, min, max))
+    mean, half = ([each(points[number]) for number in x] for each in (statistics.fmean, half_interval))
+    low, high = ([m + sign * h for m, h in zip(mean, half, strict=True)] for sign in (-1, 1))
     label = _label(name)
     shape = {"marker": marker, "markersize": 5} if marks else {}
     axes.plot(x, mean, color=colour, linewidth=1.8, label=label, **shape)  # type: ignore[arg-type]
-    if low == high:
+    if not any(half):
         return
     if bars:
         axes.vlines(x, low, high, color=colour, linewidth=1.2)

@@ -6,8 +6,9 @@ from matplotlib.figure import Figure
 
 from report.figures.comparison_plots import draw_over_passes, outside_legend
 from report.figures.fitted_text import fit_text
-from report.figures.plot_style import new_figure
+from report.figures.plot_style import name_figure, new_figure
 from report.figures.plots import History
+from report.intervals import over_seeds
 
 ACROSS = 3
 """So many panels at most stand in a row."""
@@ -17,7 +18,8 @@ def loss_over_passes(panels: Mapping[str, Mapping[str, Sequence[History]]]) -> F
     """The training objective of several settings against the passes over the data, one panel an aligner.
 
     After Figures C2 and C3. Each aligner has an objective of its own, whose values say nothing beside another's: so
-    each panel has an axis of its own. A line is the mean over the seeds of a setting, the band around it their range.
+    each panel has an axis of its own. A line is the mean over the seeds of a setting, the band around it
+    the 95 % interval of the mean (Student's t).
 
     Args:
         panels: by the aligner and the setting: the records, one a seed, with ``objective`` and the passes' ``pass``.
@@ -38,4 +40,5 @@ def loss_over_passes(panels: Mapping[str, Mapping[str, Sequence[History]]]) -> F
             outside_legend(axes)
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
+    name_figure(figure, over_seeds(len(each) for settings in panels.values() for each in settings.values()))
     return figure

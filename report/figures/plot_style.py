@@ -24,7 +24,8 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
 
 
 def name_figure(figure: Figure, said: str) -> None:
-    """A small line below the figure that says what it is of."""
+    """A small line below the figure that says what it is of, after what it says already."""
+    said = "; ".join(filter(None, (figure.get_supxlabel(), said)))
     figure.supxlabel(said, x=0.99, ha="right", fontsize=8, color=GREY, parse_math=False)
 
 

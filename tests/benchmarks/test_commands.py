@@ -21,7 +21,8 @@ def test_quality(capsys: pytest.CaptureFixture[str]) -> None:
     behind = rows["unicon"]["mean_recall"]["median"] - rows["sgd_clip"]["mean_recall"]["median"]
     assert rows["sgd_clip"]["behind"] == pytest.approx(behind, abs=1e-6)  # of two seeds the median is the mean
     shown = capsys.readouterr().out
-    assert "95 % intervals over seeds" in shown
+    assert "± 95 %, Student's t over seeds" in shown
+    assert "± 95 % over queries" in shown
     assert "unicon minus it" in shown
     assert "record: outputs/benchmarks/quality/" in shown
 

@@ -69,6 +69,10 @@ def test_seeds_give_a_mean_with_an_interval() -> None:
     half = t.ppf(0.975, 2) * 2 / 3**0.5
     assert row[:2] == ["cca", f"12.00 ± {half:.2f}"]
     assert row[-1] == "3"
+    runs = [run("cca", value, f"seed={seed}") for seed, value in enumerate(values)]
+    title = "test split, rates in percent; ± 95 %, Student's t over seeds"
+    assert title in printed(sweep_table(runs))
+    assert printed(sweep_table(runs[:1])).splitlines()[0].strip() == "test split, rates in percent"
 
 
 def test_settings_that_differ_are_not_taken_for_seeds() -> None:
