@@ -137,7 +137,7 @@ def dumped(tree: Any, changes: list[Edit]) -> bytes:
     return edited(json.dumps(tree).encode(), changes)
 
 
-@share(0.08)
+@share(0.06)
 @given(
     splits=st.lists(st.sampled_from(["train", "restval", "val", "test"]), min_size=3, max_size=N),
     of_tree=tree_changes, of_bytes=byte_changes, captions=kept, data=st.sampled_from(["mscoco", "flickr30k", "paper"]),
