@@ -76,6 +76,8 @@ def _out_of_range(name: str, value: Any, hint: Any) -> str | None:
         lines = [problem(name, each, get_args(hint)[0]) for each in value]
         if found := [line for line in lines if line is not None]:
             return found[0]
+    if hint in (int, float) and isinstance(value, int) and abs(value) >= 2**63:  # no tensor holds it
+        return f"{name} must be below 2**63, got {value!r:.40}"
     for rule in rules:
         if not rule.holds(value):
             if rule.names:

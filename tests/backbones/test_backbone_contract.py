@@ -15,6 +15,8 @@ from torch import nn
 
 from backbones.audio import Clip
 from backbones.backbone import Backbone
+from backbones.identity import Identity
+from ground.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 DIMS = {
@@ -164,3 +166,15 @@ def test_an_audio_backbone_refuses_text(loaded: Any, name: str) -> None:
 def test_an_image_backbone_refuses_text(loaded: Any, name: str) -> None:
     with pytest.raises(TypeError, match="PIL images, got str"):
         loaded(name).encode(["a cat"])
+
+
+@pytest.mark.parametrize("device", ["", "gpu", "cuda:x", "meta", "cpu:-2"])
+def test_a_device_that_is_none(device: str) -> None:
+    with pytest.raises(UserError, match=r"backbone\.device must be auto, cpu, cuda, cuda:1, \.\.\., got"):
+        Identity("image", dim=2, batch_size=4, device=device)
+
+
+def test_a_gpu_that_is_not_there() -> None:
+    backbone = Identity("image", dim=2, batch_size=4, device="cuda:99")
+    with pytest.raises(UserError, match=r"backbone\.device is cuda:99, torch sees \d+ GPUs: set cpu"):
+        backbone.encode([[1.0, 2.0]])

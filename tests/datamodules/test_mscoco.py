@@ -179,6 +179,8 @@ def without(kind: str, key: str) -> Callable[[dict[str, Any]], Any]:
         (without("annotations", "id"), "annotation 2: 'id' is missing"),
         (lambda content: content["annotations"][2].update(image_id=99999), "annotation 2: there is no image 99999"),
         (lambda content: content["images"].append(content["images"][0]), "image 17: a second image 73"),
+        (lambda content: content["images"][1].update(file_name=content["images"][0]["file_name"]), "have the file"),
+        (lambda content: content["images"][2].update(id=2**63), "image 2: 'id' is 9223372036854775808, not an integer"),
         (lambda content: content.pop("annotations"), "'annotations' is missing"),
         (lambda content: content.update(annotations=[]), "no image has a caption"),
         (lambda content: content.update(images=7), "'images' is 7, not a list"),

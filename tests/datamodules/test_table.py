@@ -142,6 +142,15 @@ def test_missing_and_broken_files_leave_the_others_with_theirs(folder: Path, cap
     assert data.protocol["train_image_missing"] == 1
 
 
+@pytest.mark.parametrize("path", ["~nobody/x.png", "a" * 300 + "/x.png", "\ud800/x.png", "\0/x.png", "x" * 300])
+def test_a_path_that_cannot_be_is_a_missing_file(path: str, folder: Path) -> None:
+    rows = [*captioned(9), {"image": path, "text": "b"}]
+    data = table(written(folder / "pairs.jsonl", rows))
+    data.prepare_data()
+    assert sum(sum(each) for each in data.missing.values()) == 1
+    assert sum(raw.n_x for raw in data.raw.values()) == 9
+
+
 def test_an_image_whose_sound_is_lost_is_left_out(folder: Path) -> None:
     media(folder / "mute", 9)
     (folder / "mute" / "3.wav").unlink()

@@ -137,7 +137,7 @@ def dumped(tree: Any, changes: list[Edit]) -> bytes:
     return edited(json.dumps(tree).encode(), changes)
 
 
-@share(0.08)
+@share(0.06)
 @given(
     splits=st.lists(st.sampled_from(["train", "restval", "val", "test"]), min_size=3, max_size=N),
     of_tree=tree_changes, of_bytes=byte_changes, captions=kept, data=st.sampled_from(["mscoco", "flickr30k", "paper"]),
@@ -180,7 +180,7 @@ def test_official(
         assert sum(raw.n_x for raw in result.raw.values()) == n + 5
 
 
-@share(0.03)
+@share(0.02)
 @given(numbers=st.permutations(range(N)), changes=edits(WORDS), newline=st.sampled_from(["\n", "\n", "\r\n", "\r"]))
 def test_token(folder: Path, numbers: list[int], changes: list[Edit], newline: str) -> None:
     lines = [f"{name(i)}#{k}\t{caption(i, k)}{newline}" for i in numbers for k in (0, 1)]

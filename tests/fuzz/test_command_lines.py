@@ -104,7 +104,7 @@ setting = st.tuples(
 )
 
 
-@share(0.08)
+@share(0.008)
 @given(
     aligner=st.sampled_from(ALIGNERS), datamodule=st.sampled_from(DATAMODULES),
     settings=st.lists(setting, min_size=1, max_size=3), extra=st.lists(st.sampled_from(EXTRA), max_size=1),
@@ -134,7 +134,7 @@ NOT_FITTED = (
 """Beginnings of keys that say where things are written, or what would take long."""
 
 
-@share(0.01)
+@share(0.001)
 @given(
     aligner=st.sampled_from([a for a in ALIGNERS if "paper" not in a]),
     settings=st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from(FITS)), min_size=1, max_size=2),
@@ -150,7 +150,8 @@ def test_fits(at_work: Path, capfd: pytest.CaptureFixture[str], aligner: str, se
     def fit() -> None:
         lines(capfd, small, f"aligner={aligner}", "trainer.max_epochs=2", *given, f"run_dir={run_dir}")
         metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
-        assert all(not isinstance(v, float) or math.isfinite(v) for v in metrics.values()), metrics
+        # what is not finite is written as null
+        assert all(v is not None and (not isinstance(v, float) or math.isfinite(v)) for v in metrics.values()), metrics
 
     try:
         outcome("command line, fitted", fit)

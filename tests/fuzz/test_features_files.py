@@ -123,7 +123,7 @@ names = st.sampled_from(["x", "y", "x_of_y", "group", "split", "label"])
 metadata = st.none() | st.dictionaries(st.sampled_from(["x_name", "y_name", "z"]), st.sampled_from(NAMES), max_size=3)
 
 
-@share(0.1)
+@share(0.08)
 @given(
     n=st.integers(1, 12) | st.integers(3, 12), each=st.integers(1, 3), metadata=metadata,
     left_out=st.sets(names, max_size=3), dtypes=st.dictionaries(names, st.sampled_from(DTYPES), max_size=2),
@@ -140,7 +140,7 @@ def test_dtypes(
             assert_planted(data, written)
 
 
-@share(0.1)
+@share(0.08)
 @given(
     n=st.integers(1, 12) | st.integers(3, 12), each=st.integers(1, 2), left_out=st.sets(names, max_size=3),
     values=st.lists(st.tuples(names, st.integers(0, 50), st.sampled_from(VALUES)), max_size=3),
@@ -175,7 +175,7 @@ WORDS = [
 ]  # fmt: skip
 
 
-@share(0.08)
+@share(0.07)
 @given(
     n=st.integers(3, 9), changes=edits(WORDS), header=edits(WORDS, most=2, cut=False),
     length=st.none() | st.none() | st.none() | st.integers(0, 2**64 - 1) | st.integers(0, 400),

@@ -129,7 +129,7 @@ captions = every | every | st.lists(st.integers(0, N - 1), min_size=1, max_size=
 rarely = st.integers(0, 15).map(lambda i: i == 0)
 
 
-@share(0.2)
+@share(0.14)
 @given(
     captions=captions, optional=st.booleans(), changes=edits(WORDS), suffix=st.sampled_from(["csv", "tsv"]),
     newline=st.sampled_from(["\n", "\n", "\r\n", "\r", "\n\n", "\n \n"]),
@@ -153,7 +153,7 @@ def test_separated(
         assert_whole(data, captions)
 
 
-@share(0.1)
+@share(0.07)
 @given(
     captions=captions,
     header=st.lists(st.sampled_from(HEADERS), min_size=1, max_size=6),
@@ -179,7 +179,7 @@ def test_odd_cells_and_headers(
     judged(f"table {suffix}", folder / f"odd.{suffix}", content, extract=False)
 
 
-@share(0.12)
+@share(0.1)
 @given(
     captions=captions, optional=st.booleans(), changes=edits(WORDS), extract=rarely,
     cells=st.lists(st.tuples(st.integers(0, 13), st.sampled_from(HEADERS[:6]), st.sampled_from(ODD)), max_size=3),
@@ -225,7 +225,7 @@ def typed(kind: Any, values: list[str | None]) -> Any:
     return numbers.cast(kind, safe=False)
 
 
-@share(0.08)
+@share(0.05)
 @given(
     captions=captions, changes=edits([b"PAR1", b"\0\0\0\0", b"\xff\xff\xff\x7f"]), extract=rarely,
     kinds=st.dictionaries(st.sampled_from(["image", "text", "split", "label", "note"]), st.sampled_from(PARQUET),

@@ -67,9 +67,13 @@ def with_value(key: str, value: Any) -> Callable[[dict[str, Any]], Any]:
         (with_value("filename", 7), "image 3: 'filename' is 7, not text"),
         (with_value("imgid", "7"), "image 3: 'imgid' is '7', not an integer"),
         (with_value("imgid", True), "image 3: 'imgid' is True, not an integer"),
+        (with_value("imgid", 2**63), "image 3: 'imgid' is 9223372036854775808, not an integer"),
+        (with_value("imgid", 1), "two images have the number 1"),
+        (with_value("filename", "1000092795.jpg"), "two images have the file .*/1000092795.jpg"),
         (with_value("sentences", [{"tokens": ["a"]}]), "image 3: a sentence has no text 'raw'"),
         (with_value("sentences", [{"raw": None}]), "image 3: a sentence has no text 'raw'"),
         (with_value("sentids", [1, 2]), r"image 3: 6 sentences with sentids \[1, 2\]"),
+        (with_value("sentids", [1, 2, 3, 4, 5, 2**63]), r"image 3: 6 sentences with sentids \[1, 2"),
         (lambda content: content.pop("images"), "'images' is missing"),
         (lambda content: content.update(images=[]), "no image of the train split has a caption"),
         (lambda content: content.update(images=[7]), "image 0: 'split' is missing"),
@@ -117,7 +121,9 @@ def test_the_tokens_do_not_add_up_in_memory(tmp_path: Path) -> None:
     record = {"split": "train", "filename": "a.jpg", "imgid": 1, "sentids": [1], "sentences": [{}]}
     record["sentences"] = [{"raw": "a dog", "tokens": [f"word{i}" for i in range(2000)]}]
     path = tmp_path / "tokens.json"
-    write_json(path, {"images": [record | {"split": split} for split in ["train", "val", "test"] * 100]})
+    splits = ["train", "val", "test"] * 100
+    images = [record | {"split": split, "filename": f"{i}.jpg", "imgid": i} for i, split in enumerate(splits)]
+    write_json(path, {"images": images})
     size = path.stat().st_size
     tracemalloc.start()
     read_karpathy(path, tmp_path)

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import tarfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 
 from datamodules.formats.tar_samples import expanded, shards
 from datamodules.pairs.splits import SPLITS
+from ground.errors import UserError
 from tests.datamodules.own_files import picture
 from tests.datamodules.tars import Members, numbered, shard_data, tar, texts
 
@@ -114,6 +116,21 @@ def test_a_key_in_two_shards_is_two_samples_and_twice_in_one_the_later(tmp_path:
 )
 def test_ranges(pattern: str, whole: list[str]) -> None:
     assert expanded(pattern) == set(whole)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        ("{0..1000000}.tar", "{0..1000000} is a range of 1,000,001 shards, the most are 1,000,000"),
+        ("{0..9999}{0..9999}.tar", "is more than 1,000,000 shards"),
+        ("a**b.tar", "a**b.tar cannot be read: Invalid pattern"),
+        ("x" * 300, "cannot be read: [Errno 36] File name too long"),
+        ("a.tar\0", "no shard at"),
+    ],
+)
+def test_patterns_that_cannot_be_meant(pattern: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=re.escape(says)):
+        shards(str(tmp_path / pattern))
 
 
 def test_shards_by_range_glob_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
