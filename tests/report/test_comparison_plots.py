@@ -33,6 +33,14 @@ def test_accuracy_over_passes_is_the_mean_of_seeds_with_their_range() -> None:
     assert axes.get_xscale() == "linear"
 
 
+def test_a_first_solution_and_a_first_epoch_are_one_reading_each() -> None:
+    epochs: list[dict[str, float]] = [{"pass": number, "mean_recall": 1.0} for number in (1, 2)]
+    every_second: list[dict[str, float]] = [{"pass": number, "mean_recall": 1.0} for number in (2, 4)]
+    settings = {"solved": [history([1.0, 1.0])], "epochs": [epochs], "every second": [every_second]}
+    (axes,) = accuracy_over_passes(settings, {"mean_recall": "recall"}).axes
+    assert [line(axes, name)[:, 0].tolist() for name in settings] == [[1, 2], [1, 2], [2, 4]]
+
+
 def test_a_panel_for_each_metric_that_is_there() -> None:
     settings = {"a": [history([1.0, 2.0])], "b": [history([3.0], key="class_accuracy")]}
     figure = accuracy_over_passes(settings, {"class_accuracy": "class", "mean_recall": "recall"})
