@@ -29,8 +29,8 @@ def figures(runs: Runs, fits: Mapping[tuple[str, str, str], Fit]) -> dict[str, F
     made = {}
     if PRINTED.title in runs:
         sgd = {
-            f"{data}: {label}": [each["history"] for each in seeds]
-            for data, of in runs[PRINTED.title].items()
+            label: [each["history"] for each in seeds]
+            for of in runs[PRINTED.title].values()
             for label, seeds in of.items()
             if "SGD" in label and any(each["history"] for each in seeds)
         }

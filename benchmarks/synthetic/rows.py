@@ -27,19 +27,21 @@ class Row(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A table: its title, and for each data set the overrides that choose it, with its rows.
+    """A table: its name for ``--only``, its title, and for each data set the overrides that choose it, with its rows.
 
     Example:
-        >>> group = Group("Fair", {LINEAR: (("experiment=synthetic_linear_fair",), (Row("CCA", "cca"),))})
+        >>> group = Group("fair", "Fair", {LINEAR: (("experiment=synthetic_linear_fair",), (Row("CCA", "cca"),))})
         >>> [row.label for row in group.rows[LINEAR][1]]
         ['CCA']
     """
 
+    name: str
     title: str
     rows: dict[str, tuple[tuple[str, ...], tuple[Row, ...]]]
 
 
 PRINTED = Group(
+    "printed",
     "As printed",
     {
         LINEAR: (
@@ -54,10 +56,10 @@ PRINTED = Group(
             (
                 Row("UniCon, batches of 200 by validation accuracy", "unicon_batches_paper", (), "86 %, 0.04 s"),
                 Row("UniCon, batches of 100", "unicon_batches_paper", ("datamodule.batch_size=100",)),
-                Row("UniCon, linear, all pairs at once", "unicon_paper"),
-                Row("UniCon, arc-cosine 1 kernel, all pairs at once", "unicon_kernel_paper", (), "86 %"),
-                Row("SGD, MLP heads, 500 epochs, batches of 200", "sgd_mlp_paper", EVERY_5, "84 %, 0.65 s"),
-                Row("the same, one batch of 600", "sgd_mlp_paper", (*EVERY_5, "datamodule.batch_size=600")),
+                Row("UniCon, linear, all pairs", "unicon_paper"),
+                Row("UniCon, arc-cosine 1 kernel, all pairs", "unicon_kernel_paper", (), "86 %"),
+                Row("SGD-MLP, 500 epochs, batches of 200", "sgd_mlp_paper", EVERY_5, "84 %, 0.65 s"),
+                Row("SGD-MLP, 500 epochs, one batch", "sgd_mlp_paper", (*EVERY_5, "datamodule.batch_size=600")),
             ),
         ),
     },
@@ -68,6 +70,7 @@ REPORTED_KERNELS = {
     "arc_cosine_1": ".86 (angular)",
 }  # fmt: skip
 KERNELS = Group(
+    "kernels",
     "Kernels of Table 7, nonlinear data",
     {
         NONLINEAR: (
@@ -90,6 +93,7 @@ _TRIPLET = (
     ),
 )
 TRIPLET = Group(
+    "triplet",
     "Triplet variant",
     {
         LINEAR: (("experiment=synthetic_triplet_paper",), _TRIPLET),
@@ -109,6 +113,7 @@ _PASSES = tuple(
     )
 )
 PASSES = Group(
+    "passes",
     "Converges in 2 steps",
     {
         LINEAR: (("experiment=synthetic_passes",), _PASSES),
@@ -128,6 +133,7 @@ _FAIR = (
 )
 _MLP = (Row("SGD-CLIP, MLP heads", "sgd_clip", (*EVERY_10, "aligner.head=mlp"), tuned=True),)
 FAIR = Group(
+    "fair",
     "Fair",
     {
         LINEAR: (("experiment=synthetic_linear_fair",), _FAIR),
