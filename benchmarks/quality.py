@@ -38,11 +38,16 @@ Runs = list[dict[str, Any]]
 
 
 def contestants(arguments: Any) -> list[Contestant]:
-    if arguments.ablation:
-        return ABLATIONS[arguments.ablation]
     for name in arguments.aligners:
         if name not in ALIGNERS:
             raise UserError(f"unknown aligner '{name}': {nearest(name, ALIGNERS)}")
+    if arguments.ablation:
+        rows = [row for row in ABLATIONS[arguments.ablation] if row[1] in arguments.aligners]
+        if not rows:
+            raise UserError(
+                f"--ablation {arguments.ablation} has no row of {', '.join(arguments.aligners)}: take {OURS}"
+            )
+        return rows
     return [(name, name, []) for name in arguments.aligners]
 
 
@@ -130,7 +135,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--ablation", nargs="?", const="parts", choices=ABLATIONS,
         help="instead: unicon with one part at a time switched off; "
-        "or matched: other weights, and gradient aligners on its features (with --tune)",
+        "or matched: other weights, and gradient aligners on its features (with --tune); of --aligners",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="tiny synthetic data: shows that it runs, not who is best")
     arguments = parser.parse_args(argv)
