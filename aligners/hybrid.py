@@ -64,9 +64,10 @@ class Hybrid(OfCosines):
         spectral_every: Count,
         **common: Any,
     ):
-        fixed = {"objective": "clip", "objective_options": {}, "head": "linear", "shared": False, "warm_start": None}
         raw = aligner_config("base/features")  # the adapters are this aligner's features
-        super().__init__(**fixed, **raw, **common)
+        super().__init__(
+            objective="clip", objective_options={}, head="linear", shared=False, warm_start=None, **raw, **common
+        )  # fmt: skip
         self.lam = lam
         self.weight_power = weight_power
         self.spectral_every = spectral_every

@@ -39,17 +39,18 @@ Runs = list[dict[str, Any]]
 
 
 def contestants(arguments: Any) -> list[Contestant]:
-    if arguments.ablation:
-        if arguments.aligners:
-            raise UserError("--ablation has contestants of its own: leave --aligners out")
-        if arguments.ablation == "parts" and arguments.tune:
-            raise UserError(f"--ablation parts is of {OURS} at its own settings: leave --tune out")
-        return ABLATIONS[arguments.ablation]
     names = dict.fromkeys(arguments.aligners or ALIGNERS)
     for name in names:
         if name not in ALIGNERS:
             raise UserError(f"unknown aligner '{name}': {nearest(name, ALIGNERS)}")
-    return [(name, name, []) for name in names]
+    if not arguments.ablation:
+        return [(name, name, []) for name in names]
+    if arguments.ablation == "parts" and arguments.tune:
+        raise UserError(f"--ablation parts is of {OURS} at its own settings: leave --tune out")
+    rows = [row for row in ABLATIONS[arguments.ablation] if row[1] in names]
+    if not rows:
+        raise UserError(f"--ablation {arguments.ablation} has no row of {', '.join(names)}: take {OURS}")
+    return rows
 
 
 def datasets(arguments: Any) -> dict[str, list[str]]:
@@ -137,7 +138,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--ablation", nargs="?", const="parts", choices=ABLATIONS,
         help="instead: unicon with one part at a time switched off; "
-        "or matched: other weights, and gradient aligners on its features (with --tune)",
+        "or matched: other weights, and gradient aligners on its features (with --tune); of --aligners",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="tiny synthetic data: shows that it runs, not who is best")
     arguments = parser.parse_args(argv)

@@ -1,5 +1,6 @@
 """What heads may be trained on in the place of the features: whitened or kernel rows, as UniCon's solver sees them."""
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -114,10 +115,10 @@ class HeadFeatures(nn.Module):
 
     def kept(self, train: Pairs, device: torch.device) -> "MappedRows | None":
         """Room for the features of all training rows; None where they need more memory than the settings give."""
-        shapes = tuple(zip((train.n_x, train.n_y), self.widths, strict=True))
-        if 4 * sum(n * width for n, width in shapes) > self.settings.memory_mb * 2**20:
+        shape_x, shape_y = (train.n_x, self.widths[0]), (train.n_y, self.widths[1])
+        if 4 * (math.prod(shape_x) + math.prod(shape_y)) > self.settings.memory_mb * 2**20:
             return None
-        return MappedRows(*shapes, device)
+        return MappedRows(shape_x, shape_y, device)
 
 
 class MappedRows:

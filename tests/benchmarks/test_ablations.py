@@ -10,6 +10,7 @@ from benchmarks import quality
 from benchmarks.ablations import ABLATIONS, MATCHED
 from benchmarks.plain_similarities import PlainNegatives, PlainSimilarities
 from benchmarks.runs import composed
+from ground.errors import UserError
 from tests.benchmarks.records import record_of
 
 GROUPS = torch.tensor([0, 1, 1, 2])
@@ -50,10 +51,16 @@ def test_rows_have_names_of_their_own_and_keys_that_exist(rows: list[tuple[str, 
 
 def test_gradient_aligners_are_tuned_beside_unicon(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["unicon linear", "unicon linear, plain similarities as S", "sgd_clip kernel_whitened"]
-    monkeypatch.setitem(ABLATIONS, "matched", [row for row in MATCHED if row[0] in names])
-    quality.main(["--quick", "--ablation", "matched", "--tune", "--seeds", "1"])
+    rows = [row for row in MATCHED if row[0] in (*names, "triplet raw")]
+    monkeypatch.setitem(ABLATIONS, "matched", rows)
+    quality.main(["--quick", "--ablation", "matched", "--aligners", "unicon", "sgd_clip", "--tune", "--seeds", "1"])
     record = record_of("ablation")
     assert [row["aligner"] for row in record["summary"]["synthetic"]] == names
     tuned = record["tuned"]["synthetic"]
     assert tuned["unicon linear"] == {}
     assert any(each.startswith("aligner.lam=") for each in tuned["sgd_clip kernel_whitened"]["overrides"])
+
+
+def test_an_ablation_without_rows_is_refused() -> None:
+    with pytest.raises(UserError, match="--ablation parts has no row of cca: take unicon"):
+        quality.main(["--quick", "--ablation", "--aligners", "cca"])
