@@ -36,7 +36,7 @@ def model_over_passes(record: History, kept: int | None, names: tuple[str, str])
         [row["pass"] for row in rows], [row["model_norm"] for row in rows],
         color=GREEN, linewidth=1.8, marker=marker, markersize=3.5,
     )  # fmt: skip
-    norms.set_ylim(bottom=0)
+    norms.set_ylim(0, 1.04 * norms.get_ylim()[1])
     norms.set(xlabel="pass", ylabel=r"$\|Z\|_F$", title="Norm of the model")
     shown = []
     for (side, name, colour), (kind, style) in product(
@@ -92,7 +92,7 @@ def models_over_passes(settings: Mapping[str, Sequence[History]], validation: st
         if key == "angle" and is_wide([row[key] for each in turned.values() for h in each for row in h if key in row]):
             log_axis(axes, "y")
         else:
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.04 * axes.get_ylim()[1])
     legend_of_all(figure, settings)
     return figure
 
