@@ -13,7 +13,8 @@ from ground.errors import UserError, nearest
 from ground.ranges import Count, Positive, Seed, at_least, at_most
 
 DECLARED: dict[str, Any] = {
-    "name": str, "aligner_name": str, "seed": Seed, "threads": Annotated[int, at_least(1), at_most(2**31 - 1)] | None, "run_dir": str,
+    "name": str, "aligner_name": str, "seed": Seed, "run_dir": str,
+    "threads": Annotated[int, at_least(1), at_most(2**31 - 1)] | None,
     "data_dir": str, "cache_dir": str, "tags": list[str], "resume": str | None, "test": str | None,
     "trainer.max_epochs": Count | None, "trainer.check_val_every_n_epoch": Count | None,
     "trainer.val_check_interval": Positive | None, "trainer.accumulate_grad_batches": Count,
