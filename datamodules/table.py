@@ -71,6 +71,7 @@ class TableDataModule(ExtractedDataModule):
         UserError: a table that cannot be used, in one line: its header on construction, its rows by ``read``.
 
     Example:
+        >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> from hydra import compose, initialize_config_dir
         >>> from hydra.utils import instantiate

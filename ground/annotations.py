@@ -77,7 +77,7 @@ def _out_of_range(name: str, value: Any, hint: Any) -> str | None:
         if found := [line for line in lines if line is not None]:
             return found[0]
     if hint in (int, float) and isinstance(value, int) and abs(value) >= 2**63:  # no tensor holds it
-        return f"{name} must be below 2**63, got {value!r:.40}"
+        return f"{name} must be of 64 bits, got {value!r:.40}"
     for rule in rules:
         if not rule.holds(value):
             if rule.names:

@@ -3,17 +3,18 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from ground.annotations import problem, takes_dict
 from ground.errors import UserError, nearest
-from ground.ranges import Count, Positive, Seed
+from ground.ranges import Count, Positive, Seed, at_least, at_most
 
 DECLARED: dict[str, Any] = {
-    "name": str, "aligner_name": str, "seed": Seed, "threads": Count | None, "run_dir": str,
+    "name": str, "aligner_name": str, "seed": Seed, "run_dir": str,
+    "threads": Annotated[int, at_least(1), at_most(2**31 - 1)] | None,
     "data_dir": str, "cache_dir": str, "tags": list[str], "resume": str | None, "test": str | None,
     "trainer.max_epochs": Count | None, "trainer.check_val_every_n_epoch": Count | None,
     "trainer.val_check_interval": Positive | None, "trainer.accumulate_grad_batches": Count,

@@ -13,7 +13,7 @@ from ground.errors import UserError
 
 T = TypeVar("T")
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2000"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1500"))
 """Examples in all, which the kinds share."""
 MOST_MEMORY = 4 * 2**30
 LONGEST = 2500

@@ -80,7 +80,7 @@ def changed(tree: Any, changes: list[Change]) -> Any:
             break
         owner, key = every[place % len(every)]
         if how == "replace":
-            owner[key] = value
+            owner[key] = copy.deepcopy(value)
         elif how == "leave out":
             del owner[key]
         elif how == "double" and isinstance(owner, list):

@@ -165,7 +165,8 @@ def test_values_and_shapes(
     if extra is not None:
         written[extra] = torch.ones(2)
     data = outcome("features values", lambda: read(folder / "values.safetensors", save(written)))
-    if data is not None and not values and "x_of_y" in written:
+    # a square turned is as good a file, of other rows
+    if data is not None and not values and "x_of_y" in written and "turned" not in shapes.values():
         assert_planted(data, before)
 
 

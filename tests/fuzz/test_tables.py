@@ -32,7 +32,7 @@ WORDS = [
 HEADERS = ["image", "text", "split", "label", "group", "note", "Image", "imgae", "", " ", "a\nb", "x" * 300, "audio"]
 ODD: list[Any] = [
     None, 0, -1, 2.5, True, [], ["a"], {}, {"a": 1}, "", " ", "\0", "\ud800", "a" * 5000, "a\nb", "\u2028", 10**400,
-    float("nan"), float("inf"), "..", "/", "nul\0.png", "train", "http://a/b.png", "~", "~nobody/x.png",
+    float("nan"), float("inf"), "..", "/", "nul\0.png", "http://a/b.png", "~", "~nobody/x.png",
     "a" * 300 + "/b.png",
     "\ud800/b.png", "\0/b.png",
 ]  # fmt: skip
@@ -117,7 +117,8 @@ def assert_whole(data: TableDataModule | None, captions: list[int]) -> None:
     """What is not damaged is read, all of it."""
     distinct = len(set(captions))
     if data is None:
-        assert distinct < 6  # too few for three splits
+        # too few for three splits, or none of the rows that the column puts into one
+        assert distinct < 6 or len({third(number) for number in captions} & {"train", "test"}) < 2
         return
     seen = [raw.x.file_name(i) for raw in data.raw.values() for i in range(raw.n_x)]  # type: ignore[attr-defined]
     assert sorted(seen) == sorted({FILE.format(planted(number)) for number in captions})

@@ -83,7 +83,7 @@ def by_command_line(argument: str, value: Any) -> str | None:
 
 
 RIGHT = {
-    "count": [1, 10**30], "natural": [0, 3], "seed": [0, 2**32 - 1], "finite": [-1e300, 0], "positive": [5e-324, 3],
+    "count": [1, 2**63 - 1], "natural": [0, 3], "seed": [0, 2**32 - 1], "finite": [-1e300, 0], "positive": [5e-324, 3],
     "not_negative": [0, 0.0, 7], "share": [1e-9, 0.999], "open_closed": [1e-9, 1], "closed_open": [0, 0.999],
     "even": [2, 64], "levels": [[], [1, 5]], "name": ["rbf", "linear"], "literal": [None, "mlp"],
     "some": [0.1, [0.1], [2, 0.5]], "none": [None, 1], "either": ["enough", 1, 0.5],
@@ -123,6 +123,8 @@ WRONG = [
     ("some", [1, -1], "method.some must be above 0, got -1"),
     ("some", [1, inf], "method.some must be above 0 and finite, got inf"),
     ("some", [0.1, "cold"], "method.some must be a number or a list, each a number, got [0.1, 'cold']"),
+    ("count", 2**63, "method.count must be of 64 bits, got 9223372036854775808"),
+    ("positive", -(10**30), "method.positive must be of 64 bits, got -1000000000000000000000000000000"),
     ("none", 0, "method.none must be at least 1, got 0"),
     ("none", "a", "method.none must be an integer or null, got 'a'"),
     ("either", 2, "method.either must be above 0 and at most 1, got 2"),
