@@ -103,7 +103,7 @@ class FeaturesDataModule(PairsDataModule):
     def _name(self, side: str, rows: FeatureRows, index: int) -> str:
         """The name of a row of a split; ``""`` where there is none."""
         while isinstance(rows, SelectedRows):
-            rows, index = rows.rows, int(rows.index[index])
+            index, rows = int(rows.index[index]), rows.rows
         return self._names[side][index] if side in self._names else ""
 
     def _splits(self, tensors: dict[str, Tensor]) -> dict[str, Pairs]:

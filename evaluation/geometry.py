@@ -85,7 +85,7 @@ def centroids(x: Tensor, y: Tensor) -> tuple[float, float]:
 def evaluate_geometry(
     x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor, x_name: str, y_name: str, block_size: int
 ) -> dict[str, float]:
-    """``alignment``, ``centroid_gap``, ``cosine_of_means`` and, per modality, ``image/uniformity``.
+    """``alignment``, ``centroid_gap``, ``cosine_of_means`` and, per modality, ``image/uniformity``, if of two items.
 
     Raises:
         ValueError: as the functions above; or when both names are the same.
@@ -93,10 +93,10 @@ def evaluate_geometry(
     if x_name == y_name:
         raise ValueError(f"the two modalities need two names, both are '{x_name}'")
     gap, cosine = centroids(x, y)
+    spread = {f"{name}/uniformity": uniformity(z, block_size) for name, z in ((x_name, x), (y_name, y)) if len(z) > 1}
     return {
         "alignment": alignment(x, y, x_group, y_group),
         "centroid_gap": gap,
         "cosine_of_means": cosine,
-        f"{x_name}/uniformity": uniformity(x, block_size),
-        f"{y_name}/uniformity": uniformity(y, block_size),
+        **spread,
     }

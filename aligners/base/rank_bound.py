@@ -41,9 +41,8 @@ def groups_bound(dims: tuple[int, int], train: Pairs, less: int, features: str =
     one ``less``. ``dims`` are (m_x, m_y), of what is called ``features``.
     """
     n_groups = len(unique(train.y_group))
-    return RankBound(
-        min(*dims, n_groups - less), f"{features} of {dims[0]} and {dims[1]} dimensions in {n_groups} groups"
-    )
+    most = min(*dims, n_groups - less) if n_groups > 1 else 0  # one group alone is told as such
+    return RankBound(most, f"{features} of {dims[0]} and {dims[1]} dimensions in {n_groups} groups")
 
 
 def heads_bound(dims: tuple[int, int], shared: bool, kind: str) -> RankBound:

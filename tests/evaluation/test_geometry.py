@@ -80,3 +80,11 @@ def test_misuse_is_refused() -> None:
         centroids(eye, eye * float("inf"))
     with pytest.raises(ValueError, match="two names"):
         evaluate_geometry(eye, eye, GROUP, GROUP, "text", "text", 8)
+
+
+def test_one_item_alone_has_no_uniformity() -> None:
+    x, y = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    group = torch.zeros(2, dtype=torch.int64)
+    metrics = evaluate_geometry(x, y, group[:1], group, "image", "text", 8)
+    assert metrics["alignment"] == pytest.approx(1.0)
+    assert [key for key in metrics if key.endswith("uniformity")] == ["text/uniformity"]
