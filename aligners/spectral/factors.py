@@ -108,19 +108,6 @@ def randomised_positive_part(matrix: Tensor, rank: int) -> Factors:
     return _signed(U, inside.s, U, inside.gap)
 
 
-def principal_angle(former: Tensor, basis: Tensor) -> float:
-    """The largest principal angle in degrees of the ranges of two orthonormal bases (m, r).
-
-    Example:
-        >>> east, north_east = torch.tensor([[1.0], [0.0]]), torch.tensor([[1.0], [1.0]]) / 2**0.5
-        >>> round(principal_angle(east, north_east), 4)
-        45.0
-    """
-    # by its sine: the cosine of a small angle has lost it
-    sine = torch.linalg.matrix_norm(basis - former @ (former.T @ basis), 2)
-    return float(sine.clamp(max=1).asin().rad2deg())
-
-
 SVD = {"exact": truncated_svd, "randomised": randomised_svd}
 POSITIVE_PART = {"exact": positive_part, "randomised": randomised_positive_part}
 KRYLOV_STEPS = 8

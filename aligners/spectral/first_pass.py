@@ -100,7 +100,7 @@ class FirstPass:
         conditions = {"x": coordinates.W_x.condition, "y": coordinates.W_y.condition}
         record = record.whitened(conditions, {"x": train.n_x, "y": train.n_y}, dims)
         if not chosen.passes:  # nobody needs the objective, which costs a sweep over all pairs
-            passed = {"step": 0.0, "gap": factors.gap, "norm": float(factors.s.norm())}
+            passed = {"step": 0.0, "gap": factors.gap}
             projector = coordinates.embedding(factors, chosen.weight_power)
             return Solved(projector, factors, passed, record.after(passed)), None
         negatives, place = self._contrasted(coordinates, factors, chosen)

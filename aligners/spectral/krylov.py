@@ -96,7 +96,7 @@ class _Chain:
 
     def step(self, rank: int) -> Step:
         core = self.L.T @ self.CR
-        return Step(self.L[:, rank:], self.R[:, rank:], *of_length_1(core), self.shared)
+        return Step(self.L[:, rank:], self.R[:, rank:], of_length_1(core), self.shared)
 
     def _beside(self, C_new: Tensor, Ct_new: Tensor) -> None:
         self.new_x, _ = directions_beside(self.L, C_new, self.scale)
@@ -127,7 +127,7 @@ def step_to(C: Tensor, factors: Factors, shared: bool) -> Step:
     if not shared and Q_y.shape[1] > C.shape[0]:
         Q_y, _ = directions_beside(factors.V, C.T, C.norm())
     core = torch.cat([factors.U, Q_x], 1).T @ C @ torch.cat([factors.V, Q_y], 1)
-    return Step(Q_x, Q_y, *of_length_1(core), shared)
+    return Step(Q_x, Q_y, of_length_1(core), shared)
 
 
 def _complement(basis: Tensor) -> Tensor:

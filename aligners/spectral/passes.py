@@ -8,7 +8,7 @@ from typing import Protocol
 from torch import Tensor
 
 from aligners.spectral.coordinates import Projector
-from aligners.spectral.factors import Factors, principal_angle
+from aligners.spectral.factors import Factors
 from aligners.spectral.gradient import relative_norm
 from aligners.spectral.krylov import full_step
 from aligners.spectral.negatives import Negatives, Place, Weights
@@ -112,12 +112,7 @@ class StepPass:
     def end(self) -> tuple[Solved, Pass | None]:
         step = self._step(*self.pulled.end())
         place = None if step.stands else self.negatives.search(self.place, step)
-        place = place or self.place._replace(eta=0.0, last=True)
-        turned = {
-            "turned_x": principal_angle(self.place.factors.U, place.factors.U),
-            "turned_y": principal_angle(self.place.factors.V, place.factors.V),
-        }
-        return after(self.negatives, place, self.record, self.left - 1, {"length": step.length, **turned})
+        return after(self.negatives, place or self.place._replace(eta=0.0, last=True), self.record, self.left - 1)
 
     def _step(self, CV: Tensor, CtU: Tensor) -> Step:
         rule, factors, shared = self.negatives.rule, self.place.factors, self.negatives.coordinates.shared
@@ -159,16 +154,9 @@ def products(negatives: Negatives, place: Place, D_x: Tensor, D_y: Tensor) -> tu
     return pulled.end()
 
 
-def after(
-    negatives: Negatives, place: Place, record: Record, left: int, moved: dict[str, float] | None = None
-) -> tuple[Solved, Pass | None]:
-    """The solution at ``place``, and the pass that goes on from it where ``left`` are left and it can.
-
-    ``moved`` is what the record says of the way there, but for the step.
-    """
-    factors = place.factors
-    passed = {"step": place.eta, "gap": factors.gap, "norm": float(factors.s.norm())} | (moved or {})
-    passed["objective"] = place.contrasted.value
+def after(negatives: Negatives, place: Place, record: Record, left: int) -> tuple[Solved, Pass | None]:
+    """The solution at ``place``, and the pass that goes on from it where ``left`` are left and it can."""
+    passed = {"step": place.eta, "gap": place.factors.gap, "objective": place.contrasted.value}
     ends = left <= 0 or place.last
     if ends and not negatives.rows.replicated:  # a sweep more, which no trial needs
         passed["gradient_norm"] = gradient_norm(negatives, place)

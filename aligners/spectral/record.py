@@ -13,10 +13,8 @@ class Record:
     """The record of a fit: saved in the checkpoint, logged, plotted, and in part in ``metrics.json``.
 
     Attributes:
-        passes: objective, step, rank-r gap and norm |Z| after each pass, the length |C| (of a tangent step |T(C)|)
-            that the step was divided by, and by how many degrees the subspaces of x and y turned at most; the first
-            entry is the start. The printed iteration's model has the norm |Z| |C|, times 1/rho. The last has the norm
-            of the objective's exact gradient as well.
+        passes: objective, step and rank-r gap after each pass; the first entry is the start. The last has
+            the norm of the objective's exact gradient as well.
         chosen: the settings in use, given or chosen.
         trials: each setting tried on validation, with its mean recall.
         conditions: condition numbers of the whitened covariances, ridge included, by modality.

@@ -17,20 +17,19 @@ class Step:
 
     ``Q_x`` (m_x, q_x) and ``Q_y`` (m_y, q_y) are orthonormal and orthogonal to U and V; ``direction``
     (r + q_x, r + q_y) is T(C) / |T(C)|, or C / |C| of a full step, in the bases [U, Q_x] and [V, Q_y].
-    0 where there is nowhere to go. ``length`` is |T(C)| or |C|; ``shared``: both sides are one.
+    0 where there is nowhere to go. ``shared``: both sides are one.
 
     Example:
         >>> C = torch.tensor([[3.0, 1.0], [0.0, 2.0]])
         >>> e_1 = torch.eye(2)[:, :1]
         >>> step = tangent_step(Factors(e_1, torch.ones(1), e_1, gap=2.0), C @ e_1, C.T @ e_1)
-        >>> step.Q_x.shape, step.Q_y.shape, step.direction, round(step.length, 4)
-        (torch.Size([2, 0]), torch.Size([2, 1]), tensor([[0.9487, 0.3162]]), 3.1623)
+        >>> step.Q_x.shape, step.Q_y.shape, step.direction
+        (torch.Size([2, 0]), torch.Size([2, 1]), tensor([[0.9487, 0.3162]]))
     """
 
     Q_x: Tensor
     Q_y: Tensor
     direction: Tensor
-    length: float
     shared: bool
 
     @property
@@ -71,13 +70,13 @@ def tangent_step(factors: Factors, CV: Tensor, CtU: Tensor, shared: bool = False
     tangent[:rank, :rank] = core
     tangent[rank:, :rank] = R_x
     tangent[:rank, rank:] = R_y.T
-    return Step(Q_x, Q_y, *of_length_1(tangent), shared)
+    return Step(Q_x, Q_y, of_length_1(tangent), shared)
 
 
-def of_length_1(core: Tensor) -> tuple[Tensor, float]:
-    """``core`` divided by its norm, and the norm; 0 where the weights vanish: nothing is left to tell apart."""
+def of_length_1(core: Tensor) -> Tensor:
+    """``core`` divided by its norm; 0 where the weights vanish: nothing is left to tell apart."""
     length = core.norm()
-    return core / length if length > 0 else core, float(length)
+    return core / length if length > 0 else core
 
 
 def directions_beside(basis: Tensor, target: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:

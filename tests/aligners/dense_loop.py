@@ -1,7 +1,5 @@
 """The iteration as printed, as a dense loop in float64 that shares nothing with the solver, and what it is run on."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -36,41 +34,23 @@ def weights(s: Tensor, P: Tensor, tau: float) -> Tensor:
     return (2 * P.double() - (s / tau).softmax(1) - (s / tau).softmax(0)) / (2 * len(s))
 
 
-class Iterate(NamedTuple):
-    """``C`` (d_x, d_y) at the solution before, and the singular value decomposition of what is truncated."""
-
-    C: Tensor
-    U: Tensor
-    s: Tensor
-    V: Tensor
-
-
-def iterates(x: Tensor, y: Tensor, P: Tensor, rank: int, tau: float, eta: float = 1.0) -> list[Iterate]:
-    """The start and each pass."""
-    p = P.double()
-    S = (p / p.sum(1, keepdim=True) - 1 / len(y)) / len(x) / 2 + (p / p.sum(0) - 1 / len(x)) / len(y) / 2
-    found: list[Iterate] = []
-    for number in range(PASSES + 1):
-        C = x.T @ S @ y
-        U, s, Vt = torch.linalg.svd((1 - eta) * Z + eta * C / C.norm() if number else C / C.norm())  # noqa: F821 # from the pass before
-        Z = U[:, :rank] * s[:rank] @ Vt[:rank]  # noqa: F841
-        found.append(Iterate(C, U, s, Vt.T))
-        S = weights(cosines(x, y, found[-1], rank), P, tau)
-    return found
-
-
-def cosines(x: Tensor, y: Tensor, iterate: Iterate, rank: int) -> Tensor:
-    """Of all pairs, the spectrum split evenly."""
-    root = iterate.s[:rank].sqrt()
-    return normalize(x @ iterate.U[:, :rank] * root) @ normalize(y @ iterate.V[:, :rank] * root).T
-
-
 def printed(
     x: Tensor, y: Tensor, P: Tensor, rank: int, tau: float, eta: float = 1.0
 ) -> tuple[list[Tensor], list[float]]:
     """Cosines of all pairs and s_r / s_{r+1}, after the start and after each pass."""
-    found = iterates(x, y, P, rank, tau, eta)
-    return [cosines(x, y, each, rank) for each in found], [float(each.s[rank - 1] / each.s[rank]) for each in found]
+    p = P.double()
+    S = (p / p.sum(1, keepdim=True) - 1 / len(y)) / len(x) / 2 + (p / p.sum(0) - 1 / len(x)) / len(y) / 2
+    cosines: list[Tensor] = []
+    gaps: list[float] = []
+    for number in range(PASSES + 1):
+        C = x.T @ S @ y / (x.T @ S @ y).norm()
+        U, s, Vt = torch.linalg.svd((1 - eta) * Z + eta * C if number else C)  # noqa: F821 # from the pass before
+        Z = U[:, :rank] * s[:rank] @ Vt[:rank]  # noqa: F841
+        root = s[:rank].sqrt()
+        cosines.append(normalize(x @ U[:, :rank] * root) @ normalize(y @ Vt[:rank].T * root).T)
+        gaps.append(float(s[rank - 1] / s[rank]))
+        S = weights(cosines[-1], P, tau)
+    return cosines, gaps
 
 
 def problem(many: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
