@@ -39,7 +39,7 @@ TUNING_SEED = 0
 def settings_of(row: Row, overrides: list[str]) -> dict[str, Any]:
     """The best setting of a row on the validation split of the first seed, as ``tuning.climb`` tells it."""
     config = composed(row.aligner, "synthetic", overrides)
-    axes = {key: values for key, values in AXES.items() if key in axes_of(row.aligner, config)}
+    axes = {key: values for key, values in AXES.items() if key in axes_of(row.aligner, config, coarse=False)}
 
     def score(setting: list[str]) -> float:
         try:

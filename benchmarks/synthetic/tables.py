@@ -1,7 +1,7 @@
 """The tables of ``docs/synthetic.md`` as Markdown, from the numbers of the runs."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.synthetic.rows import DATA, FAIR, KERNELS, LINEAR, NONLINEAR, PASSES, PRINTED, TRIPLET, Group, Row
@@ -134,7 +134,7 @@ def _short(override: str) -> str:
     return f"{key.rpartition('.')[2]} {value}"
 
 
-_TABLES = {
+_TABLES: dict[str, Callable[[Of, Group], str]] = {
     PRINTED.title: _printed,
     KERNELS.title: _kernels,
     TRIPLET.title: lambda of, group: _both(of, group, reported=True),

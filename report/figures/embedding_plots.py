@@ -79,7 +79,8 @@ def embedding_map(
         handles.append(Line2D([], [], linestyle="", marker=marker, color=GREY, label=fit_text(name, 120, 1, 10)[0]))
         everything.append((points, classes))
     if x_class is not None or y_class is not None:
-        _name_classes(axes, *(np.concatenate(parts) for parts in zip(*everything, strict=True)), class_names)
+        all_points, all_classes = (np.concatenate(parts) for parts in zip(*everything, strict=True))
+        _name_classes(axes, all_points, all_classes, class_names)
     legend = axes.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     for text in legend.get_texts():
         text.set_parse_math(False)
