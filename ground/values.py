@@ -51,16 +51,18 @@ def check_arguments(target: Any, values: Mapping[str, Any], prefix: str) -> None
 
 
 def plain(value: Any) -> Any:
-    """A scalar of numpy's as Python's number, which ranges and checkpoints know; also in a list.
+    """A scalar of numpy's as Python's number, which ranges and checkpoints know; also in lists and dicts.
 
     Example:
         >>> import numpy as np
-        >>> plain(np.int64(3)), plain([np.float32(0.5)]), plain("a")
-        (3, [0.5], 'a')
+        >>> plain(np.int64(3)), plain([np.float32(0.5)]), plain({"bias": np.float64(-10)})
+        (3, [0.5], {'bias': -10.0})
     """
     if type(value).__module__ == "numpy" and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
         return value.item()
-    return [plain(each) for each in value] if type(value) is list else value
+    if type(value) is dict:
+        return {plain(key): plain(each) for key, each in value.items()}
+    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
 
 
 def checked(prefix: str) -> Callable[[Function], Function]:

@@ -15,8 +15,14 @@ ONE_DEVICE = "auto"
 
 
 def hush() -> None:
-    """Silence Lightning's warning that ``srun`` is on the PATH: a login node has it, and so may any machine."""
+    """Silence what Lightning says that no user can mend, and nothing else.
+
+    That ``srun`` is on the PATH, which is so on any login node, and that Lightning itself asks torch for a class by its
+    former name.
+    """
     warnings.filterwarnings("ignore", "The `srun` command is available on your system but is not used")
+    former, where = r"`isinstance\(treespec, LeafSpec\)` is deprecated", r"lightning\.pytorch\.utilities\._pytree"
+    warnings.filterwarnings("ignore", former, FutureWarning, where)
 
 
 def refuse_other_processes(config: DictConfig) -> None:

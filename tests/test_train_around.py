@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from report.pictures import Pictures
-from tests.cli import GRADIENT, call, metrics_of, process, small, without_cost
+from tests.cli import GRADIENT, SMALL, call, metrics_of, process, small, without_cost
 
 
 def full(*_: Any, **__: Any) -> None:
@@ -145,7 +145,7 @@ def test_a_longer_fit_does_not_go_on_from_a_shorter_one(tmp_path: Path, capsys: 
 
 def test_auto_begins_goes_on_and_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
-    auto = (*GRADIENT, "aligner.optimizer.lr=1", "trainer.max_epochs=4", "resume=auto", f"run_dir={run}")
+    auto = (*GRADIENT, "aligner.optimizer.lr=30", "trainer.max_epochs=4", "resume=auto", f"run_dir={run}")
     assert small(*auto) == 0  # nothing was there
     whole = without_cost(metrics_of(run))
     assert whole["fit/kept_pass"] < whole["fit/passes"]  # the last is not the best
@@ -177,3 +177,21 @@ def test_help_lists_what_can_be_chosen(tmp_path: Path) -> None:
     groups = ended.stdout.partition("== Keys")[0]
     assert "aligner/base" not in groups
     assert "aligner: " in groups
+
+
+def test_the_log_has_a_users_warnings_and_none_of_lightnings_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import warnings\n"
+        "from aligners import CCA\n\n"
+        "class Mine(CCA):\n"
+        "    def __init__(self, **named):\n"
+        "        super().__init__(**named)\n"
+        "        warnings.warn('a word of the user', FutureWarning)\n"
+    )
+    ended = process(
+        *SMALL, "aligner._target_=mine.Mine", f"run_dir={tmp_path / 'run'}", cwd=tmp_path, PYTHONPATH=str(tmp_path)
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
+    assert "a word of the user" in log
+    assert "LeafSpec" not in log

@@ -14,6 +14,7 @@ from aligners.base.inputs import RawItems, as_tensor, is_raw
 from aligners.base.quiet import LongFitBar, quiet
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.arrays import pairs_of_tensors
+from datamodules.pairs.checked_rows import check_shape
 from datamodules.pairs.pairs import Pairs, subset, with_positives
 from ground.configs import CONFIGS
 from ground.errors import UserError
@@ -132,6 +133,8 @@ class Arrays(lightning.LightningModule):
             raise UserError(f"{side} must be features (n, {d}), got the shape {tuple(rows.shape)}")
         if rows.shape[1] != d:
             raise UserError(f"{side} has {rows.shape[1]} features, the aligner was fitted on {d}")
+        if len(rows):
+            check_shape(side, rows)  # of a dtype that a fit takes
         return rows.to(self.device)
 
 

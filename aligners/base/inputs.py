@@ -6,6 +6,7 @@ from functools import cached_property
 from os import PathLike
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -20,18 +21,38 @@ Backbones = tuple[Backbone, Backbone]
 
 
 def as_tensor(name: str, values: Any) -> Tensor:
-    """An array, tensor or nested list as a tensor; arrays and tensors are not copied.
+    """An array, tensor, data frame or nested list as a tensor; arrays and tensors are not copied.
 
     Raises:
-        UserError: anything else.
+        UserError: anything else, and what is sparse or masked.
     """
+    if hasattr(values, "toarray") or (isinstance(values, Tensor) and values.layout != torch.strided):
+        raise UserError(f"{name} is sparse, {type(values).__name__}: make it dense, it is needed as rows of numbers")
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise UserError(f"{name} has masked values: fill them, or leave their rows out")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # it is not written to
-            return torch.as_tensor(values)
+            return torch.as_tensor(_for_torch(values))
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{name} must be an array of numbers, got {type(values).__name__}: {reason}") from error
+
+
+def _for_torch(values: Any) -> Any:
+    """What torch does not read by itself: data frames, rows in a list, numbers in objects, strides and bytes."""
+    if isinstance(values, list | tuple) and values and isinstance(values[0], Tensor):
+        return torch.stack(tuple(values))
+    rows = isinstance(values, list | tuple) and values and isinstance(values[0], np.ndarray)
+    if rows or (hasattr(values, "__array__") and not isinstance(values, Tensor)):
+        values = np.asarray(values)
+        if values.dtype == object:  # as of a frame whose columns are of several types
+            values = np.array(values.tolist())
+        if not values.dtype.isnative:
+            values = values.astype(values.dtype.newbyteorder("="))
+        if any(stride < 0 for stride in values.strides):
+            values = values.copy()
+    return values
 
 
 def is_raw(items: Any) -> bool:

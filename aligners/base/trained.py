@@ -235,6 +235,8 @@ class TrainedAligner(Aligner):
 
 def _made(key: str, config: dict[str, Any], *parts: Any, **named: Any) -> Any:
     """What torch makes of ``config``, which has ranges of its own."""
+    if "_target_" not in config:
+        raise UserError(f"aligner.{key} must name its class, as _target_: torch.optim.AdamW, got {dict(config)}")
     try:
         return instantiate(config, *parts, **named)
     except InstantiationException as error:

@@ -145,9 +145,12 @@ class Pairs:
 
     def __getitem__(self, x_index: Tensor) -> PairBatch:
         y_index = self._y_of_x.of(x_index)
+        x, y = _computable(self.x[x_index]), _computable(self.y[y_index])
+        if x.dtype != y.dtype:  # one of them float64: products of both need one dtype
+            x, y = x.double(), y.double()
         return PairBatch(
-            x=_computable(self.x[x_index]),
-            y=_computable(self.y[y_index]),
+            x=x,
+            y=y,
             x_group=self.group[x_index],
             y_group=self.y_group[y_index],
             x_index=x_index,
