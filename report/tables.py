@@ -62,9 +62,12 @@ def screen() -> Console:
 
 def run_table(metrics: Metrics, name: str) -> Group:
     """A row for each direction of the run of this name, another table of its transfer, and the line of its result."""
-    parts: list[Any] = [_directions_table(metrics, f"{name}, test split", "test"), result_line(metrics)]
+    parts: list[Any] = [
+        _directions_table(metrics, f"{name}, test split, rates in percent", "test"),
+        result_line(metrics),
+    ]
     if directions(metrics, "transfer"):
-        parts.append(_directions_table(metrics, f"{name}, transfer", "transfer"))
+        parts.append(_directions_table(metrics, f"{name}, transfer, rates in percent", "transfer"))
         parts.append(f"mean recall {metrics['transfer/mean_recall']:.2f} on the further data")
     return Group(*parts)
 

@@ -11,6 +11,23 @@ from ground.errors import UserError
 from ground.home import at_home
 from ground.mistakes import SEARCH_PATH, search_path
 
+TAKES_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p", "--cfg", "-c",
+               "--info", "-i", "--experimental-rerun")  # fmt: skip
+"""Options of Hydra's whose value is a word of its own."""
+
+
+def options_first(arguments: list[str]) -> list[str]:
+    """The arguments with options before overrides, which Hydra cannot read when they stand among these.
+
+    Example:
+        >>> options_first(["seed=0,1", "-m", "aligner=cca", "--config-dir", "conf"])
+        ['-m', '--config-dir', 'conf', 'seed=0,1', 'aligner=cca']
+    """
+    before = ["", *arguments][: len(arguments)]
+    is_option = [each.startswith("-") or last in TAKES_VALUE for last, each in zip(before, arguments, strict=True)]
+    options = [each for each, of in zip(arguments, is_option, strict=True) if of]
+    return options + [each for each, of in zip(arguments, is_option, strict=True) if not of]
+
 
 def overrides() -> list[str]:
     """The overrides of the command line, ``--config-dir`` among them as one of ``hydra.searchpath``.

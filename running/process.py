@@ -13,7 +13,7 @@ from ground.home import arguments_at_home
 from ground.mistakes import opened, refuse_repeated, user_line
 from ground.pipe import end_of_pipe
 from ground.progress import is_rank_zero
-from running.compose import overrides
+from running.compose import options_first, overrides
 from running.directory import journal
 from running.rejudge import with_run
 
@@ -34,7 +34,7 @@ def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> No
     given: list[str] = []
     parts = ExitStack()
     try:
-        sys.argv[1:] = opened(arguments_at_home(sys.argv[1:]))
+        sys.argv[1:] = opened(arguments_at_home(options_first(sys.argv[1:])))
         given = overrides()
         refuse_repeated(given)
         further = parts.enter_context(with_run(given))
