@@ -28,9 +28,9 @@ QUICK = (
     "trainer.check_val_every_n_epoch=1",
 )  # fmt: skip
 AXES: Axes = {
-    "aligner.optimizer.lr": [1e-3, 3e-3, 1e-2, 3e-2, 1e-1],
-    "aligner.optimizer.weight_decay": [0.0, 0.1, 0.3, 1.0, 3.0, 10.0],
-    "trainer.max_epochs": [30, 60, 120, 240],
+    "aligner.optimizer.lr": [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1],
+    "aligner.optimizer.weight_decay": [0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0],
+    "trainer.max_epochs": [30, 60, 120, 240, 480],
     **CLOSED_FORM,
 }
 TUNING_SEED = 0
