@@ -23,7 +23,12 @@ LEAST_PIVOT = 1e-13
 """A residual below this share of the largest is rounding of float64."""
 
 LEAST_IN_FLOAT32 = 1e-5
-"""A residual below this share of the largest, the ridge included, is more than float32 rows should be divided by."""
+"""A residual below this share of the largest, the ridge included, is more than float32 rows should be divided by.
+
+The share is the larger, the less the kernel varies about its mean: float32 rounds the values, not what they vary by."""
+
+FLATNESS_ROWS = 256
+"""Landmarks whose kernel matrix tells how much the kernel varies."""
 
 TIE = 1e-3
 """Residuals that differ by a share below it may be taken in the order of the rows."""
@@ -124,7 +129,9 @@ class Nystrom(nn.Module):
 
     def _near_singular(self, dtype: torch.dtype) -> bool:
         diagonal = KERNELS[self.kernel].diagonal(self.landmarks, float(self.fitted_bandwidth))
-        least = LEAST_IN_FLOAT32 * diagonal.max()
+        some = self.landmarks[:FLATNESS_ROWS]
+        varies = diagonal[: len(some)].mean() - self.raw(some).mean()
+        least = LEAST_IN_FLOAT32 * diagonal.max() * (diagonal.max() / varies).clamp_min(1)
         if self.ridge * diagonal.mean() > least:  # known without the factor, which a loaded map has no other use for
             return False
         return bool(self._factor(dtype).diagonal().square().min() < least)
