@@ -22,7 +22,8 @@ class RawFeatures(nn.Module):
     """Raw features of prepared rows, not whitened, less an origin: about their mean, the same in every process.
 
     Kernel rows are all about the same positive numbers, and float32 products of them would lose digits to these;
-    without ``centre`` they stay. ``shared``: one map for both modalities. ``arguments`` are those of ``feature_map``.
+    without ``centre`` they stay. Where the kernel matrix of a map is singular but for less than float32 carries, raw
+    features are float64. ``shared``: one map for both modalities. ``arguments`` are those of ``feature_map``.
 
     Example:
         >>> features = RawFeatures(
@@ -61,16 +62,24 @@ class RawFeatures(nn.Module):
         if not self.shared:
             self.map_y.fit(sample_y, generator)
         if len(sample_x) and self.centre:
-            self.origin_x = self.map_x.raw(sample_x[:ORIGIN_ROWS]).mean(0).double()
-            self.origin_y = self.map_y.raw(sample_y[:ORIGIN_ROWS]).mean(0).double()
+            self.origin_x = self.map_x.raw(self._carried(sample_x[:ORIGIN_ROWS])).mean(0).double()
+            self.origin_y = self.map_y.raw(self._carried(sample_y[:ORIGIN_ROWS])).mean(0).double()
 
     def x(self, rows: Tensor) -> Tensor:
         """(n, d_x) prepared to (n, m_x)."""
-        return _less(self.map_x.raw(rows), self.origin_x)
+        return _less(self.map_x.raw(self._carried(rows)), self.origin_x)
 
     def y(self, rows: Tensor) -> Tensor:
         """(n, d_y) prepared to (n, m_y)."""
-        return _less(self.map_y.raw(rows), self.origin_y)
+        return _less(self.map_y.raw(self._carried(rows)), self.origin_y)
+
+    @property
+    def near_singular(self) -> bool:
+        """Whether raw features are float64, of both modalities, whatever the rows are."""
+        return self.map_x.near_singular or self.map_y.near_singular
+
+    def _carried(self, rows: Tensor) -> Tensor:
+        return rows.double() if self.near_singular else rows
 
     @property
     def dims(self) -> tuple[int, int]:
@@ -103,6 +112,7 @@ class Identity(nn.Module):
 
     sample_size = 0
     metric_factor = None
+    near_singular = False
 
     def __init__(self, d: int):
         super().__init__()

@@ -4,8 +4,8 @@ A map is :math:`\phi(x) = L^{-1} \mathrm{raw}(x)`. The solver works on raw rows,
 the metric :math:`L L^T`, so that a row costs its raw features and no more.
 
 Every map has ``dim``, the width m of phi; ``sample_size``, the training rows that ``fit(sample, generator)`` wants
-to see; ``raw`` and ``forward`` (n, d) to (n, m), in the rows' dtype; and ``metric_factor``, L (m, m) float64 or None
-for the identity.
+to see; ``raw`` and ``forward`` (n, d) to (n, m), in the rows' dtype; ``metric_factor``, L (m, m) float64 or None
+for the identity; and ``near_singular``, whether rows should be float64.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,15 @@ from aligners.features.landmarks import sample_size, select
 from ground.errors import UserError
 
 LEAST_PIVOT = 1e-13
-"""A residual below this share of the largest is rounding of float64 as well."""
+"""A residual below this share of the largest is rounding of float64."""
+
+LEAST_IN_FLOAT32 = 1e-5
+"""A residual below this share of the largest, the ridge included, is more than float32 rows should be divided by.
+
+The share is the larger, the less the kernel varies about its mean: float32 rounds the values, not what they vary by."""
+
+FLATNESS_ROWS = 256
+"""Landmarks whose kernel matrix tells how much the kernel varies."""
 
 TIE = 1e-3
 """Residuals that differ by a share below it may be taken in the order of the rows."""
@@ -38,7 +46,7 @@ class Nystrom(nn.Module):
     ``kernel`` is a name of ``KERNELS``, ``d`` the rows' dimension, ``landmarks`` the m to choose by the rule
     ``selection`` of ``aligners.features.landmarks`` (fewer where there are fewer rows), ``ridge`` epsilon, relative to
     the kernel's mean diagonal, ``bandwidth`` a multiple of the rows' median distance. Landmarks whose features
-    others already span at the rows' precision are left out (see ``independent``), so that any ridge, 0 too, will do.
+    others already span are left out (see ``independent``), so that any ridge, 0 too, will do.
 
     Example:
         >>> draws = torch.Generator().manual_seed(0)
@@ -78,7 +86,6 @@ class Nystrom(nn.Module):
         Raises:
             UserError: rows that are all equal or all zero.
         """
-        precision = torch.finfo(sample.dtype).eps
         sample = sample.double()
         bandwidth = fitted_bandwidth(self.kernel, sample, self.bandwidth)
         if not KERNELS[self.kernel].diagonal(sample, bandwidth).any():
@@ -86,7 +93,7 @@ class Nystrom(nn.Module):
         sample = sample[_first_of_equals(sample)]  # a row twice would make the kernel matrix singular
         chosen = select(self.selection, sample, self.number, self.kernel, bandwidth, generator)
         gram = KERNELS[self.kernel](sample[chosen], sample[chosen], bandwidth)
-        self.landmarks = sample[chosen[independent(gram, precision)]]
+        self.landmarks = sample[chosen[independent(gram)]]
         self.fitted_bandwidth = torch.tensor(bandwidth, dtype=torch.float64, device=sample.device)
         self._made.clear()
         self._factor(torch.float64)
@@ -96,6 +103,12 @@ class Nystrom(nn.Module):
         """L (m, m) float64."""
         factor: Tensor = self._factor(torch.float64)
         return factor
+
+    @property
+    def near_singular(self) -> bool:
+        """Whether a landmark's residual is below ``LEAST_IN_FLOAT32``: rows should be float64."""
+        near: bool = self._derived("near_singular", torch.float64, self._near_singular)
+        return near
 
     def raw(self, x: Tensor) -> Tensor:
         """k_m(x), (n, d) to (n, m)."""
@@ -115,6 +128,15 @@ class Nystrom(nn.Module):
     def _landmarks(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, float]:
         return self.landmarks.to(dtype), self.landmarks.norm(dim=1).to(dtype), float(self.fitted_bandwidth)
 
+    def _near_singular(self, dtype: torch.dtype) -> bool:
+        diagonal = KERNELS[self.kernel].diagonal(self.landmarks, float(self.fitted_bandwidth))
+        some = self.landmarks[:FLATNESS_ROWS]
+        varies = diagonal[: len(some)].mean() - self.raw(some).mean()
+        least = LEAST_IN_FLOAT32 * diagonal.max() * (diagonal.max() / varies).clamp_min(1)
+        if self.ridge * diagonal.mean() > least:  # known without the factor, which a loaded map has no other use for
+            return False
+        return bool(self._factor(dtype).diagonal().square().min() < least)
+
     def _cholesky(self, dtype: torch.dtype) -> Tensor:
         gram = self.raw(self.landmarks)
         mean = gram.diagonal().mean()
@@ -130,15 +152,16 @@ class Nystrom(nn.Module):
         return self._made[key]
 
 
-def independent(gram: Tensor, precision: float) -> Tensor:
-    r"""The places (k,) of landmarks that no others stand for at ``precision``, from ``gram`` (m, m) float64.
+def independent(gram: Tensor) -> Tensor:
+    r"""The places (k,) of landmarks that no others stand for, from ``gram`` (m, m) float64.
 
     A Cholesky factorisation with pivots (Higham 1990; LAPACK's dpstrf) takes next the landmark whose residual,
     :math:`k_{ii} - k_{ik} K_{kk}^{-1} k_{ki}`, is the largest, and ends where all are below
-    :math:`m \epsilon \max_i k_{ii}`: what is left is rounding of kernel rows, and 1 / L would make it as large as the
-    features.
+    :math:`m \epsilon \max_i k_{ii}`, epsilon float64's: what is left is rounding, and 1 / L would make it as large as
+    the features.
     """
-    tolerance = max(len(gram) * precision, LEAST_PIVOT) * float(gram.diagonal().max())
+    share = max(len(gram) * torch.finfo(gram.dtype).eps, LEAST_PIVOT)
+    tolerance = share * float(gram.diagonal().max())
     factor, failed = torch.linalg.cholesky_ex(gram)
     if not failed and factor.diagonal().square().min() > tolerance:  # as a rule; at a sixth of the cost
         return torch.arange(len(gram), device=gram.device)

@@ -38,6 +38,7 @@ class RandomFeatures(nn.Module):
     """
 
     metric_factor = None
+    near_singular = False
     frequencies: Tensor
     fitted_bandwidth: Tensor
 

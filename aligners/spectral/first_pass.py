@@ -60,7 +60,7 @@ class FirstPass:
         self.sampled = SampledMoments(
             moments, settings.sample, len(stream), lambda moments: first_trial(training, moments)
         )
-        bytes_kept = 4 * (train.n_x * m_x + train.n_y * m_y)
+        bytes_kept = (8 if training.features.near_singular else 4) * (train.n_x * m_x + train.n_y * m_y)
         runs = -(-len(stream) // (stream.sampler.whole_runs or 1))
         share = -(-runs // rank_and_world()[1]) / runs  # the largest of a process
         self.keeps = max(settings.candidates.passes) > 0 and bytes_kept * share <= settings.memory_mb * 2**20

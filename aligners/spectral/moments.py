@@ -1,11 +1,14 @@
 r"""First and second moments of both modalities, streamed: float32 block products, float64 sums.
 
 A block's products are taken in the rows' own dtype, where most of the time goes, and added up in float64, so
-that the error does not grow with the number of rows.
+that the error does not grow with the number of rows. Of raw kernel rows the products are float64 too (``exact``): their
+covariance has the kernel matrix's condition squared, and whitening would make float32's rounding as large as what it
+whitens.
 """
 
 import copy
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -15,6 +18,8 @@ from datamodules.pairs.pairs import PairBatch, Pairs
 
 BLOCK_ROWS = 8192
 """Rows of a block: enough for its product to cost more than adding it up, (m, m) numbers in float64."""
+EXACT_ROWS = 1024
+"""Rows that are widened to float64 at once: a copy of a block's would be twice its size."""
 STRIPS = 4
 """Column strips of a Gram matrix, of which only those on and right of the diagonal are multiplied."""
 
@@ -29,7 +34,7 @@ class Moments:
     may be added (a sample). The squares, most of the work, are taken of about ``square_rows`` rows of each
     modality, or of all: which ones follows from their index alone. ``batches_in_block`` batches in a row are
     multiplied at once (see ``run_length``), or all that were added: the sums are complete at the end of a block,
-    or after ``tensors()``.
+    or after ``tensors()``. ``exact``: float32 rows are multiplied in float64.
 
     Example:
         >>> rows = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
@@ -48,6 +53,7 @@ class Moments:
         device: torch.device | str,
         square_rows: int | None = None,
         batches_in_block: int | None = None,
+        exact: bool = False,
     ):
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.float64, device=device)
@@ -60,6 +66,7 @@ class Moments:
         self.upper_x, self.upper_y = zeros(m_x, m_x), zeros(m_y, m_y)
         self.cross = zeros(m_x, m_y)
         self.weighted_x, self.weighted_y = zeros(m_x), zeros(m_y)
+        self._exact = exact
         self._batches_in_block = batches_in_block
         self._added = 0
         self._waiting: list[PairBatch] = []
@@ -84,8 +91,9 @@ class Moments:
             (self.upper_x, self.sum_x, self.count_x, squared_x),
             (self.upper_y, self.sum_y, self.count_y, squared_y),
         ):
-            _add_gram(upper, rows)
-            total += rows.sum(0)
+            for part in self._multiplied(rows):
+                _add_gram(upper, part)
+                total += part.sum(0)
             count += len(rows)
         groups, inverse = torch.unique(torch.cat([x_group, y_group]), return_inverse=True)
         of_x, of_y = inverse[: len(x_group)], inverse[len(x_group) :]
@@ -93,10 +101,15 @@ class Moments:
         weights = 0.5 / (self.n_x * q.double()) + 0.5 / (self.n_y * p.double())
         # the weights of a group's positives are equal: one product of group sums does for all pairs
         sums_x, sums_y = _group_sums(phi_x, of_x, p), _group_sums(phi_y, of_y, q)
-        self.cross += (sums_x * weights.to(sums_x)[:, None]).T @ sums_y
+        for part_x, part_y, of_part in zip(*map(self._multiplied, (sums_x, sums_y, weights)), strict=True):
+            self.cross += (part_x * of_part.to(part_x)[:, None]).T @ part_y
         self.weighted_x += (weights * q).to(sums_x) @ sums_x
         self.weighted_y += (weights * p).to(sums_y) @ sums_y
         self.weight += (weights * p * q).sum()
+
+    def _multiplied(self, rows: Tensor) -> Iterator[Tensor]:
+        """Rows (k, m) as they are multiplied, part by part."""
+        return (part.double() for part in rows.split(EXACT_ROWS)) if self._exact else iter([rows])
 
     def tensors(self) -> list[Tensor]:
         """All sums, to be added over processes in place; complete, where batches waited for the end of their block."""

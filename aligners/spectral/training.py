@@ -69,7 +69,8 @@ class Training:
 
     def moments(self, n_x: int, n_y: int, square_rows: int | None = None, block: int | None = None) -> Moments:
         """Empty moments of n_x and n_y rows of these features, multiplied by ``block`` batches at once."""
-        return Moments(*self.features.dims, n_x, n_y, self.device, square_rows, block)
+        kernel = self.features.metric_factors[0] is not None
+        return Moments(*self.features.dims, n_x, n_y, self.device, square_rows, block, exact=kernel)
 
     def statistics(self, moments: Moments) -> Statistics:
         """What the moments of all processes, added in place, come to.

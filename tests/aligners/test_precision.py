@@ -1,4 +1,4 @@
-"""Kernel features of low rank: float32 scores what float64 does, at any ridge."""
+"""Kernel features: float32 scores what float64 does, at any ridge of the landmarks and of the whitening."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from aligners import UniConSpectral
+from aligners.features.kernels import KERNELS, NEEDS_BANDWIDTH
 from datamodules.pairs.pairs import Pairs
 
 CONFIG = Path(__file__).parents[2] / "configs" / "datamodule" / "synthetic.yaml"
@@ -20,8 +21,17 @@ WHITENED = {"lam": 0.3, "tau": 0.1, "passes": 2, "weight_power": 1.0}
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, Pairs]:
+    return made(n_train=600)
+
+
+@pytest.fixture(scope="module")
+def few() -> dict[str, Pairs]:
+    return made(n_train=150)
+
+
+def made(n_train: int) -> dict[str, Pairs]:
     config = OmegaConf.create({"seed": 0, "datamodule": OmegaConf.load(CONFIG)})
-    data = instantiate(OmegaConf.merge(config, {"datamodule": {"nonlinearity": "tanh"}}).datamodule)
+    data = instantiate(OmegaConf.merge(config, {"datamodule": {"nonlinearity": "tanh", "n_train": n_train}}).datamodule)
     data.setup()
     return {name: pairs[torch.arange(pairs.n_x)] for name, pairs in data.splits.items()}
 
@@ -46,6 +56,34 @@ def test_float32_scores_what_float64_does(
         for dtype in (torch.float32, torch.float64)
     )
     assert other > 75
+    assert one == pytest.approx(other, abs=0.5)
+
+
+@pytest.mark.parametrize("lam", [0.01, 0.1, 1.0])
+@pytest.mark.parametrize(
+    ("kernel", "bandwidth"), [(kernel, 1.0) for kernel in KERNELS] + [(kernel, 20.0) for kernel in NEEDS_BANDWIDTH]
+)
+def test_every_kernel_is_whitened_in_float32_as_in_float64(
+    few: dict[str, Pairs], kernel: str, bandwidth: float, lam: float
+) -> None:
+    for ridge in (0.0, 1e-8, 1e-6, 1e-4):
+        settings = WHITENED | {
+            "passes": 1,
+            "lam": lam,
+            "kernel": kernel,
+            "bandwidth": bandwidth,
+            "landmark_ridge": ridge,
+        }
+        one, other = (recall(few, dtype, **settings) for dtype in (torch.float32, torch.float64))
+        assert other > 20
+        assert one == pytest.approx(other, abs=0.5), ridge
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "exp_cosine", "arc_cosine_1"])
+def test_products_of_float32_kernel_rows_leave_the_covariance_whole(splits: dict[str, Pairs], kernel: str) -> None:
+    settings = WHITENED | {"passes": 1, "lam": 0.01, "kernel": kernel, "landmark_ridge": 0.0}
+    one, other = (recall(splits, dtype, **settings) for dtype in (torch.float32, torch.float64))
+    assert other > 40
     assert one == pytest.approx(other, abs=0.5)
 
 

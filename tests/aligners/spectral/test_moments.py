@@ -71,6 +71,18 @@ def test_float32_blocks_are_summed_in_float64() -> None:
     torch.testing.assert_close(moments.cross_covariance, exact, rtol=0, atol=3e-7)
 
 
+def test_exact_moments_of_float32_rows_are_those_of_float64() -> None:
+    x, y, group = normal(2500, 4).float() + 3, normal(2500, 3, seed=1).float(), torch.arange(2500)  # three parts
+    exact, whole = (Moments(4, 3, 2500, 2500, "cpu", exact=exact) for exact in (True, False))
+    exact.add(rows_of(x, y, group, group))
+    whole.add(rows_of(x.double(), y.double(), group, group))
+    exact.tensors(), whole.tensors()
+    for name in ("covariance_x", "covariance_y", "mean_x"):
+        torch.testing.assert_close(getattr(exact, name), getattr(whole, name), rtol=0, atol=1e-12)
+    # its weighted means, which no product squares, are of float32 sums
+    torch.testing.assert_close(exact.cross, whole.cross, rtol=0, atol=1e-12)
+
+
 def test_pooled_is_both_modalities_as_one() -> None:
     x, y = normal(9, 4), normal(15, 4, seed=1)
     x_group, y_group = grouped(5, 9, 15)
