@@ -1,9 +1,9 @@
 r"""First and second moments of both modalities, streamed: float32 block products, float64 sums.
 
 A block's products are taken in the rows' own dtype, where most of the time goes, and added up in float64, so
-that the error does not grow with the number of rows. Of raw kernel rows the products are float64 too (``exact``): their
-covariance has the kernel matrix's condition squared, and whitening would make float32's rounding as large as what it
-whitens.
+that the error does not grow with the number of rows. Of raw kernel rows the products are float64 too where the ridges
+are small (``exact``): their covariance has the kernel matrix's condition squared, and whitening would make float32's
+rounding as large as what it whitens.
 """
 
 import copy

@@ -15,6 +15,10 @@ from aligners.spectral.settings import SpectralSettings
 from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.distributed import add_over_processes
 
+LEAST_RIDGES = 1e-5
+"""A ridge of the whitening times that of the landmarks below it needs products of kernel rows in float64: what both
+leave is divided by, and float32's rounding of the products is some 1e-7 of the largest variance."""
+
 
 def raw_features(settings: SpectralSettings, d_x: int, d_y: int, bandwidth: float) -> RawFeatures:
     """The feature maps, to be fitted.
@@ -69,8 +73,9 @@ class Training:
 
     def moments(self, n_x: int, n_y: int, square_rows: int | None = None, block: int | None = None) -> Moments:
         """Empty moments of n_x and n_y rows of these features, multiplied by ``block`` batches at once."""
-        kernel = self.features.metric_factors[0] is not None
-        return Moments(*self.features.dims, n_x, n_y, self.device, square_rows, block, exact=kernel)
+        settings, kernel = self.settings, self.features.metric_factors[0] is not None
+        exact = kernel and min(settings.candidates.lam) * settings.landmark_ridge < LEAST_RIDGES
+        return Moments(*self.features.dims, n_x, n_y, self.device, square_rows, block, exact=exact)
 
     def statistics(self, moments: Moments) -> Statistics:
         """What the moments of all processes, added in place, come to.
