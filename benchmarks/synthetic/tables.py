@@ -1,7 +1,7 @@
 """The tables of ``docs/synthetic.md`` as Markdown, from the numbers of the runs."""
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.synthetic.rows import DATA, FAIR, KERNELS, LINEAR, NONLINEAR, PASSES, PRINTED, TRIPLET, Group, Row
@@ -40,7 +40,7 @@ def tables(runs: Runs, tuned: Mapping[str, Mapping[str, dict[str, Any]]]) -> dic
     for group in (PRINTED, KERNELS, TRIPLET, PASSES, FAIR):
         if group.title not in runs:
             continue
-        made[group.title] = _TABLES[group.title](runs[group.title], group)
+        made[group.title] = _table(runs[group.title], group)
     if PASSES.title in runs:
         made["Departure of the weights"] = _departures(runs[PASSES.title], PASSES)
     if tuned:
@@ -134,10 +134,7 @@ def _short(override: str) -> str:
     return f"{key.rpartition('.')[2]} {value}"
 
 
-_TABLES: dict[str, Callable[[Of, Group], str]] = {
-    PRINTED.title: _printed,
-    KERNELS.title: _kernels,
-    TRIPLET.title: lambda of, group: _both(of, group, reported=True),
-    PASSES.title: _passes,
-    FAIR.title: lambda of, group: _both(of, group, reported=False),
-}
+def _table(of: Of, group: Group) -> str:
+    if group.name in (TRIPLET.name, FAIR.name):
+        return _both(of, group, reported=group.name == TRIPLET.name)
+    return {PRINTED.name: _printed, KERNELS.name: _kernels, PASSES.name: _passes}[group.name](of, group)
