@@ -164,7 +164,7 @@ class UniConBatches(MomentAligner):
         factors = truncated_svd(Z, rank)
         U, s, V = (pad(part, (0, self.rank - rank)) for part in (factors.U, factors.s / Z.norm(), factors.V))
         factors = Factors(U, s, V, factors.gap)
-        passed |= movement(factors, former and former.factors)
+        passed |= movement(factors, None if former is None else former.factors)
         return self.solved(coordinates, factors, passed).following(former)
 
     def _covariance(self, number: int, batch: PairBatch, coordinates: Coordinates, first: bool) -> Tensor:
