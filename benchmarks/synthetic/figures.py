@@ -56,7 +56,7 @@ def figures(runs: Runs, fits: Mapping[tuple[str, str, str], Fit]) -> dict[str, F
 
 def _over_passes(settings: Mapping[str, Sequence[Any]], title: str) -> Figure:
     figure = accuracy_over_passes(settings, AXES)
-    figure.suptitle(f"{title} (mean and range over seeds)", fontsize=12)
+    figure.suptitle(title, fontsize=12)
     return figure
 
 

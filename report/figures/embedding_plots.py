@@ -108,13 +108,20 @@ def class_map(points: ArrayLike, classes: ArrayLike, class_names: Sequence[str],
     points, classes = np.asarray(points, dtype=float), np.asarray(classes, dtype=int)
     if points.shape != (len(classes), 2):
         raise ValueError(f"points of shape {points.shape} do not fit {len(classes)} classes in the plane")
-    figure = new_figure(6.6, 6.0)
+    figure = new_figure(7.6, 6.0)
     axes = figure.subplots()
     for c in np.unique(classes).tolist():
         of_class = points[classes == c]
         colour, marker = PALETTE[c % len(PALETTE)], MARKERS[c // len(PALETTE) % len(MARKERS)]
-        axes.scatter(of_class[:, 0], of_class[:, 1], color=colour, marker=marker, s=22, alpha=0.7, linewidths=0)
+        axes.scatter(
+            of_class[:, 0], of_class[:, 1],
+            color=colour, marker=marker, s=22, alpha=0.7, linewidths=0, label=fit_text(class_names[c], 110, 1, 9)[0],
+        )  # fmt: skip
     _name_classes(axes, points, classes, class_names)
+    if len(axes.collections) <= NAMED_CLASSES:
+        legend = axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, fontsize=12, parse_math=False)
     axes.spines[:].set_color("#DDDDDD")

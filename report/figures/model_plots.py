@@ -39,14 +39,14 @@ def model_over_passes(record: History, kept: int | None, names: tuple[str, str])
     norms.set_ylim(0, 1.04 * norms.get_ylim()[1])
     norms.set(xlabel="pass", ylabel=r"$\|Z\|_F$", title="Norm of the model")
     shown = []
-    for (side, name, colour), (kind, style) in product(
-        (("x", names[0], BLUE), ("y", names[1], ORANGE)), (("largest", "-"), ("mean", "--"))
-    ):
+    # the line of y is the narrower one: of a shared head both are one
+    heads = (("x", names[0], BLUE, 3.2), ("y", names[1], ORANGE, 1.4))
+    for (side, name, colour, width), (kind, style) in product(heads, (("largest", "-"), ("mean", "--"))):
         points = [(row["pass"], row[key]) for row in rows if (key := f"{kind}_angle_{side}") in row]
         shown += [angle for _, angle in points]
         turns.plot(
             *zip(*points, strict=True),
-            color=colour, linestyle=style, linewidth=1.8, marker=marker, markersize=3.5, label=f"{name}, {kind}",
+            color=colour, linestyle=style, linewidth=width, marker=marker, markersize=3.5, label=f"{name}, {kind}",
         )  # fmt: skip
     if is_wide(shown):
         log_axis(turns, "y")

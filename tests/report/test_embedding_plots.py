@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from report.figures.embedding_plots import embedding_map, t_sne
+from report.figures.embedding_plots import class_map, embedding_map, t_sne
 from report.figures.plot_style import PALETTE
 from tests.report.drawing import draw
 
@@ -70,3 +70,17 @@ def test_a_map_of_many_classes_and_of_none() -> None:
 def test_points_that_do_not_fit_are_refused(points: NDArray[np.float64], classes: list[int]) -> None:
     with pytest.raises(ValueError, match="in the plane"):
         embedding_map(points, points, classes, classes, [], ["a"], ("x", "y"), "")
+
+
+def test_a_class_map_tells_more_classes_than_colours_apart() -> None:
+    n = len(PALETTE) + 2
+    points = np.random.default_rng(0).normal(size=(3 * n, 2))
+    figure = class_map(points, np.arange(3 * n) % n, [f"class ${c}" for c in range(n)], "title $1")
+    texts = draw(figure)
+    assert "title $1" in texts
+    assert all(texts.count(f"class ${c}") == 2 for c in range(n))  # in the legend, and amid its points
+    first, again = figure.axes[0].collections[0], figure.axes[0].collections[len(PALETTE)]
+    assert np.array_equal(first.get_facecolor(), again.get_facecolor())
+    assert len(first.get_paths()[0].vertices) != len(again.get_paths()[0].vertices)
+    with pytest.raises(ValueError, match="do not fit"):
+        class_map(points, [0], ["a"], "")
