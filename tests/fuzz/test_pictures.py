@@ -60,7 +60,7 @@ def drawn(mode: str, size: tuple[int, int]) -> Image.Image:
 def file(mode: str, kind: str, size: tuple[int, int], frames: int, orientation: int | None, extra: str) -> bytes | None:
     """The file of a picture; None where the format does not take it."""
     image, options = drawn(mode, size), dict[str, Any]()
-    if frames > 1:
+    if frames > 1 and kind != "AVIF":  # whose encoder ends the process at several frames that are turned
         options |= {"save_all": True, "append_images": [drawn(mode, size)] * (frames - 1)}
     if orientation is not None:
         exif = Image.Exif()
