@@ -41,12 +41,12 @@ def convex_objective(name: str, tau: float, bias: float, nu: float) -> Objective
 class UniConConvex(SolvedAligner):
     r"""The global minimiser of a contrastive objective of the logits :math:`\psi(x)^T Z \psi(y)`, certified.
 
-    Features are prepared, mapped (``feature_map``), centred, whitened if wished and scaled to mean square length 1:
-    :math:`\psi(x) = (\phi(x) - \mu_x) W_x`. ``spectral.convex`` solves for Z (m_x, m_y), of any rank, and its
-    certificate, logged as ``fit/optimality_gap``, bounds how far the objective is above its minimum over these
-    features. The embeddings are its best approximation of rank r, :math:`f(x) = \psi(x) U s^p` with
-    :math:`Z \approx Z_r = U \mathrm{diag}(s) V^T`; ``fit/optimality_gap_rank`` bounds how far Z_r is above the same
-    minimum, that over every Z of any rank.
+    Features are prepared, mapped (``feature_map``), centred and whitened if wished and scaled to mean square length 1:
+    :math:`\psi(x) = (\phi(x) - \mu_x) W_x`; without ``centre`` the means are left in. ``spectral.convex`` solves for
+    Z (m_x, m_y), of any rank, and its certificate, logged as ``fit/optimality_gap``, bounds how far the objective is
+    above its minimum over these features. The embeddings are its best approximation of rank r,
+    :math:`f(x) = \psi(x) U s^p` with :math:`Z \approx Z_r = U \mathrm{diag}(s) V^T`; ``fit/optimality_gap_rank`` bounds
+    how far Z_r is above the same minimum, that over every Z of any rank.
 
     One pass gathers all training features in memory, in every process. The defaults and the meaning of each
     argument stand in ``configs/aligner/unicon_convex.yaml``.
@@ -69,6 +69,7 @@ class UniConConvex(SolvedAligner):
         *,
         rank: Count,
         unit: bool,
+        centre: bool,
         feature_map: FeatureMapName,
         kernel: KernelName,
         bandwidth: Positive,
@@ -89,10 +90,11 @@ class UniConConvex(SolvedAligner):
     ):
         super().__init__(rank, unit, shared=False)
         self._features = partial(
-            RawFeatures, feature_map, shared=False, centre=True, kernel=kernel, bandwidth=bandwidth,
+            RawFeatures, feature_map, shared=False, centre=centre, kernel=kernel, bandwidth=bandwidth,
             landmarks=landmarks, landmark_selection=landmark_selection, landmark_ridge=landmark_ridge,
         )  # fmt: skip
         self._features(1, 1)  # mistakes show at once
+        self.centre = centre
         self.whiten = whiten
         self.lam = lam
         self.objective = convex_objective(objective, tau, bias, nu)
@@ -170,8 +172,8 @@ class ConvexPass:
         return ConvexSolved(projector, factors, _told(solution, rank_gap), solution=solution), None
 
     def _coordinates(self, rows: Tensor, metric_factor: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """``(rows - mean) W`` (n, m) of mean square length 1, W (m, m), and the mean (m,) of the rows."""
-        mean = rows.mean(0)
+        """``(rows - mean) W`` (n, m) of mean square length 1, W (m, m), and the mean (m,) of the rows, or 0."""
+        mean = rows.mean(0) if self.aligner.centre else torch.zeros_like(rows[0])
         centred = rows - mean
         of = spread(centred.T @ centred / len(rows), mean, float(rows.square().mean()), metric_factor)
         identity = torch.eye(len(mean), dtype=rows.dtype, device=rows.device)

@@ -4,6 +4,7 @@ import errno
 import re
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -97,8 +98,10 @@ def explain(error: BaseException, overrides: list[str]) -> str:
     if isinstance(error, InterpolationResolutionError | InterpolationKeyError) and error.full_key:
         return f"{error.full_key}: {text}"
     key = re.search(r"Could not override '([^']+)'", text)
-    if key and key[1] not in (known := _known_keys([o for o in overrides if not o.startswith(f"{key[1]}=")])):
-        return unknown_key(key[1], known)
+    if key:
+        with suppress(HydraException, OmegaConfBaseException):  # an experiment's choices do not go with the user's
+            known = _known_keys([o for o in overrides if not o.startswith(f"{key[1]}=")])
+            return text if key[1] in known else unknown_key(key[1], known)
     return text
 
 

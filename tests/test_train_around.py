@@ -184,8 +184,8 @@ def test_the_log_has_a_users_warnings_and_none_of_lightnings_own(tmp_path: Path)
         "import warnings\n"
         "from aligners import CCA\n\n"
         "class Mine(CCA):\n"
-        "    def __init__(self, **named):\n"
-        "        super().__init__(**named)\n"
+        "    def build(self, d_x, d_y):\n"
+        "        super().build(d_x, d_y)\n"
         "        warnings.warn('a word of the user', FutureWarning)\n"
     )
     ended = process(

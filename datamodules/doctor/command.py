@@ -18,6 +18,7 @@ from ground.configs import CONFIGS
 from ground.errors import UserError, nearest
 from ground.home import arguments_at_home, expand_home
 from ground.mistakes import refuse_additions, refuse_repeated, user_line
+from ground.pipe import end_of_pipe
 from ground.values import check
 
 UNUSED = ("name=doctor", "aligner_name=doctor", "run_dir=doctor")
@@ -65,7 +66,7 @@ def built(name: str, overrides: list[str]) -> ExtractedDataModule | None:
     if name not in known:
         raise UserError(f"unknown datamodule '{name}': {nearest(name, known)}")
     overrides = arguments_at_home(overrides)
-    refuse_repeated(overrides)
+    refuse_repeated([f"datamodule={name}", *overrides])
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose("train", overrides=[*UNUSED, f"datamodule={name}", *overrides])
     refuse_additions(overrides, config)
@@ -105,6 +106,9 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{given.name}: nothing to check, it has no raw data")
             return 0
         found = doctor(data, read=not given.quick)
+        tell(given.name, found)
+    except BrokenPipeError:
+        end_of_pipe()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -114,5 +118,4 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"error: {line}", file=sys.stderr)
         return 2
-    tell(given.name, found)
     return 1 if found.problems else 0

@@ -87,11 +87,14 @@ def _inspect_items(items: Items, decode: bool, advance: Callable[[int], None]) -
 
     if paths is None or decode:
         with ThreadPoolExecutor() as pool:  # decoding releases the GIL
-            for part in pool.map(look, rows):
-                for row, seen in part:
-                    _note(side, row, seen)
-                if paths is not None:
-                    advance(len(part))
+            try:
+                for part in pool.map(look, rows):
+                    for row, seen in part:
+                        _note(side, row, seen)
+                    if paths is not None:
+                        advance(len(part))
+            finally:
+                pool.shutdown(cancel_futures=True)  # at Ctrl-C what waits is not begun
     return side
 
 

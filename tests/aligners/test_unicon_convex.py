@@ -195,3 +195,17 @@ def test_two_processes_give_the_solution_of_one(tmp_path: Path) -> None:
     (one, recall), (two, other_recall) = encoded
     torch.testing.assert_close(one, two, rtol=0, atol=1e-4)
     assert recall == other_recall
+
+
+@pytest.mark.parametrize("feature_map", ["identity", "nystrom"])
+def test_without_centring_the_means_are_left_in(pairs: Pairs, feature_map: str) -> None:
+    settings = {"feature_map": feature_map, "landmarks": 50, "rho": 0.01, "weight_power": 0.5, "tolerance": 1e-8}
+    centred, printed = (fitted(pairs, rank=17, centre=centre, tau=0.3, **settings) for centre in (True, False))
+    assert printed.mean_x.abs().max() == 0
+    assert printed.offset_x.abs().max() == 0
+    assert not torch.allclose(cosines(centred, pairs), cosines(printed, pairs), atol=0.01)
+    if feature_map == "identity":  # at full rank its embeddings attain the certified minimum, without an offset
+        logits = printed.encode_x(pairs.x).double() @ printed.encode_y(pairs.y).double().T
+        value = CLIP(0.3)(logits, pairs.group[:, None] == pairs.y_group)
+        value = value + 0.01 / 2 * printed.solution.Z.square().sum()
+        assert float(value) == pytest.approx(printed.solution.objective, rel=1e-5)

@@ -44,8 +44,8 @@ def work(rank: int, port: int, late: int, folder: Path, overrides: tuple[str, ..
         return call
 
     # the first process waits to take the directory, or the second to look at it
-    name = "_run" if rank != late else "goes_on" if rank else "RunDirectory"
-    with patch.object(run, name, (waiting if rank == late else told)(getattr(run, name))):
+    names, change = (("goes_on" if rank else "RunDirectory",), waiting) if rank == late else (("_run", "_ended"), told)
+    with patch.multiple(run, **{name: change(getattr(run, name)) for name in names}):
         sys.exit(small(*TWO, *overrides))
 
 

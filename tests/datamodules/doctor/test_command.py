@@ -51,6 +51,9 @@ def test_exit_codes(whole: dict[str, list[Sound]], tmp_path: Path, capsys: pytes
         (["clotho", "datamodule.split_seed=x"], "datamodule.split_seed must be an integer, got 'x'"),
         (["clotho", "aligner=nope"], "unknown aligner 'nope'"),
         (["clotho", "data_dir"], "cannot read 'data_dir': write key=value"),
+        (["clotho", "datamodule=clipart"], "datamodule is given twice, datamodule=clotho and datamodule=clipart"),
+        (["[b]x[/b]"], "unknown datamodule '[b]x[/b]'"),
+        (["clotho", "experiment=table1_flickr30k_clip"], "In 'experiment/table1_flickr30k_clip': Could not override"),
     ],
 )
 def test_mistakes_have_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
