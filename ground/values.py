@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
@@ -16,6 +16,7 @@ DECLARED: dict[str, Any] = {
     "name": str, "aligner_name": str, "seed": Seed, "run_dir": str,
     "threads": Annotated[int, at_least(1), at_most(2**31 - 1)] | None,
     "data_dir": str, "cache_dir": str, "tags": list[str], "resume": str | None, "test": str | None,
+    "aligner.scheduler.T_max": Count | Literal["total_steps"],
     "trainer.max_epochs": Count | None, "trainer.check_val_every_n_epoch": Count | None,
     "trainer.val_check_interval": Positive | None, "trainer.accumulate_grad_batches": Count,
 }  # fmt: skip

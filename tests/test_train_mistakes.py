@@ -76,6 +76,9 @@ MISTAKES = {
         ("aligner=unicon", "aligner.objective=triplet", "aligner.objective_options.margin=-1"),
         "margin must be at least 0, got -1",
     ),
+    "steps of the schedule": (
+        ("aligner=sgd_clip", "aligner.scheduler.T_max=0"), "aligner.scheduler.T_max must be at least 1, got 0",
+    ),
     "learning rate": (("aligner=sgd_clip", "aligner.optimizer.lr=-1"), "aligner.optimizer: torch.optim.AdamW"),
     "experiment": (("experiment=nope",), "unknown experiment 'nope'"),
     "logger": (("logger=nope",), "unknown logger 'nope': known are csv, tensorboard, wandb"),

@@ -14,7 +14,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, ImagePalette
 from torch import Tensor
 
 from ground.errors import UserError, shown
@@ -242,6 +242,8 @@ def _loaded(data: bytes) -> ImageFile.ImageFile:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(io.BytesIO(data)) as image:
             image.load()
+            if image.mode in ("P", "PA") and image.palette is None:  # Pillow loses it of an ICNS
+                image.palette = ImagePalette.ImagePalette("RGB", bytes(image.getpalette() or ()))
             return image
 
 

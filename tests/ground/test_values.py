@@ -47,6 +47,7 @@ def test_right_values_pass(override: str) -> None:
         ("logger.csv.save_dir=[a]", "logger.csv.save_dir must be text"),
         ("+trainer.devces=1", "unknown key 'trainer.devces': did you mean 'devices'"),
         ("+datamodule.pth=a", "unknown key 'datamodule.pth'"),
+        ("threads=4294967296", "threads must be at least 1 and at most 2147483647, got 4294967296"),
         ("threads=0", "threads must be at least 1 and at most 2147483647, got 0"),
         ("trainer.max_epochs=0", "trainer.max_epochs must be at least 1, got 0"),
         ("trainer.check_val_every_n_epoch=0", "trainer.check_val_every_n_epoch must be at least 1, got 0"),

@@ -52,6 +52,15 @@ def test_images_are_turned_upright(tmp_path: Path) -> None:
     assert image.size == (8, 12)
 
 
+def test_a_palette_that_pillow_loses_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.icns"
+    Image.new("RGB", (16, 16), (0, 51, 102)).convert("P").save(path)
+    image = ImageFiles([path], "pictures")[0]
+    assert image.mode == "P"
+    assert not image.has_transparency_data
+    assert image.convert("RGB").getpixel((5, 5)) == (0, 51, 102)
+
+
 def broken(kind: str, folder: Path) -> Path:
     path = folder / f"{kind}.png"
     match kind:
