@@ -61,7 +61,8 @@ def test_float32_scores_what_float64_does(
 
 @pytest.mark.parametrize("lam", [0.01, 0.1, 1.0])
 @pytest.mark.parametrize(
-    ("kernel", "bandwidth"), [(kernel, 1.0) for kernel in KERNELS] + [(kernel, 20.0) for kernel in sorted(NEEDS_BANDWIDTH)]
+    ("kernel", "bandwidth"),
+    [(kernel, 1.0) for kernel in KERNELS] + [(kernel, 20.0) for kernel in sorted(NEEDS_BANDWIDTH)],
 )
 def test_every_kernel_is_whitened_in_float32_as_in_float64(
     few: dict[str, Pairs], kernel: str, bandwidth: float, lam: float
