@@ -52,6 +52,10 @@ class Whitening:
             return torch.linalg.solve_triangular(self.factor, matrix, upper=False)
         return torch.linalg.solve_triangular(self.factor.T, matrix, upper=True)
 
+    def undone(self, matrix: Tensor) -> Tensor:
+        """``W^{-1} matrix``, W not transposed."""
+        return matrix if self.factor is None else self.factor.T @ matrix
+
     @property
     def condition(self) -> float:
         r"""The condition number of :math:`M^{-1/2} (\Sigma + \lambda t M) M^{-1/2}`, from below."""
