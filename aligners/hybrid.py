@@ -1,6 +1,7 @@
 """Hybrid: adapters trained by gradient, heads solved spectrally on what the adapters make of the features."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +10,18 @@ from aligners.base.of_cosines import OfCosines
 from aligners.base.rank_bound import RankBound, groups_bound
 from aligners.base.warm_start import set_head
 from aligners.base.yaml_defaults import aligner_config, defaults_from
-from aligners.spectral.coordinates import Statistics, statistics, uniform_solution
-from aligners.spectral.moment_pass import MomentPass
+from aligners.spectral.coordinates import Coordinates, Statistics, statistics, uniform_solution
+from aligners.spectral.factors import Factors
 from aligners.spectral.moments import Moments, run_length
-from aligners.spectral.passes import Solved, run
+from aligners.spectral.negatives import AllPairs
+from aligners.spectral.passes import Pass, Solved, after, run
+from aligners.spectral.record import Record
+from aligners.spectral.rows import RowMap, RowSource, StreamedRows
+from aligners.spectral.step import Damping, Rule
 from datamodules.pairs.pairs import PairBatch, Pairs
-from ground.ranges import Count, NonNegative
+from ground.distributed import add_over_processes
+from ground.errors import UserError
+from ground.ranges import Count, Natural, NonNegative, above, at_most
 
 
 class Adapter(nn.Module):
@@ -43,8 +50,14 @@ class Hybrid(OfCosines):
     epochs, before their validation; in between the adapters and the temperature learn on CLIP's loss under
     heads that stay. As the adapters start as the identity, it starts as CCA of the features.
 
+    With ``passes`` the heads go on from where they are, Z in the whitened coordinates of the features as they are
+    adapted now: each pass is a damped step at CLIP's weights S at the current similarities and temperature, over all
+    training pairs, halved until the objective does not rise (see ``aligners.spectral``). Without, it is CCA each
+    time, the solution at uniform weights.
+
     Raises:
-        UserError: ``spectral_every`` below 1, adapted features that do not vary, or a rank above the data's.
+        UserError: ``spectral_every`` below 1, passes at ``weight_power`` 0, adapted features that do not vary, or a
+            rank above the data's.
 
     Example:
         >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
@@ -62,15 +75,28 @@ class Hybrid(OfCosines):
         lam: NonNegative,
         weight_power: NonNegative,
         spectral_every: Count,
+        passes: Natural,
+        eta: Annotated[float, above(0), at_most(1)],
+        tolerance: NonNegative,
+        max_halvings: Natural,
+        block_size: Count,
         **common: Any,
     ):
         raw = aligner_config("base/features")  # the adapters are this aligner's features
         super().__init__(
             objective="clip", objective_options={}, head="linear", shared=False, warm_start=None, **raw, **common
         )  # fmt: skip
+        if passes and not weight_power:
+            raise UserError(
+                "aligner.weight_power=0 leaves no weights in the heads, which passes go on from: "
+                "take one above 0, or aligner.passes=0"
+            )
         self.lam = lam
         self.weight_power = weight_power
         self.spectral_every = spectral_every
+        self.passes = passes
+        self.damping = Damping(eta, safeguard=True, max_halvings=max_halvings, tolerance=tolerance)
+        self.block_size = block_size
 
     def build(self, d_x: int, d_y: int) -> None:
         self.adapter_x, self.adapter_y = Adapter(d_x, self.hidden), Adapter(d_y, self.hidden)
@@ -102,21 +128,23 @@ class Hybrid(OfCosines):
     def on_train_start(self) -> None:
         super().on_train_start()
         if self.current_epoch == 0:  # a resumed fit has its heads
-            self.solve_heads()
+            self.solve_heads(first=True)
 
     def on_train_batch_end(self, outputs: Any, batch: PairBatch, batch_idx: int) -> None:
         super().on_train_batch_end(outputs, batch, batch_idx)
         if self.trainer.is_last_batch and (self.current_epoch + 1) % self.spectral_every == 0:
-            self.solve_heads()
+            self.solve_heads(first=False)
 
     @torch.no_grad()
-    def solve_heads(self) -> None:
-        """Regularised CCA of the adapted training features of all processes, from one pass."""
+    def solve_heads(self, first: bool) -> None:
+        """Solve on the adapted training features of all processes, from the uniform weights or the current heads."""
         pairs = self.train_pairs
         block = run_length(pairs, len(self.stream))
+        stream = self.stream.dealt_whole(block)
+        stream.sampler.reshuffles = False  # every pass has the same blocks
         moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device, batches_in_block=block)
-        first = MomentPass(moments, self.adapted, lambda moments: self.solution(statistics(moments)))
-        solved = run(first, self.stream.dealt_whole(block)).projector
+        rows = StreamedRows(self.adapted, stream)
+        solved = run(Alternation(moments, self.adapted, lambda sums: self.begun(sums, rows, first)), stream).projector
         set_head(self.head_x, solved.P_x, solved.offset_x, scale=1.0)
         set_head(self.head_y, solved.P_y, solved.offset_y, scale=1.0)
 
@@ -124,12 +152,47 @@ class Hybrid(OfCosines):
         """A batch of features to the same batch of adapted ones."""
         return batch._replace(x=self.adapt_x(self.prepare_x(batch.x)), y=self.adapt_y(self.prepare_y(batch.y)))
 
-    def solution(self, statistics: Statistics) -> Solved:
-        """The solution for the uniform weights.
+    def begun(self, statistics: Statistics, rows: RowSource, first: bool) -> tuple[Solved, Pass | None]:
+        """The solution for the uniform weights, or the place of the current heads; and the pass that goes on from it.
 
         Raises:
             UserError: a covariance that is singular at ``lam``, or a rank above the data's.
         """
         coordinates = statistics.coordinates(self.lam)
-        factors = uniform_solution(statistics.cross, coordinates.W_x, coordinates.W_y, self.rank)
-        return Solved(coordinates.embedding(factors, self.weight_power), factors)
+        if first or not self.passes:
+            factors = uniform_solution(statistics.cross, coordinates.W_x, coordinates.W_y, self.rank)
+        else:
+            factors = self.current(coordinates)
+        if not self.passes:
+            return Solved(coordinates.embedding(factors, self.weight_power), factors), None
+        rule = Rule(self.fitted_objective, self.weight_power, self.damping, self.block_size, "tangent", exact=False)
+        groups = self.train_pairs.group.to(self.device), self.train_pairs.y_group.to(self.device)
+        negatives = AllPairs(rule, coordinates, rows, *groups)
+        return after(negatives, negatives.at(factors), Record(), self.passes)
+
+    def current(self, coordinates: Coordinates) -> Factors:
+        r"""Z of the current heads H (r, d) in these coordinates, of length 1.
+
+        :math:`U s^{2p} V^T = W_x^{-1} H_x^T H_y W_y^{-T}`: in the coordinates that the heads were solved in, theirs.
+        """
+        Q_x, R_x = torch.linalg.qr(coordinates.W_x.undone(self.head_x.weight.T.double()))
+        Q_y, R_y = torch.linalg.qr(coordinates.W_y.undone(self.head_y.weight.T.double()))
+        u, powers, vt = torch.linalg.svd(R_x @ R_y.T)
+        s = powers ** (0.5 / self.weight_power)
+        return Factors(Q_x @ u, s / s.norm(), Q_y @ vt.T, gap=float("inf"))
+
+
+class Alternation:
+    """The moments of the mapped rows, and the solution and the pass after it that ``begin`` makes of them."""
+
+    reads = True
+
+    def __init__(self, moments: Moments, mapped: RowMap, begin: Callable[[Statistics], tuple[Solved, Pass | None]]):
+        self.moments, self.mapped, self.begin = moments, mapped, begin
+
+    def add(self, batch: PairBatch) -> None:
+        self.moments.add(self.mapped(batch))
+
+    def end(self) -> tuple[Solved, Pass | None]:
+        add_over_processes(*self.moments.tensors())
+        return self.begin(statistics(self.moments))
