@@ -42,7 +42,8 @@ def features_file(model: LatentFactors, shape: Shape) -> Path:
     if path.exists():
         return path
     sizes = [getattr(shape, split) for split in SPLITS]
-    x, y = [], []
+    x: list[Tensor] = []
+    y: list[Tensor] = []
     with progress_bar("making features", sum(sizes), 0, visible=True) as advance:
         for block, n in enumerate(sizes):
             for rows, made in zip((x, y), model.rows(n, shape.captions, block), strict=True):
