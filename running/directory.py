@@ -59,7 +59,7 @@ class RunDirectory:
             config.run_dir = str(self.path)
             (self.path / "figures").mkdir(exist_ok=True)
             OmegaConf.save(config, self.path / "config.yaml", resolve=True)
-            self._log = logging.FileHandler(self.path / "train.log", encoding="utf-8")
+            self._log = logging.FileHandler(self.path / "train.log", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise UserError(f"cannot write the run directory {path}: {error.strerror}; set another run_dir") from error
         self._log.setFormatter(logging.Formatter(LOG_FORMAT))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from datamodules.items.items import Items
 from datamodules.items.raw_pairs import RawPairs
-from ground.errors import UserError
+from ground.errors import UserError, shown
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,8 @@ def present(raw: RawPairs, split: str, names: tuple[str, str], strict: bool) -> 
             raise UserError(
                 f"{what}, the first is {first}; put them there, or set datamodule.strict=false to go on without them"
             )
-        logger.warning("%s and left out%s; the first is %s", what, f" {left_out}" if left_out else "", first)
+        place = f" {left_out}" if left_out else ""
+        logger.warning("%s and left out%s; the first is %s", what, place, shown(str(first)))
         keep = there.nonzero()[:, 0]
         raw = raw.take_x(keep) if items is raw.x else raw.take_y(keep)
     return raw, (missing[0], missing[1])
