@@ -202,9 +202,11 @@ def test_the_record_is_in_the_checkpoint(pairs: Pairs, tmp_path: Path) -> None:
     loaded = UniConSpectral.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     assert loaded.solution == aligner.solution
     assert torch.equal(loaded.encode_x(pairs.x), aligner.encode_x(pairs.x))
+    angles = {f"{size}_angle_{side}" for size in ("largest", "mean") for side in "xy"}
     assert [set(entry) for entry in loaded.solution.passes] == [
-        *[{"step", "gap", "objective"}] * 2,
-        {"step", "gap", "objective", "gradient_norm"},
+        {"step", "gap", "objective", "model_norm"},
+        {"step", "gap", "objective", "model_norm", *angles},
+        {"step", "gap", "objective", "model_norm", *angles, "gradient_norm"},
     ]
     for U in (loaded.U, loaded.V):
         torch.testing.assert_close(U.T @ U, torch.eye(6, dtype=torch.float64))

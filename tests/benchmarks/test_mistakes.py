@@ -41,7 +41,7 @@ MISTAKES: dict[str, tuple[Main, list[str], str]] = {
     "home": (quality.main, ["--features", "~/nowhere.st"], "no features file at HOME/nowhere.st"),
     "no seed": (quality.main, ["--seeds", "-1"], "--seeds: must be a whole number of at least 1, got -1"),
     "seed": (quality.main, ["--seeds", "x"], "--seeds: must be a whole number of at least 1, got x"),
-    "ablation": (quality.main, ["--ablation", "--aligners", "cca"], "--ablation is of unicon at its own settings"),
+    "ablation": (quality.main, ["--ablation", "--aligners", "cca"], "--ablation parts has no row of cca: take unicon"),
     "quick": (quality.main, ["--quick", "--features", "a"], "--quick has data of its own"),
     "sizes": (scale.main, ["--quick", "--sizes", "10"], "--quick has sizes of its own"),
     "size": (scale.main, ["--sizes", "0"], "--sizes: must be a whole number of at least 1, got 0"),
