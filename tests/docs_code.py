@@ -10,6 +10,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = ("python", "make", "torchrun", "srun", "pip")
 NO_CODE = ("mermaid",)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SETTING = re.compile(r"^(?:[A-Z_]+=\S+ )+")
+"""Environment variables before a command."""
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 
 
@@ -33,7 +35,7 @@ def blocks() -> list[Block]:
 
 def is_commands(block: Block) -> bool:
     """Whether a block is for a shell: one without a language is, where its first line begins like a command."""
-    first = block.text.split(maxsplit=1)[0]
+    first = SETTING.sub("", block.text).split(maxsplit=1)[0]
     return block.language in ("console", "bash", "sh") or (
         not block.language and (first in PROGRAMS or first.startswith("#!"))
     )
@@ -45,7 +47,7 @@ def commands() -> dict[str, list[str]]:
     for page in PAGES:
         lines += INLINE.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
     found: dict[str, list[str]] = {}
-    for line in lines:
+    for line in (SETTING.sub("", line) for line in lines):
         # a name in a sentence, as `python` alone, is no command
         if line.split(maxsplit=1)[0] in PROGRAMS and len(line.split()) > 1:
             words = shlex.split(re.sub(r"\s#.*", "", line))

@@ -18,6 +18,7 @@ from tests.cli import GRADIENT, SMALL, call, metrics_of, process, small, without
 
 FIGURES = {
     "confusion_matrix",
+    "model_over_passes",
     "objective_over_passes",
     "recall_over_passes",
     "similarity_matrix",
@@ -234,7 +235,7 @@ def test_wandb_offline_sweep_keeps_each_run(tmp_path: Path) -> None:
         for text in [*said, f"ranks-{folder.name.rpartition('-')[2]}", "ranks.safetensors"]:
             assert text.encode() in content, text
         images = {path.name.rsplit("_", 2)[0] for path in (folder / "files/media/images/figures").iterdir()}
-        assert images == FIGURES - (set() if run_dir == "run" else {"singular_values", "objective_over_passes"})
+        assert images == FIGURES - (set() if run_dir == "run" else {"singular_values", "model_over_passes"})
         (table,) = (folder / "files/media/table/test").iterdir()
         told = json.loads(table.read_text(encoding="utf-8"))
         assert told["columns"][:2] == ["direction", "R@1"]

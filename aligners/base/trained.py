@@ -48,6 +48,8 @@ class TrainedAligner(Aligner):
         UserError: an unknown head or warm start, or a warm start of heads that are not linear or not on raw features.
 
     Example:
+        >>> from torch.nn.functional import normalize
+        >>> from aligners.base.yaml_defaults import defaults_from
         >>> @defaults_from("base/trained")
         ... class Distance(TrainedAligner):
         ...     def __init__(self, **common):

@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from report.figures.comparison_plots import draw_over_passes, is_wide, legend_of_all, log_axis
-from report.figures.plot_style import BLUE, GREEN, ORANGE, bare, new_figure
+from report.figures.plot_style import BLUE, GREEN, ORANGE, bare, name_figure, new_figure
 from report.figures.plots import MARKED, History, mark_kept
+from report.intervals import over_seeds
 
 ANGLE = "largest angle of a head\nto the pass before (degrees)"
 
@@ -67,8 +68,8 @@ def models_over_passes(settings: Mapping[str, Sequence[History]], validation: st
     """The norms and largest angles of settings against the passes over the data, beside the validation of all.
 
     After Figure C4: the norm of UniCon's model over its iterations, and the validation of SGD over its epochs. The
-    angle of a pass is the larger one of both heads. A line is the mean over the seeds of a setting, the band their
-    range.
+    angle of a pass is the larger one of both heads. A line is the mean over the seeds of a setting, the band the
+    95 % interval of the mean (Student's t).
 
     Args:
         settings: the histories of each setting, with readings of the data under ``pass``, from 1; ``model_norm`` and
@@ -94,6 +95,10 @@ def models_over_passes(settings: Mapping[str, Sequence[History]], validation: st
         else:
             axes.set_ylim(0, 1.04 * axes.get_ylim()[1])
     legend_of_all(figure, settings)
+    seeds = [
+        max(sum(any(key in row for row in history) for history in each) for key in panels) for each in turned.values()
+    ]
+    name_figure(figure, over_seeds(seeds))
     return figure
 
 

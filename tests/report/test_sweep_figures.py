@@ -166,7 +166,8 @@ def test_losses_have_a_panel_an_aligner_and_models_stand_beside_the_validation_o
     models = figures["model_over_passes"]
     texts = draw(models)
     assert {"norm of the model", "unicon", "sgd lr=1"} <= set(texts)
-    assert any(text.endswith("seeds; clipart: training and validation splits") for text in texts)
+    told = "mean and 95 % interval over 1 to 2 seeds; clipart: training and validation splits"
+    assert models.get_supxlabel() == told
     assert lines(models, 0) == {"unicon": [[1, 0.5], [2, 1]]}
     assert lines(models, 1) == {"unicon": [[2, 6]]}  # the mean of 4, the larger of 4 and 1, and of 8
     assert lines(models, 2) == {"sgd lr=1": [[1, 5], [2, 7]], "sgd lr=2": [[1, 5], [2, 7]]}
