@@ -98,7 +98,7 @@ def models_over_passes(settings: Mapping[str, Sequence[History]], validation: st
     seeds = [
         max(sum(any(key in row for row in history) for history in each) for key in panels) for each in turned.values()
     ]
-    name_figure(figure, over_seeds(seeds))
+    name_figure(figure, over_seeds(filter(None, seeds)))
     return figure
 
 
