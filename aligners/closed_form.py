@@ -52,7 +52,7 @@ class MomentAligner(SolvedAligner):
         block = self.stream.sampler.whole_runs
         moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device, batches_in_block=block)
         return MomentPass(
-            moments, self.mapped, lambda moments: self.solution(statistics(moments, shared=bool(self.shared)))
+            moments, self.mapped, lambda moments: (self.solution(statistics(moments, shared=bool(self.shared))), None)
         )
 
     def solution(self, statistics: Statistics) -> Solved:

@@ -1,6 +1,5 @@
 """Hybrid: adapters trained by gradient, heads solved spectrally on what the adapters make of the features."""
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import torch
@@ -12,14 +11,14 @@ from aligners.base.warm_start import set_head
 from aligners.base.yaml_defaults import aligner_config, defaults_from
 from aligners.spectral.coordinates import Coordinates, Statistics, statistics, uniform_solution
 from aligners.spectral.factors import Factors
+from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments, run_length
 from aligners.spectral.negatives import AllPairs
 from aligners.spectral.passes import Pass, Solved, after, run
 from aligners.spectral.record import Record
-from aligners.spectral.rows import RowMap, RowSource, StreamedRows
+from aligners.spectral.rows import RowSource, StreamedRows
 from aligners.spectral.step import Damping, Rule
 from datamodules.pairs.pairs import PairBatch, Pairs
-from ground.distributed import add_over_processes
 from ground.errors import UserError
 from ground.ranges import Count, Natural, NonNegative, above, at_most
 
@@ -144,7 +143,8 @@ class Hybrid(OfCosines):
         stream.sampler.reshuffles = False  # every pass has the same blocks
         moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device, batches_in_block=block)
         rows = StreamedRows(self.adapted, stream)
-        solved = run(Alternation(moments, self.adapted, lambda sums: self.begun(sums, rows, first)), stream).projector
+        begin = MomentPass(moments, self.adapted, lambda sums: self.begun(statistics(sums), rows, first))
+        solved = run(begin, stream).projector
         set_head(self.head_x, solved.P_x, solved.offset_x, scale=1.0)
         set_head(self.head_y, solved.P_y, solved.offset_y, scale=1.0)
 
@@ -180,19 +180,3 @@ class Hybrid(OfCosines):
         u, powers, vt = torch.linalg.svd(R_x @ R_y.T)
         s = powers ** (0.5 / self.weight_power)
         return Factors(Q_x @ u, s / s.norm(), Q_y @ vt.T, gap=float("inf"))
-
-
-class Alternation:
-    """The moments of the mapped rows, and the solution and the pass after it that ``begin`` makes of them."""
-
-    reads = True
-
-    def __init__(self, moments: Moments, mapped: RowMap, begin: Callable[[Statistics], tuple[Solved, Pass | None]]):
-        self.moments, self.mapped, self.begin = moments, mapped, begin
-
-    def add(self, batch: PairBatch) -> None:
-        self.moments.add(self.mapped(batch))
-
-    def end(self) -> tuple[Solved, Pass | None]:
-        add_over_processes(*self.moments.tensors())
-        return self.begin(statistics(self.moments))

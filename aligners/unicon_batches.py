@@ -14,13 +14,14 @@ from aligners.base.yaml_defaults import defaults_from
 from aligners.closed_form import MomentAligner
 from aligners.spectral import aggregation, vote
 from aligners.spectral.aggregation import BatchSolution
-from aligners.spectral.coordinates import Coordinates, Projector, Statistics, statistics
+from aligners.spectral.coordinates import Coordinates, Projector, statistics
 from aligners.spectral.factors import Factors, truncated_svd
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments
 from aligners.spectral.movement import movement
 from aligners.spectral.passes import FinishedPass, Pass, Solved
 from aligners.spectral.record import Record
+from aligners.spectral.rounds import Round
 from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.distributed import add_over_processes, gather_objects, rank_and_world
 from ground.errors import UserError
@@ -128,26 +129,29 @@ class UniConBatches(MomentAligner):
     def batches_in_run(self) -> int:
         return 1  # a batch is solved by one process
 
-    def first_pass(self) -> Pass:
+    def first_pass(self) -> MomentPass:
         pairs = self.train_pairs
-        return _First(Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device, batches_in_block=1), self)
+        moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device, batches_in_block=1)
+        return MomentPass(moments, self.mapped, self._first_round)
+
+    def _first_round(self, moments: Moments) -> tuple[Solved, Pass | None]:
+        """The aggregate at the weights of equal similarities, in the feature space that all batches share."""
+        coordinates = statistics(moments, centre=self.centre).coordinates(self.lam)
+        solved = self.aggregated(coordinates, former=None)
+        return solved, Round(self.aggregated, coordinates, solved, self.passes) if self.passes else None
 
     def resumed_pass(self) -> Pass:
-        first, done = self.first_pass(), self.current_epoch - 1
-        assert isinstance(first, _First)
+        first, left = self.first_pass(), self.passes - (self.current_epoch - 1)
         for batch in self.stream():
             first.add(batch)
-        left, coordinates = self.passes - done, first.coordinates()
+        add_over_processes(*first.moments.tensors())
+        coordinates = statistics(first.moments, centre=self.centre).coordinates(self.lam)
         # the projections are W U s^p: the same directions, of other lengths
         directions = coordinates.W_x.undone(self.projection_x), coordinates.W_y.undone(self.projection_y)
         factors = Factors(directions[0], self.singular_values, directions[1], gap=float("inf"))
         offsets = self.projection_x, self.projection_y, self.offset_x, self.offset_y
         solved = Solved(Projector(*offsets), factors, record=self.record)
-        return Round(self, coordinates, solved, left) if left > 0 else FinishedPass(solved)
-
-    def coordinates(self, statistics: Statistics) -> Coordinates:
-        """The feature space that all batches share."""
-        return statistics.coordinates(self.lam)
+        return Round(self.aggregated, coordinates, solved, left) if left > 0 else FinishedPass(solved)
 
     def aggregated(self, coordinates: Coordinates, former: Solved | None) -> Solved:
         """The aggregate of the batches' solutions; singular values of 0 where it has fewer directions than r.
@@ -267,35 +271,3 @@ class UniConBatches(MomentAligner):
             judged /= max(1, len(solutions) - 1)
         add_over_processes(judged)
         return judged
-
-
-class _First(MomentPass):
-    """The moments of all rows, and the first round of the batches in the feature space that they give."""
-
-    def __init__(self, moments: Moments, aligner: UniConBatches):
-        self.moments, self.mapped, self.aligner = moments, aligner.mapped, aligner
-
-    def coordinates(self) -> Coordinates:
-        add_over_processes(*self.moments.tensors())
-        return self.aligner.coordinates(statistics(self.moments, centre=self.aligner.centre))
-
-    def end(self) -> tuple[Solved, Pass | None]:
-        coordinates, passes = self.coordinates(), self.aligner.passes
-        solved = self.aligner.aggregated(coordinates, former=None)
-        return solved, Round(self.aligner, coordinates, solved, passes) if passes else None
-
-
-class Round:
-    """A round of the loop: all batches are solved at the current embeddings and aggregated, when it ends."""
-
-    reads = False
-
-    def __init__(self, aligner: UniConBatches, coordinates: Coordinates, former: Solved, left: int):
-        self.aligner, self.coordinates, self.former, self.left = aligner, coordinates, former, left
-
-    def add(self, batch: PairBatch) -> None:
-        """Nothing is read: the aggregate reads the batches by their numbers."""
-
-    def end(self) -> tuple[Solved, Pass | None]:
-        solved = self.aligner.aggregated(self.coordinates, self.former)
-        return solved, Round(self.aligner, self.coordinates, solved, self.left - 1) if self.left > 1 else None

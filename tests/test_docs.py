@@ -8,12 +8,10 @@ import importlib
 import re
 import shutil
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -26,10 +24,8 @@ from ground.values import check
 from report.pictures import Pictures
 from tests.cli import SMALL, call, last_of, metrics_of
 from tests.datamodules import clotho_layout, layouts
-from tests.datamodules.own_files import media
-from tests.datamodules.tables import captioned, written
-from tests.datamodules.tars import numbered, tar
 from tests.docs_code import ROOT, blocks, commands, is_commands
+from tests.docs_data import DATA_OF, features_run
 from tests.problems import random_features
 from tests.test_adding import COMMANDS as OF_ADDING
 from tests.test_adding import FILES as OF_ADDING_FILES
@@ -62,72 +58,6 @@ def words_in(config: str) -> list[str]:
 
 def experiment(words: list[str]) -> str | None:
     return next((word.partition("=")[2] for word in words if word.startswith("experiment=")), None)
-
-
-def features_run(folder: Path, path: str, **more: torch.Tensor) -> None:
-    from safetensors.torch import save_file
-
-    x, y, x_of_y = random_features(60, 2, 24, 20, seed=1)
-    save_file({"x": x, "y": y, "x_of_y": x_of_y} | more, folder / path, metadata={"x_name": "image", "y_name": "text"})
-
-
-def picture_table(folder: Path, image: str = "image", text: str = "text") -> None:
-    rows = captioned(12)
-    media(folder, 12)
-    written(folder / "pairs.csv", [{image: row["image"], text: row["text"]} for row in rows])
-
-
-def shards(folder: Path) -> None:
-    for k in range(13):
-        tar(folder / "shards" / f"{k:03d}.tar", numbered(range(2 * k, 2 * k + 2)))
-
-
-def run_of_features(folder: Path) -> None:
-    features_run(folder, "features.safetensors")
-    features_run(folder, "OTHER.safetensors")
-    assert call("datamodule=features", "datamodule.path=features.safetensors", "aligner=cca", "aligner.rank=8",
-                "run_dir=RUN", "trainer.enable_progress_bar=false") == 0  # fmt: skip
-
-
-def flickr30k(folder: Path) -> None:
-    for image in layouts.flickr30k(folder / "DIR"):
-        layouts.draw(folder / "DIR" / "flickr30k-images" / image.name, image.grey)
-
-
-IMAGES = (
-    "datamodule.image_backbone.size=32",
-    "datamodule.batch_size=20",
-    "cache_dir=cache",
-    "aligner=cca",
-    "aligner.rank=1",
-)
-DATA_OF: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
-    "datamodule.columns.image=picture": (lambda folder: picture_table(folder, "picture", "caption"), IMAGES),
-    "datamodule.path=pairs.csv": (picture_table, IMAGES),
-    "shards/": (shards, IMAGES),
-    "datamodule.path=pairs.safetensors": (
-        lambda folder: features_run(folder, "pairs.safetensors"),
-        ("aligner.rank=8",),
-    ),
-    "datamodule.path=features.safetensors": (
-        lambda folder: features_run(folder, "features.safetensors"),
-        ("aligner.rank=8",),
-    ),
-    "datamodule.path=named.safetensors": (
-        lambda folder: features_run(folder, "named.safetensors"),
-        ("aligner.rank=8",),
-    ),
-    "datamodule=clotho": (
-        lambda folder: clotho_layout.write_clotho(folder / "DIR"),
-        ("cache_dir=cache", "aligner=cca", "aligner.rank=2", "datamodule.max_unreadable_share=0.5"),
-    ),
-    "eval_datamodule=flickr30k": (
-        flickr30k,
-        ("cache_dir=cache", "eval_datamodule.max_unreadable_share=0.5", "eval_datamodule.image_backbone.size=64"),
-    ),
-    "test=RUN": (run_of_features, ()),
-}
-"""By what stands in a command: what makes its data in a folder, and what makes its run small on them."""
 
 
 def test_every_command_is_known() -> None:

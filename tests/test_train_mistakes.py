@@ -205,10 +205,13 @@ def test_errors_of_ours_keep_their_traceback(tmp_path: Path, monkeypatch: pytest
 
 def test_interrupt_leaves_the_run_whole(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
+    # what a shell starts behind itself ignores Ctrl-C, and so would all that it starts
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
     started = subprocess.Popen(
         [sys.executable, str(TRAIN), *last_of([*SMALL, *GRADIENT, "trainer.max_epochs=100000", f"run_dir={run_dir}"])],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    signal.signal(signal.SIGINT, former)
     checkpoint = run_dir / "checkpoints" / "last.ckpt"
     for _ in range(600):
         if checkpoint.exists() or started.poll() is not None:

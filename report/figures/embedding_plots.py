@@ -1,6 +1,7 @@
 """The shared space as a map of the plane."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -81,12 +82,8 @@ def embedding_map(
     if x_class is not None or y_class is not None:
         all_points, all_classes = (np.concatenate(parts) for parts in zip(*everything, strict=True))
         _name_classes(axes, all_points, all_classes, class_names)
-    legend = axes.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-    axes.set(xticks=[], yticks=[])
-    axes.set_title(title, fontsize=12, parse_math=False)
-    axes.spines[:].set_color("#DDDDDD")
+    _legend(axes, handles=handles)
+    _as_map(axes, title)
     return figure
 
 
@@ -119,13 +116,22 @@ def class_map(points: ArrayLike, classes: ArrayLike, class_names: Sequence[str],
         )  # fmt: skip
     _name_classes(axes, points, classes, class_names)
     if len(axes.collections) <= NAMED_CLASSES:
-        legend = axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
-        for text in legend.get_texts():
-            text.set_parse_math(False)
+        _legend(axes, fontsize=9)
+    _as_map(axes, title)
+    return figure
+
+
+def _legend(axes: Axes, **given: Any) -> None:
+    """Beside the map; names are text and no formulas."""
+    for text in axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), **given).get_texts():
+        text.set_parse_math(False)
+
+
+def _as_map(axes: Axes, title: str) -> None:
+    """Without ticks: of a t-SNE the axes mean nothing."""
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, fontsize=12, parse_math=False)
     axes.spines[:].set_color("#DDDDDD")
-    return figure
 
 
 def _name_classes(

@@ -1,7 +1,6 @@
 """Fits by several gloo processes under DDP, as the strategy of ``configs/trainer/ddp_cpu.yaml`` runs them."""
 
 import os
-import socket
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -16,7 +15,7 @@ from aligners.spectral import moments
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs
 from tests.aligners.made import make
-from tests.processes import PROCESSES
+from tests.processes import exit_codes, free_port
 
 
 def fit(name: str, changed: dict[str, Any], pairs: Pairs, max_epochs: int, **trainer: Any) -> dict[str, Tensor]:
@@ -47,16 +46,7 @@ def fit_by_two(folder: Path, name: str, changed: dict[str, Any], pairs: Pairs, m
 
 def fit_by(world: int, folder: Path, name: str, changed: dict[str, Any], pairs: Pairs, max_epochs: int) -> list[Any]:
     """The states that each of ``world`` processes, of one thread each, ends with."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    arguments = (name, changed, pairs, max_epochs)
-    processes = [PROCESSES.Process(target=work, args=(rank, world, port, folder, arguments)) for rank in range(world)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    for process in processes:
-        process.kill()
-    assert [process.exitcode for process in processes] == [0] * world
+    port, arguments = free_port(), (name, changed, pairs, max_epochs)
+    codes = exit_codes(work, ((rank, world, port, folder, arguments) for rank in range(world)), seconds=120)
+    assert codes == [0] * world
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from aligners.objectives.softmax import CLIP
 from ground.distributed import add_over_processes, concatenate, gather_rows, is_distributed, rank_and_world
-from tests.processes import PROCESSES
+from tests.processes import exit_codes
 
 # rows of x and of y that each process holds; every x has one group, and the groups of y are GROUP[y]
 PARTS = {
@@ -102,14 +102,7 @@ def work(rank: int, world: int, folder: Path) -> None:
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of 2 and of 3 processes got."""
     world, folder = request.param, tmp_path_factory.mktemp("processes")
-    processes = [PROCESSES.Process(target=work, args=(rank, world, folder)) for rank in range(world)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    for process in processes:
-        process.kill()
-    assert [process.exitcode for process in processes] == [0] * world
+    assert exit_codes(work, ((rank, world, folder) for rank in range(world)), seconds=60) == [0] * world
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
 
 

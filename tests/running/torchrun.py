@@ -1,7 +1,6 @@
 """train.py in two processes that know of each other by the variables that torchrun sets."""
 
 import os
-import socket
 import sys
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 
 from running import run
 from tests.cli import small
-from tests.processes import PROCESSES
+from tests.processes import exit_codes, free_port
 
 TWO = ("trainer=ddp_cpu", "trainer.devices=2", "datamodule.batch_size=20", "aligner=sgd_clip", "trainer.max_epochs=2")
 
@@ -52,14 +51,5 @@ def work(rank: int, port: int, late: int, folder: Path, overrides: tuple[str, ..
 def by_two(folder: Path, late: int, *overrides: str) -> list[int | None]:
     """The exit codes of both processes, in ``folder``."""
     (folder / "other was there").unlink(missing_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = [PROCESSES.Process(target=work, args=(rank, port, late, folder, overrides)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    for process in processes:
-        process.kill()
-    return [process.exitcode for process in processes]
+    port = free_port()
+    return exit_codes(work, ((rank, port, late, folder, overrides) for rank in range(2)), seconds=60)

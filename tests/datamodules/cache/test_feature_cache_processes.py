@@ -12,7 +12,7 @@ from datamodules.cache import entry as cache_entry
 from datamodules.cache.shards import write_shard
 from ground.errors import UserError
 from tests.datamodules.cached import Fake, Holes, build, everything, only_folder, tree
-from tests.processes import PROCESSES
+from tests.processes import exit_codes
 
 STRINGS = [f"{'!' if i % 7 == 3 else ''}text {i}" for i in range(23)]
 BROKEN = [i for i in range(23) if i % 7 == 3]
@@ -56,13 +56,7 @@ def work(rank: int, world: int, folder: Path, case: str) -> None:
 def by_processes(world: int, folder: Path, case: str = "all") -> list[dict[str, Any]]:
     folder.mkdir(exist_ok=True)
     (folder / "meet").unlink(missing_ok=True)
-    processes = [PROCESSES.Process(target=work, args=(rank, world, folder, case)) for rank in range(world)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-        process.kill()
-    assert [process.exitcode for process in processes] == [0] * world
+    assert exit_codes(work, ((rank, world, folder, case) for rank in range(world)), seconds=60) == [0] * world
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
 
 
