@@ -218,7 +218,10 @@ def test_interrupt_leaves_the_run_whole(tmp_path: Path) -> None:
             break
         time.sleep(0.1)
     started.send_signal(signal.SIGINT)
-    _, err = started.communicate(timeout=60)
+    try:
+        _, err = started.communicate(timeout=60)
+    finally:
+        started.kill()  # what does not end would go on for days
     assert started.returncode == 130
     assert err.strip() == "interrupted: what was written before is kept"
     assert torch.load(checkpoint, weights_only=True)["global_step"] > 0
