@@ -8,7 +8,7 @@ from aligners.spectral.coordinates import Coordinates, Projector, Statistics, st
 from aligners.spectral.factors import Factors, positive_part, truncated_svd
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments
-from aligners.spectral.passes import FinishedPass, Pass, Solved
+from aligners.spectral.passes import KnownPasses, Pass, Solved
 from datamodules.pairs.pairs import Pairs
 from ground.errors import UserError
 from ground.ranges import Count, NonNegative
@@ -142,4 +142,4 @@ class Identity(SolvedAligner):
         eye = torch.eye(d_x, d_y, dtype=torch.float64, device=self.device)
         ones = torch.ones(d_x, dtype=torch.float64, device=self.device)
         projector = Projector(eye, eye, torch.zeros_like(ones), torch.zeros_like(ones))
-        return FinishedPass(Solved(projector, Factors(eye, ones, eye, gap=1.0)))
+        return KnownPasses([Solved(projector, Factors(eye, ones, eye, gap=1.0))])

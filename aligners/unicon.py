@@ -19,7 +19,7 @@ from aligners.spectral.first_pass import FirstPass
 from aligners.spectral.negatives import NEGATIVES
 from aligners.spectral.passes import Pass, Solved
 from aligners.spectral.record import Record
-from aligners.spectral.settings import STEPS, SpectralSettings
+from aligners.spectral.settings import SpectralSettings, StepName
 from aligners.spectral.training import Training, raw_features
 from datamodules.pairs.pairs import Pairs
 from ground.ranges import Choosable, Count, Natural, NonNegative, Positive, above, at_most, one_of
@@ -70,10 +70,11 @@ class UniConSpectral(SolvedAligner):
         whiten: bool,
         lam: Choosable[NonNegative],
         svd: Annotated[str, one_of(SVD)],
+        subspace: Count | Literal["all"],
         objective: str,
         objective_options: dict[str, Any],
         tau: Choosable[Positive],
-        step: Annotated[str, one_of(STEPS)],
+        step: Choosable[StepName],
         negatives: Annotated[str, one_of(NEGATIVES)],
         eta: Annotated[float, above(0), at_most(1)],
         safeguard: bool,
@@ -81,7 +82,7 @@ class UniConSpectral(SolvedAligner):
         tolerance: NonNegative,
         max_halvings: Natural,
         weight_power: Choosable[NonNegative],
-        choice_items: Count,
+        contrast_items: Count | Literal["all"],
         sample: Annotated[float, above(0), at_most(1)] | Literal["enough"],
         covariance_rows: Count,
         block_size: Count,
@@ -93,10 +94,10 @@ class UniConSpectral(SolvedAligner):
             rank=rank,
             feature_map=feature_map, kernel=kernel, bandwidth=bandwidth,
             landmarks=landmarks, landmark_selection=landmark_selection, landmark_ridge=landmark_ridge,
-            whiten=whiten, lam=lam, svd=svd,
+            whiten=whiten, lam=lam, svd=svd, subspace=subspace,
             objective=objective, objective_options=objective_options, tau=tau, step=step, negatives=negatives,
             eta=eta, safeguard=safeguard, passes=passes, tolerance=tolerance, max_halvings=max_halvings,
-            weight_power=weight_power, choice_items=choice_items, sample=sample,
+            weight_power=weight_power, contrast_items=contrast_items, sample=sample,
             covariance_rows=covariance_rows, block_size=block_size, memory_mb=memory_mb,
             centre=centre, shared=bool(shared),
         )  # fmt: skip

@@ -19,7 +19,7 @@ from aligners.spectral.factors import Factors, truncated_svd
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments
 from aligners.spectral.movement import movement
-from aligners.spectral.passes import FinishedPass, Pass, Solved
+from aligners.spectral.passes import KnownPasses, Pass, Solved
 from aligners.spectral.record import Record
 from aligners.spectral.rounds import Round
 from datamodules.pairs.pairs import PairBatch, Pairs
@@ -151,7 +151,7 @@ class UniConBatches(MomentAligner):
         factors = Factors(directions[0], self.singular_values, directions[1], gap=float("inf"))
         offsets = self.projection_x, self.projection_y, self.offset_x, self.offset_y
         solved = Solved(Projector(*offsets), factors, record=self.record)
-        return Round(self.aggregated, coordinates, solved, left) if left > 0 else FinishedPass(solved)
+        return Round(self.aggregated, coordinates, solved, left) if left > 0 else KnownPasses([solved])
 
     def aggregated(self, coordinates: Coordinates, former: Solved | None) -> Solved:
         """The aggregate of the batches' solutions; singular values of 0 where it has fewer directions than r.

@@ -52,7 +52,7 @@ def sampled(train: Pairs, size: int, generator: torch.Generator, device: torch.d
 
 def _sample_trial(training: Training) -> Trial:
     """The first solution from a sample of training rows."""
-    rows = training.sample()
+    rows = training.sampled_rows()
     moments = training.moments(len(rows.x), len(rows.y))
     if rank_and_world()[0] == 0:  # every process has the sample
         moments.add(rows)

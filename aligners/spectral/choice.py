@@ -1,108 +1,42 @@
-"""Choosing the solver's settings on validation, from the moments and a sample of training rows."""
+"""Choosing the solver's settings on validation: by first solutions, then by passes that are the fit's own."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice, repeat
+from itertools import islice
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from aligners.spectral.coordinates import Coordinates, Projector
-from aligners.spectral.factors import Factors
-from aligners.spectral.negatives import AllPairs
-from aligners.spectral.passes import Pass, StepPass
-from aligners.spectral.record import Record
-from aligners.spectral.rows import KeptRows
+from aligners.spectral.coordinates import Projector
+from aligners.spectral.negatives import Place
 from aligners.spectral.settings import Candidates, Chosen
-from aligners.spectral.step import Rule
 from aligners.spectral.trial import Trial
 from datamodules.pairs.pairs import PairBatch
 from evaluation.retrieval import ranks
+from ground.distributed import from_first
 
 EVALUATION_BLOCK = 1024
-UNENDING = 10**9
-"""Passes left to a trial: it is read as far as is needed."""
 
 
-class Trials(NamedTuple):
-    """What settings are tried on.
+class Validation:
+    """The mapped rows of the validation split, and all trials on them; every process comes to the same.
 
-    ``start`` gives the coordinates and the first solution at a ridge, ``rule`` what a pass does at a setting. ``rows``
-    maps the training rows (a sample of whole groups where the split is large) that trial passes run on; ``validation``
-    are those of the validation split. Every process has both, and comes to the same choice.
+    ``advance`` is called after each trial.
     """
 
-    start: Callable[[float], tuple[Coordinates, Factors]]
-    rule: Callable[[Chosen], Rule]
-    rows: Callable[[], PairBatch]
-    validation: PairBatch
+    def __init__(self, rows: PairBatch, advance: Callable[[int], None] = lambda done: None):
+        self.rows, self.advance = rows, advance
+        self.trials: list[Trial] = []
 
-    def first(self, at: Chosen) -> Trial:
-        """The solution for the uniform weights at a setting, tried on validation."""
-        coordinates, factors = self.start(at.lam)
-        return Trial(at._replace(passes=0), self._hits(coordinates.embedding(factors, at.weight_power)))
-
-    def choose(
-        self, candidates: Candidates, advance: Callable[[int], None] = lambda done: None
-    ) -> tuple[Chosen, list[Trial]]:
-        """The setting to use, and all trials.
-
-        One axis after the other: the ridge and the weight power by the first solution, where a ridge costs one
-        decomposition; then the temperature and the passes by trial passes. The default stands against candidates
-        that are not better by more than a standard error: a validation split of some hundred items cannot tell more.
-        ``advance`` is called after each of the ``Candidates.trials``.
-
-        Raises:
-            UserError: a ridge at which a covariance is singular, or a rank above the data's.
-        """
-        trials: list[Trial] = []
-        settings = candidates.first
-        rows = self.rows() if max(candidates.passes) > 0 else None
-
-        def tried(start: tuple[Coordinates, Factors], at: Chosen, passes: Sequence[int]) -> list[Trial]:
-            after = []
-            for hits in islice(self._after_passes(rows, *start, at), max(passes) + 1):
-                after.append(hits)
-                advance(1)
-            here = [Trial(at._replace(passes=k), after[k]) for k in passes]
-            trials.extend(here)
-            return here
-
-        start = self.start(settings.lam)
-        if len(candidates.lam) > 1 or len(candidates.weight_power) > 1:
-            best = None
-            for lam in candidates.lam:
-                solved = start if lam == settings.lam else self.start(lam)
-                for power in candidates.weight_power:
-                    for trial in tried(solved, settings._replace(lam=lam, weight_power=power), [0]):
-                        if best is None or trial.beats(best):
-                            best, start = trial, solved
-            assert best is not None
-            settings = best.chosen._replace(passes=settings.passes)
-        if max(candidates.passes) > 0 and (len(candidates.tau) > 1 or len(candidates.passes) > 1):
-            best = None
-            for tau in candidates.tau:
-                for trial in tried(start, settings._replace(tau=tau), candidates.passes):
-                    if best is None or trial.beats(best):
-                        best = trial
-            assert best is not None
-            settings = best.chosen
-        return settings, trials
-
-    def _after_passes(
-        self, rows: PairBatch | None, coordinates: Coordinates, factors: Factors, at: Chosen
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Hits on validation at the start and after each pass, without end."""
-        hits = self._hits(coordinates.embedding(factors, at.weight_power))
-        yield hits
-        if rows is not None:
-            for projector in _trial_passes(rows, coordinates, factors, self.rule(at)):
-                hits = self._hits(projector)
-                yield hits
-        yield from repeat(hits)  # a fit that cannot go on stays where it is
+    def trial(self, at: Chosen, projector: Projector) -> Trial:
+        """A setting with what it embeds by, tried."""
+        made = Trial(at, from_first(lambda: self._hits(projector)))
+        self.trials.append(made)
+        self.advance(1)
+        return made
 
     def _hits(self, projector: Projector) -> tuple[Tensor, Tensor]:
-        rows = self.validation
+        rows = self.rows
         x, y = (side.cpu() for side in projector(rows))
         x_group, y_group = rows.x_group.cpu(), rows.y_group.cpu()
         return (
@@ -111,15 +45,108 @@ class Trials(NamedTuple):
         )
 
 
+def best_of(trials: Sequence[Trial]) -> Trial:
+    """The first of them, unless another is better by more than a standard error.
+
+    A validation split of some hundred items cannot tell more.
+    """
+    best, *others = trials
+    for trial in others:
+        if trial.beats(best):
+            best = trial
+    return best
+
+
+def choose_first(
+    candidates: Candidates, validation: Validation, solution: Callable[[float], Callable[[float], Projector]]
+) -> Chosen:
+    """The ridge and the weight power, by first solutions: ``solution(lam)(weight_power)`` embeds.
+
+    Raises:
+        UserError: a ridge at which a covariance is singular, or a rank above the data's.
+    """
+    first = candidates.first
+    if len(candidates.lam) == len(candidates.weight_power) == 1:
+        return first
+    trials = []
+    for lam in candidates.lam:
+        at_ridge = solution(lam)
+        for power in candidates.weight_power:
+            at = first._replace(lam=lam, weight_power=power, passes=0)
+            trials.append(validation.trial(at, at_ridge(power)))
+    return best_of(trials).chosen._replace(passes=first.passes)
+
+
+class Contestant(NamedTuple):
+    """A temperature and a kind of step, and the passes that it has been tried with."""
+
+    at: Chosen
+    chain: Iterator[Place]
+    """Where each pass leads, from the first on."""
+    ran: list[Place]
+    """The start, and where each pass has led."""
+    trials: dict[int, Trial]
+    """By the number of passes."""
+
+    def in_order(self, passes: Sequence[int]) -> list[Trial]:
+        """Its trials, in the order of the list."""
+        return [self.trials[k] for k in passes if k in self.trials]
+
+
+def choose_passes(
+    candidates: Candidates,
+    at: Chosen,
+    validation: Validation,
+    start: Callable[[Chosen], tuple[Place, Iterator[Place]]],
+    embedded: Callable[[Chosen, Place], Projector],
+) -> tuple[Chosen, list[Place]]:
+    """The temperature, the kind of step and the passes, from the ridge and weight power of ``at``; and its passes.
+
+    By successive halving (Jamieson and Talwalkar 2016): all contestants run to the fewest passes of the list; those
+    behind the default are left behind, and of the others the better half goes on to the next number. The default is
+    run to the end. ``start`` gives the place that a contestant starts from and the chain of those after it.
+    """
+    contestants = []
+    for tau in candidates.tau:
+        for step in candidates.step:
+            of = at._replace(tau=tau, step=step)
+            place, chain = start(of)
+            contestants.append(Contestant(of, chain, [place], {}))
+    default, *challengers = contestants
+    if 0 in candidates.passes:  # of any contestant the same
+        _try(default, 0, validation, embedded)
+    for passes in sorted(set(candidates.passes) - {0}):
+        for contestant in (default, *challengers):
+            _try(contestant, passes, validation, embedded)
+        ahead = [each for each in challengers if each.trials[passes].recall >= default.trials[passes].recall]
+        ahead.sort(key=lambda each: -each.trials[passes].recall)
+        going_on = ahead[: (len(challengers) + 1) // 2]
+        challengers = [each for each in challengers if any(each is one for one in going_on)]  # in the list's order
+    tried = [(trial, each.ran) for each in contestants for trial in each.in_order(candidates.passes)]
+    best = best_of([trial for trial, _ in tried]).chosen
+    ran = next(ran for trial, ran in tried if trial.chosen == best)
+    return best, ran[: best.passes + 1]
+
+
+def _try(
+    contestant: Contestant, passes: int, validation: Validation, embedded: Callable[[Chosen, Place], Projector]
+) -> None:
+    """Run on to ``passes``, or as far as it goes, and try the solution there."""
+    contestant.ran.extend(islice(contestant.chain, passes + 1 - len(contestant.ran)))
+    at = contestant.at._replace(passes=passes)
+    contestant.trials[passes] = validation.trial(at, embedded(at, contestant.ran[-1]))
+
+
 def at_an_end(candidates: Candidates, chosen: Chosen, trials: Sequence[Trial]) -> list[str]:
     """What to tell of a choice that is the smallest or largest of three values or more: a wider list may do better.
 
     It is told where validation got better towards that end: the value was chosen over the default, or is the default
-    and beats its neighbour. Of the ridge and the temperature alone: 0 passes are an end by nature, the most are what
-    the list pays for.
+    and beats its neighbour at the most passes that both were tried with. Of the ridge and the temperature alone: 0
+    passes are an end by nature, the most are what the list pays for.
     """
     tried = {trial.chosen: trial for trial in trials}
-    bases = {"lam": chosen._replace(tau=candidates.first.tau, passes=0), "tau": chosen}
+    first = candidates.first
+    bases = {"lam": chosen._replace(tau=first.tau, step=first.step, passes=0), "tau": chosen}
     lines = []
     for name, base in bases.items():
         values, value = sorted(set(getattr(candidates, name))), getattr(chosen, name)
@@ -127,22 +154,21 @@ def at_an_end(candidates: Candidates, chosen: Chosen, trials: Sequence[Trial]) -
         if len(values) < 3 or value not in (values[0], values[-1]) or value == 0 or idle:
             continue
         side, neighbour = ("larger", values[-2]) if value == values[-1] else ("smaller", values[1])
-        stands = value == getattr(candidates.first, name)
-        if stands and not tried[base].beats(tried[base._replace(**{name: neighbour})]):
+        stands = value == getattr(first, name)
+        if stands and not _beats(tried, base, base._replace(**{name: neighbour})):
             continue
         among = ", ".join(f"{each:g}" for each in values)
         lines.append(f"aligner.{name}={value:g} was chosen at the end of its list [{among}]: try {side} ones")
     return lines
 
 
-def _trial_passes(rows: PairBatch, coordinates: Coordinates, factors: Factors, rule: Rule) -> Iterator[Projector]:
-    """What embeds after each pass over a sample that every process has."""
-    negatives = AllPairs(rule, coordinates, KeptRows([rows], replicated=True), rows.x_group, rows.y_group)
-    following: Pass | None = StepPass(negatives, negatives.at(factors), Record(), left=UNENDING)
-    while following is not None:
-        following.add(rows)
-        solved, following = following.end()
-        yield solved.projector
+def _beats(tried: dict[Chosen, Trial], at: Chosen, other: Chosen) -> bool:
+    """Whether ``at`` beats ``other`` at the most passes that both were tried with, no more than at's."""
+    for passes in range(at.passes, -1, -1):
+        mine, theirs = tried.get(at._replace(passes=passes)), tried.get(other._replace(passes=passes))
+        if mine is not None and theirs is not None:
+            return mine.beats(theirs)
+    return False
 
 
 def _mean_hits(ranks: Tensor) -> Tensor:

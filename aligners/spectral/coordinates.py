@@ -1,13 +1,12 @@
 r"""Whitened coordinates of raw feature rows, those before whitening: :math:`\psi(x) = W^T (\mathrm{raw}(x) - \mu)`."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from aligners.spectral.factors import Factors, truncated_svd
+from aligners.spectral.factors import Factorise, Factors, truncated_svd
 from aligners.spectral.moments import Moments
 from aligners.spectral.whitening import Spread, Whitening, spread, unwhitened, whitening
 from datamodules.pairs.pairs import PairBatch
@@ -31,6 +30,26 @@ class Projector(NamedTuple):
 
     def __call__(self, rows: PairBatch) -> tuple[Tensor, Tensor]:
         return project(rows.x, self.P_x, self.offset_x), project(rows.y, self.P_y, self.offset_y)
+
+
+class Frame(Protocol):
+    """Where passes move: all whitened coordinates, or the span of some directions of them."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether both modalities have one encoder."""
+
+    def projector(self, D_x: Tensor, D_y: Tensor) -> Projector:
+        """The projector of the passes' rows on directions."""
+
+    def embedding(self, factors: Factors, weight_power: float) -> Projector:
+        """The projector of raw rows, before whitening, on weighted factors: what embeds."""
+
+    def pulled(self, raw_x: Tensor, sum_x: Tensor, raw_y: Tensor, sum_y: Tensor) -> tuple[Tensor, Tensor]:
+        """``Psi^T H`` of both modalities from the passes' rows' ``rows^T H`` and H's column sums."""
+
+    def lifted(self, factors: Factors) -> Factors:
+        """Factors of the passes to those of the whitened coordinates."""
 
 
 class Coordinates(NamedTuple):
@@ -61,6 +80,10 @@ class Coordinates(NamedTuple):
         """The projector on U s^p (m_x, r) and V s^p (m_y, r): what embeds."""
         weights = factors.s**weight_power
         return self.projector(factors.U * weights, factors.V * weights)
+
+    def lifted(self, factors: Factors) -> Factors:
+        """Factors in these coordinates: the same."""
+        return factors
 
     def pulled(self, raw_x: Tensor, sum_x: Tensor, raw_y: Tensor, sum_y: Tensor) -> tuple[Tensor, Tensor]:
         """``Psi^T H`` (m, r) of both modalities from ``raw^T H`` (m, r) of unwhitened rows and H's column sums (r,)."""
@@ -129,17 +152,17 @@ def statistics(
 
 
 def uniform_solution(
-    cross: Tensor, W_x: Whitening, W_y: Whitening, rank: int, svd: Callable[[Tensor, int], Factors] = truncated_svd
+    cross: Tensor, W_x: Whitening, W_y: Whitening, rank: int, svd: Factorise = truncated_svd, most: int = 0
 ) -> Factors:
     """``P_r(C_0 / |C_0|)`` of the cross-covariance (m_x, m_y): the solution for the uniform weights.
 
-    PLS or CCA by the whitening.
+    PLS or CCA by the whitening. Up to ``most`` directions are given where there are more than r.
 
     Raises:
         UserError: a rank above the data's.
     """
     C = W_x.T @ (W_y.T @ cross.T).T
-    factors = svd(C, rank)
+    factors = svd(C, rank, most)
     return replace(factors, s=factors.s / C.norm())
 
 

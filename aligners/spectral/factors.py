@@ -1,5 +1,6 @@
 """Truncated factorisations of a cross-covariance: ``Z = U diag(s) V^T``."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,12 +25,21 @@ class Factors:
     gap: float
     """s_r / s_{r+1} of the matrix that was truncated: how well the r directions are told from the rest."""
 
+    def leading(self, rank: int) -> "Factors":
+        """The first ``rank`` directions alone."""
+        return Factors(self.U[:, :rank], self.s[:rank], self.V[:, :rank], self.gap)
 
-def truncated_svd(matrix: Tensor, rank: int) -> Factors:
+
+Factorise = Callable[[Tensor, int, int], Factors]
+"""A matrix, a rank r, and how many directions to give at most where there are more than r, to its factors."""
+
+
+def truncated_svd(matrix: Tensor, rank: int, most: int = 0) -> Factors:
     """The best approximation of ``matrix`` (m_x, m_y) of rank r, signs fixed.
 
     By the eigenvectors of the smaller Gram matrix, which costs a third of an SVD. A direction whose singular
-    value is below 1e-7 of the largest is lost in the Gram matrix's rounding.
+    value is below 1e-7 of the largest is lost in the Gram matrix's rounding. Where there are more than r, up to
+    ``most`` are given.
 
     Raises:
         UserError: fewer than r such directions.
@@ -39,71 +49,80 @@ def truncated_svd(matrix: Tensor, rank: int) -> Factors:
     small = matrix if tall else matrix.T
     values, vectors = torch.linalg.eigh(small.T @ small)
     s = values.flip(0).clamp_min(0).sqrt()
-    _check_rank(s, rank)
-    right = vectors.flip(1)[:, :rank]
-    left = small @ right / s[:rank]
+    k = _checked_rank(s, rank, most)
+    right = vectors.flip(1)[:, :k]
+    left = small @ right / s[:k]
     U, V = (left, right) if tall else (right, left)
-    return _signed(U, s[:rank], V, singular_gap(s, rank))
+    return _signed(U, s[:k], V, singular_gap(s, rank))
 
 
-def randomised_svd(matrix: Tensor, rank: int) -> Factors:
+def randomised_svd(matrix: Tensor, rank: int, most: int = 0) -> Factors:
     """``truncated_svd`` in a random block Krylov space (Musco and Musco 2015), where it is the faster of the two.
 
     The range of ``[A G, (A A^T) A G, ..., (A A^T)^q A G]``, all powers kept: power iterations, which keep the last
     alone, need many more for singular values that hardly fall. Costs (4q + 2) w m_x m_y multiplications with the
-    block's width w.
+    block's width w. The r leading directions are exact to rounding's square root; those beside them, up to ``most``,
+    are the best of the space.
 
     Raises:
         UserError: fewer than r directions.
     """
-    Q = _krylov_basis(matrix, rank)
+    Q = _krylov_basis(matrix, rank, most)
     if Q is None:
-        return truncated_svd(matrix, rank)
-    inside = truncated_svd(Q.T @ matrix, rank)
+        return truncated_svd(matrix, rank, most)
+    inside = truncated_svd(Q.T @ matrix, rank, most)
     return _signed(Q @ inside.U, inside.s, inside.V, inside.gap)
 
 
-def _krylov_basis(matrix: Tensor, rank: int) -> Tensor | None:
-    """(m_x, k) orthonormal, the range that ``randomised_svd`` works in; None where it is over half the matrix."""
+def _krylov_basis(matrix: Tensor, rank: int, most: int) -> Tensor | None:
+    """(m_x, k) orthonormal, the range that ``randomised_svd`` works in; None where it is over half the matrix.
+
+    The space is built in float32: it is a start for what is then solved in the matrix's own dtype.
+    """
     width = max(16, -(-rank // 2))
-    if 2 * width * (KRYLOV_STEPS + 1) >= min(matrix.shape):
+    steps = max(KRYLOV_STEPS, -(-most // width) - 1)
+    if 2 * width * (steps + 1) >= min(matrix.shape):
         return None
     generator = torch.Generator().manual_seed(0)  # a fixed start: the same solution for every seed
-    start = torch.randn(matrix.shape[1], width, dtype=matrix.dtype, generator=generator).to(matrix.device)
-    blocks = [torch.linalg.qr(matrix @ start).Q]
-    for _ in range(KRYLOV_STEPS):
-        block = matrix @ (matrix.T @ blocks[-1])
+    start = torch.randn(matrix.shape[1], width, generator=generator).to(matrix.device)
+    single = matrix.float()
+    blocks = [torch.linalg.qr(single @ start).Q]
+    for _ in range(steps):
+        block = single @ (single.T @ blocks[-1])
         for _ in range(2):  # once more: the first projection leaves rounding behind
             for former in blocks:
                 block -= former @ (former.T @ block)
         blocks.append(torch.linalg.qr(block).Q)
-    return torch.cat(blocks, 1)
+    basis: Tensor = torch.linalg.qr(torch.cat(blocks, 1).to(matrix)).Q
+    return basis
 
 
-def positive_part(matrix: Tensor, rank: int) -> Factors:
+def positive_part(matrix: Tensor, rank: int, most: int = 0) -> Factors:
     """The best positive semidefinite approximation of rank r of a symmetric matrix (m, m): U = V.
+
+    Where there are more than r positive directions, up to ``most`` are given.
 
     Raises:
         UserError: fewer than r positive eigenvalues.
     """
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
     s = values.flip(0).clamp_min(0)
-    _check_rank(s, rank)
-    U = vectors.flip(1)[:, :rank]
-    return _signed(U, s[:rank], U, singular_gap(s, rank))
+    k = _checked_rank(s, rank, most)
+    U = vectors.flip(1)[:, :k]
+    return _signed(U, s[:k], U, singular_gap(s, rank))
 
 
-def randomised_positive_part(matrix: Tensor, rank: int) -> Factors:
+def randomised_positive_part(matrix: Tensor, rank: int, most: int = 0) -> Factors:
     """``positive_part`` in the block Krylov space of ``randomised_svd``, where it is the faster of the two.
 
     Raises:
         UserError: fewer than r positive eigenvalues.
     """
     symmetric = (matrix + matrix.T) / 2
-    Q = _krylov_basis(symmetric, rank)
+    Q = _krylov_basis(symmetric, rank, most)
     if Q is None:
-        return positive_part(symmetric, rank)
-    inside = positive_part(Q.T @ symmetric @ Q, rank)
+        return positive_part(symmetric, rank, most)
+    inside = positive_part(Q.T @ symmetric @ Q, rank, most)
     U = Q @ inside.U
     return _signed(U, inside.s, U, inside.gap)
 
@@ -113,13 +132,15 @@ POSITIVE_PART = {"exact": positive_part, "randomised": randomised_positive_part}
 KRYLOV_STEPS = 8
 
 
-def _check_rank(s: Tensor, rank: int) -> None:
+def _checked_rank(s: Tensor, rank: int, most: int) -> int:
+    """How many directions to give, of those that singular values s (m,) tell from rounding."""
     rank_of_data = int((s > 1e-7 * s[0]).sum())
     if rank_of_data < rank:
         raise UserError(
             f"rank {rank} is above what the data allows: its cross-covariance has rank {rank_of_data}; "
             f"set aligner.rank={rank_of_data} or less"
         )
+    return min(max(rank, most), rank_of_data)
 
 
 def singular_gap(s: Tensor, rank: int) -> float:

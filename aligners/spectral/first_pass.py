@@ -1,24 +1,26 @@
 """The first pass of the spectral solver: moments, the choice of settings, and the solution for the uniform weights."""
 
 import logging
+from collections.abc import Callable
 
-from aligners.spectral.choice import Trials, at_an_end
-from aligners.spectral.coordinates import Coordinates, Statistics
+from aligners.spectral.choice import Validation, at_an_end, choose_first, choose_passes
+from aligners.spectral.contrasted_rows import ContrastedRows
+from aligners.spectral.coordinates import Coordinates, Projector, Statistics
 from aligners.spectral.factors import Factors
 from aligners.spectral.moments import Moments
-from aligners.spectral.movement import movement
-from aligners.spectral.negatives import NEGATIVES, Negatives, Place
-from aligners.spectral.passes import FinishedPass, Pass, Solved, StepPass, after
+from aligners.spectral.negatives import Place
+from aligners.spectral.passes import KnownPasses, Pass, Solved, StepPass, after, after_tried
 from aligners.spectral.record import Record
-from aligners.spectral.rows import KeptRows, RowSource, StreamedRows, drawn
+from aligners.spectral.ridges import Ridges
 from aligners.spectral.sampling import SampledMoments
 from aligners.spectral.settings import Chosen
+from aligners.spectral.span import Span
+from aligners.spectral.start import Start
 from aligners.spectral.training import Training
 from aligners.spectral.trial import Trial
 from datamodules.pairs.pairs import PairBatch
 from datamodules.pairs.stream import Stream
 from ground.distributed import rank_and_world
-from ground.errors import UserError
 from ground.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -54,97 +56,103 @@ class FirstPass:
     reads = True
 
     def __init__(self, training: Training, record: Record, stream: Stream):
-        settings, train, (m_x, m_y) = training.settings, training.train, training.features.dims
-        self.training, self.record, self.stream = training, record, stream
+        settings, train = training.settings, training.train
+        self.training, self.record = training, record
         moments = training.moments(train.n_x, train.n_y, settings.covariance_rows, stream.sampler.whole_runs)
         self.sampled = SampledMoments(
             moments, settings.sample, len(stream), lambda moments: first_trial(training, moments)
         )
-        bytes_kept = (8 if training.features.near_singular else 4) * (train.n_x * m_x + train.n_y * m_y)
-        runs = -(-len(stream) // (stream.sampler.whole_runs or 1))
-        share = -(-runs // rank_and_world()[1]) / runs  # the largest of a process
-        self.keeps = max(settings.candidates.passes) > 0 and bytes_kept * share <= settings.memory_mb * 2**20
-        self.kept: list[PairBatch] = []
+        self.contrasted = ContrastedRows(training, stream)
 
     def add(self, batch: PairBatch) -> None:
-        wanted = self.sampled.wants_next
-        rows = self.training.mapped(batch) if wanted or self.keeps else batch
-        if self.keeps:
-            self.kept.append(rows)
-        self.sampled.add(rows if wanted else None)
+        rows = self.training.mapped(batch) if self.sampled.wants_next else None
+        self.contrasted.add(batch, rows)
+        self.sampled.add(rows)
 
     def end(self) -> tuple[Solved, Pass | None]:
-        statistics = self.training.statistics(self.sampled.moments)
-        chosen, record = self._chosen(statistics)
-        coordinates, factors = self.training.solved(statistics, chosen.lam)
-        del statistics, self.sampled  # (m, m) matrices, which nothing needs any more
-        return self._started(coordinates, factors, chosen, record)
-
-    def _chosen(self, statistics: Statistics) -> tuple[Chosen, Record]:
         candidates = self.training.settings.candidates
-        if not candidates.open:
-            return candidates.first, self.record.tried([], candidates.first._asdict())
+        if candidates.open:
+            start, chosen, ran, record = self._chosen()
+        else:
+            start, chosen, ran, record = self._start(candidates.first.lam), candidates.first, [], self.record
+            record = record.tried([], chosen._asdict())
+        record = self._whitened(start.coordinates, record)
+        if not chosen.passes:
+            return start.only(chosen, record), None
+        negatives = start.negatives(chosen)
+        if ran:
+            return after_tried(negatives, ran, record)
+        return after(negatives, start.place(negatives), record, chosen.passes)
+
+    def _start(self, lam: float) -> Start:
+        coordinates, directions = self.training.solved(self._statistics(), lam)
+        del self.sampled  # (m, m) matrices, which nothing needs any more
+        return Start(coordinates, directions, self.contrasted)
+
+    def _statistics(self) -> Statistics:
+        return self.training.statistics(self.sampled.moments)
+
+    def _chosen(self) -> tuple[Start, Chosen, list[Place], Record]:
+        """Where the passes start from, at what setting, the passes that were tried there, and what is to be told."""
+        training, candidates = self.training, self.training.settings.candidates
         _tell("choosing %s on validation", ", ".join(candidates.open_names))
-        with progress_bar("settings tried on validation", candidates.trials, 0, visible=self.training.shows) as advance:
-            chosen, trials = trials_on(self.training, statistics).choose(candidates, advance)
-        _tell("chosen: %s", ", ".join(f"{name}={value:g}" for name, value in chosen._asdict().items()))
-        tried = [{**trial.chosen._asdict(), "recall": trial.recall} for trial in trials]
-        ends = at_an_end(candidates, chosen, trials)
+        with progress_bar("settings tried on validation", candidates.trials, 0, visible=training.shows) as advance:
+            validation = Validation(training.validation_rows(), advance)
+            statistics, first = self._statistics(), candidates.first
+            del self.sampled
+            coordinates, directions = training.solved(statistics, first.lam)
+            solutions = first_solutions(training, statistics, coordinates, directions)
+            chosen = choose_first(candidates, validation, solutions)
+            if chosen.lam != first.lam:
+                coordinates, directions = training.solved(statistics, chosen.lam)
+            del statistics, solutions  # (m, m) matrices, which nothing needs any more
+            start, ran = Start(coordinates, directions, self.contrasted), list[Place]()
+            if candidates.passes_open:
+                chosen, ran = choose_passes(candidates, chosen, validation, start.chain, start.embedded)
+        _tell("chosen: %s", ", ".join(f"{name}={value}" for name, value in chosen._asdict().items()))
+        tried = [{**trial.chosen._asdict(), "recall": trial.recall} for trial in validation.trials]
+        ends = at_an_end(candidates, chosen, validation.trials)
         for line in ends:
             _tell("%s", line)
-        return chosen, self.record.tried(tried, chosen._asdict()).warned(ends)
+        return start, chosen, ran, self.record.tried(tried, chosen._asdict()).warned(ends)
 
-    def _started(
-        self, coordinates: Coordinates, factors: Factors, chosen: Chosen, record: Record
-    ) -> tuple[Solved, Pass | None]:
+    def _whitened(self, coordinates: Coordinates, record: Record) -> Record:
         train, dims = self.training.train, dict(zip("xy", self.training.features.dims, strict=True))
         conditions = {"x": coordinates.W_x.condition, "y": coordinates.W_y.condition}
-        record = record.whitened(conditions, {"x": train.n_x, "y": train.n_y}, dims)
-        if not chosen.passes:  # nobody needs the objective, which costs a sweep over all pairs
-            passed = {"step": 0.0, "gap": factors.gap, **movement(factors, None)}
-            projector = coordinates.embedding(factors, chosen.weight_power)
-            return Solved(projector, factors, passed, record.after(passed)), None
-        negatives, place = self._contrasted(coordinates, factors, chosen)
-        return after(negatives, place, record, chosen.passes)
-
-    def _contrasted(self, coordinates: Coordinates, factors: Factors, chosen: Chosen) -> tuple[Negatives, Place]:
-        settings, train, device = self.training.settings, self.training.train, self.training.device
-        rows: RowSource = KeptRows(self.kept) if self.keeps else StreamedRows(self.training.mapped, self.stream)
-        groups = train.group.to(device), train.y_group.to(device)
-        negatives = NEGATIVES[settings.negatives](settings.rule(chosen), coordinates, rows, *groups)
-        return negatives, negatives.at(factors)
+        return record.whitened(conditions, {"x": train.n_x, "y": train.n_y}, dims)
 
     def resume(self, factors: Factors) -> Pass:
         """In the place of ``end``: the pass that goes on from ``factors``, at the settings of the record."""
-        chosen = Chosen(*(self.record.chosen[name] for name in Chosen._fields))  # type: ignore[arg-type] # passes is whole
-        coordinates = self.training.coordinates(self.training.statistics(self.sampled.moments), chosen.lam)
-        del self.sampled
-        passes = self.record.passes
+        chosen = Chosen(*(self.record.chosen[name] for name in Chosen._fields))  # type: ignore[arg-type]
+        start, passes = self._start(chosen.lam), self.record.passes
         left = int(chosen.passes) - (len(passes) - 1)
         values = [each["objective"] for each in passes if "objective" in each]
         stopped = len(values) > 1 and self.training.settings.damping.stops(*values[-2:])
         if left <= 0 or stopped:
-            projector = coordinates.embedding(factors, chosen.weight_power)
-            return FinishedPass(Solved(projector, factors, passes[-1], self.record))
-        negatives, place = self._contrasted(coordinates, factors, chosen)
-        return StepPass(negatives, place, self.record, left)
+            projector = start.coordinates.embedding(factors, chosen.weight_power)
+            return KnownPasses([Solved(projector, factors, passes[-1], self.record)])
+        negatives = start.negatives(chosen)
+        return StepPass(negatives, start.place(negatives, factors), self.record, left)
 
 
-def trials_on(training: Training, statistics: Statistics) -> Trials:
-    """What settings are chosen from: first solutions from these statistics, passes on a sample.
+def first_solutions(
+    training: Training, statistics: Statistics, coordinates: Coordinates, directions: Factors
+) -> Callable[[float], Callable[[float], Projector]]:
+    """What embeds at a ridge and a weight power, from the solution at the first of the ridges.
 
-    Raises:
-        UserError: no validation split.
+    Within the span of its directions, where passes move in a span too; else each ridge is solved on its own.
     """
-    validation = training.validation
-    if validation is None:
-        raise UserError("settings that are lists are chosen on a validation split, and the data has none")
-    return Trials(
-        start=lambda lam: training.solved(statistics, lam),
-        rule=training.settings.rule,
-        rows=training.sample,
-        validation=drawn(validation, validation.n_x, training.mapped, training.device),
-    )
+    settings = training.settings
+    lam = settings.candidates.first.lam
+
+    def solved(at: float) -> Callable[[float], Projector]:
+        there, factors = (coordinates, directions) if at == lam else training.solved(statistics, at)
+        return lambda power: there.embedding(factors.leading(settings.rank), power)
+
+    if settings.span_directions is None or len(settings.candidates.lam) == 1:
+        return solved
+    ridges = Ridges(statistics, lam, Span(coordinates, directions), directions, settings.factorise)
+    return lambda at: solved(at) if at == lam else ridges.at(at, settings.rank)
 
 
 def first_trial(training: Training, moments: Moments) -> Trial:
@@ -153,7 +161,10 @@ def first_trial(training: Training, moments: Moments) -> Trial:
     Raises:
         UserError: no validation split, or what ``Training.solved`` refuses.
     """
-    return trials_on(training, training.statistics(moments)).first(training.settings.candidates.first)
+    first = training.settings.candidates.first
+    coordinates, directions = training.solved(training.statistics(moments), first.lam)
+    projector = coordinates.embedding(directions.leading(training.settings.rank), first.weight_power)
+    return Validation(training.validation_rows()).trial(first._replace(passes=0), projector)
 
 
 def _tell(line: str, *facts: str) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from aligners.objectives.sweep import Contrast, Contrasted, WholeContrast
 from aligners.objectives.whole import WholeObjective
-from aligners.spectral.coordinates import Coordinates
+from aligners.spectral.coordinates import Frame
 from aligners.spectral.factors import Factors
 from aligners.spectral.gradient import cosine_gradients
 from aligners.spectral.rows import RowSource
@@ -40,7 +40,7 @@ class Negatives(Protocol):
     """The objective at a solution, its weights there, and the search along a step. Nothing in it changes."""
 
     rule: Rule
-    coordinates: Coordinates
+    frame: Frame
     rows: RowSource
 
     def at(self, factors: Factors) -> Place:
@@ -59,8 +59,8 @@ class Negatives(Protocol):
 class AllPairs:
     """S over all training pairs; every process holds the projections A (n_x, r), B (n_y, r) of all items."""
 
-    def __init__(self, rule: Rule, coordinates: Coordinates, rows: RowSource, x_group: Tensor, y_group: Tensor):
-        self.rule, self.coordinates, self.rows = rule, coordinates, rows
+    def __init__(self, rule: Rule, frame: Frame, rows: RowSource, x_group: Tensor, y_group: Tensor):
+        self.rule, self.frame, self.rows = rule, frame, rows
         self.contrast = Contrast(rule.objective, x_group, y_group, rule.block_size, *rank_and_world())
 
     def at(self, factors: Factors) -> Place:
@@ -110,7 +110,7 @@ class AllPairs:
         return self.contrast.value(*self.rule.weighted(s, A, B))
 
     def _projected(self, directions_x: Tensor, directions_y: Tensor) -> tuple[Tensor, Tensor]:
-        projector = self.coordinates.projector(directions_x, directions_y)
+        projector = self.frame.projector(directions_x, directions_y)
         x_index, y_index, A, B = [], [], [], []
         for rows in self.rows:
             a, b = projector(rows)
@@ -130,15 +130,15 @@ class WithinBatches:
     The objective is the mean of the batches' objectives, ``sum_b n_b L_b / sum_b n_b`` with n_b the x of batch b.
     """
 
-    def __init__(self, rule: Rule, coordinates: Coordinates, rows: RowSource, x_group: Tensor, y_group: Tensor):
-        self.rule, self.coordinates, self.rows, self.n_x = rule, coordinates, rows, len(x_group)
+    def __init__(self, rule: Rule, frame: Frame, rows: RowSource, x_group: Tensor, y_group: Tensor):
+        self.rule, self.frame, self.rows, self.n_x = rule, frame, rows, len(x_group)
 
     def at(self, factors: Factors) -> Place:
         return Place(factors, self._contrasted(factors.U, factors.s, factors.V))
 
     def weights(self, place: Place, D_x: Tensor, D_y: Tensor) -> Weights:
         factors = place.factors
-        at, onto = self.coordinates.projector(factors.U, factors.V), self.coordinates.projector(D_x, D_y)
+        at, onto = self.frame.projector(factors.U, factors.V), self.frame.projector(D_x, D_y)
 
         def of_batch(rows: PairBatch) -> tuple[Tensor, Tensor]:
             contrast, embeddings = self._contrast(rows), self.rule.weighted(factors.s, *at(rows))
@@ -150,7 +150,7 @@ class WithinBatches:
 
     def gradients(self, place: Place) -> Weights:
         factors = place.factors
-        projector = self.coordinates.projector(factors.U, factors.V)
+        projector = self.frame.projector(factors.U, factors.V)
 
         def of_batch(rows: PairBatch) -> tuple[Tensor, Tensor]:
             contrast, embeddings = self._contrast(rows), self.rule.weighted(factors.s, *projector(rows))
@@ -172,14 +172,13 @@ class WithinBatches:
         return accepted and _place(place, step, accepted)
 
     def _contrasted(self, U: Tensor, s: Tensor, V: Tensor) -> Contrasted:
-        projector = self.coordinates.projector(U, V)
+        projector = self.frame.projector(U, V)
         sums = torch.zeros(2, dtype=torch.float64, device=U.device)  # of the objectives, by items, and of the items
         for rows in self.rows:
             if len(rows.x_index):
                 value = self._contrast(rows).value(*self.rule.weighted(s, *projector(rows))).value
                 sums += torch.tensor([len(rows.x) * value, len(rows.x)], dtype=sums.dtype, device=sums.device)
-        if not self.rows.replicated:
-            add_over_processes(sums)
+        add_over_processes(sums)
         return Contrasted(float(sums[0] / sums[1]))
 
     def _contrast(self, rows: PairBatch) -> Contrast | WholeContrast:
@@ -189,11 +188,11 @@ class WithinBatches:
         return Contrast(objective, rows.x_group, rows.y_group, self.rule.block_size)
 
 
-NEGATIVES: dict[str, Callable[[Rule, Coordinates, RowSource, Tensor, Tensor], Negatives]] = {
+NEGATIVES: dict[str, Callable[[Rule, Frame, RowSource, Tensor, Tensor], Negatives]] = {
     "all": AllPairs,
     "batch": WithinBatches,
 }
-"""The kinds by the name that a config gives; made of a rule, coordinates, rows, and all groups (n_x,) and (n_y,)."""
+"""The kinds by the name that a config gives; made of a rule, a frame, its rows, and all groups (n_x,) and (n_y,)."""
 
 
 def _projections(place: Place) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """A fit is a chain of passes over the training rows, with or without a Trainer around it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
@@ -101,27 +101,58 @@ class StepPass:
 
     def __init__(self, negatives: Negatives, place: Place, record: Record, left: int):
         self.negatives, self.place, self.record, self.left = negatives, place, record, left
-        self.number = 0
-        self.weights = negatives.weights(place, place.factors.U, place.factors.V)
-        self.pulled = Pulled(negatives, place.factors.U, place.factors.V)
+        self.pull = Pull(negatives, place)
 
     @property
     def reads(self) -> bool:
         return self.negatives.rows.reads
 
     def add(self, batch: PairBatch) -> None:
-        rows = self.negatives.rows.of(batch, self.number)
-        self.number += 1
-        self.pulled.add(rows, self.weights)
+        if self.reads:
+            self.pull.add(self.negatives.rows.mapped(batch))
 
     def end(self) -> tuple[Solved, Pass | None]:
+        if not self.reads:
+            self.pull.add_all()
+        place = self.pull.place_after()
+        return after(self.negatives, place, self.record, self.left - 1, self.place.factors)
+
+
+def places(negatives: Negatives, place: Place) -> Iterator[Place]:
+    """Where each pass leads, one after the other from ``place`` on, by sweeps outside a pass; ends where one stays."""
+    while not place.last:
+        pull = Pull(negatives, place)
+        pull.add_all()
+        place = pull.place_after()
+        yield place
+
+
+class Pull:
+    """What the weights at ``place`` pull towards, added up over rows, and the place that it leads to."""
+
+    def __init__(self, negatives: Negatives, place: Place):
+        self.negatives, self.place = negatives, place
+        U, V = place.factors.U, place.factors.V
+        self.weights = negatives.weights(place, U, V)
+        self.pulled = Pulled(negatives, U, V)
+
+    def add(self, rows: PairBatch) -> None:
+        """The next of this process's rows."""
+        self.pulled.add(rows, self.weights)
+
+    def add_all(self) -> None:
+        """All of this process's rows."""
+        for rows in self.negatives.rows:
+            self.add(rows)
+
+    def place_after(self) -> Place:
+        """Where all processes' rows lead; the same place with step 0, the last, where the objective cannot fall."""
         step = self._step(*self.pulled.end())
         place = None if step.stands else self.negatives.search(self.place, step)
-        stays = self.place._replace(eta=0.0, last=True)
-        return after(self.negatives, place or stays, self.record, self.left - 1, self.place.factors)
+        return place or self.place._replace(eta=0.0, last=True)
 
     def _step(self, CV: Tensor, CtU: Tensor) -> Step:
-        rule, factors, shared = self.negatives.rule, self.place.factors, self.negatives.coordinates.shared
+        rule, factors, shared = self.negatives.rule, self.place.factors, self.negatives.frame.shared
         if rule.step == "tangent":
             return tangent_step(factors, CV, CtU, shared)
         return full_step(factors, CV, CtU, partial(products, self.negatives, self.place), shared, rule.exact)
@@ -146,9 +177,8 @@ class Pulled:
 
     def end(self) -> tuple[Tensor, Tensor]:
         """Both products, whitened, of the rows of all processes."""
-        if not self.negatives.rows.replicated:
-            add_over_processes(*self.sums)
-        return self.negatives.coordinates.pulled(*self.sums)
+        add_over_processes(*self.sums)
+        return self.negatives.frame.pulled(*self.sums)
 
 
 def products(negatives: Negatives, place: Place, D_x: Tensor, D_y: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,42 +197,56 @@ def after(
 
     ``former`` is the solution that the pass before it left, None at the start.
     """
-    passed = {"step": place.eta, "gap": place.factors.gap, "objective": place.contrasted.value}
     ends = left <= 0 or place.last
-    if not negatives.rows.replicated:  # no trial needs them, and the gradient is a sweep more
-        passed |= movement(place.factors, former)
-        if ends:
-            passed["gradient_norm"] = gradient_norm(negatives, place)
+    passed = told(negatives, place, former, ends)
     record = record.after(passed)
-    solved = Solved(embedded(negatives, place), place.factors, passed, record)
+    solved = Solved(embedded(negatives, place), negatives.frame.lifted(place.factors), passed, record)
     return solved, None if ends else StepPass(negatives, place, record, left)
+
+
+def told(negatives: Negatives, place: Place, former: Factors | None, ends: bool) -> dict[str, float]:
+    """What there is to tell of a pass, and at the end of the last one of the gradient that is left."""
+    passed = {"step": place.eta, "gap": place.factors.gap, "objective": place.contrasted.value}
+    passed |= movement(place.factors, former)
+    return passed | ({"gradient_norm": gradient_norm(negatives, place)} if ends else {})
+
+
+def after_tried(negatives: Negatives, tried: Sequence[Place], record: Record) -> tuple[Solved, Pass | None]:
+    """``after`` of passes that a trial has run already, from the start on: they are told, and not run again."""
+    chain, former = [], None
+    for place in tried:
+        passed = told(negatives, place, former, ends=place is tried[-1])
+        record, former = record.after(passed), place.factors
+        chain.append(Solved(embedded(negatives, place), negatives.frame.lifted(place.factors), passed, record))
+    return KnownPasses(chain).end()
 
 
 def gradient_norm(negatives: Negatives, place: Place) -> float:
     """The norm of the objective's exact gradient in the heads at ``place``, see ``aligners.spectral.gradient``."""
-    factors, coordinates = place.factors, negatives.coordinates
+    factors = place.factors
     heads = negatives.rule.weighted(factors.s, factors.U, factors.V)
     pulled, gradients = Pulled(negatives, *heads), negatives.gradients(place)
     for rows in negatives.rows:
         pulled.add(rows, gradients)
-    return relative_norm(pulled.end(), heads, coordinates.shared)
+    return relative_norm(pulled.end(), heads, negatives.frame.shared)
 
 
 def embedded(negatives: Negatives, place: Place) -> Projector:
     """What embeds at ``place``."""
-    return negatives.coordinates.embedding(place.factors, negatives.rule.weight_power)
+    return negatives.frame.embedding(place.factors, negatives.rule.weight_power)
 
 
-class FinishedPass:
-    """In the place of a pass where a fit that is gone on with has nothing left to do."""
+class KnownPasses:
+    """In the place of passes whose solutions are known: those that a trial ran, or the end of a fit gone on with."""
 
     reads = False
 
-    def __init__(self, solved: Solved):
+    def __init__(self, solved: Sequence[Solved]):
         self.solved = solved
 
     def add(self, batch: PairBatch) -> None:
         """Nothing is read."""
 
     def end(self) -> tuple[Solved, Pass | None]:
-        return self.solved, None
+        first, *others = self.solved
+        return first, KnownPasses(others) if others else None

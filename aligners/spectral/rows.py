@@ -1,9 +1,10 @@
-"""Mapped rows of the training split: where a pass takes them from."""
+"""Mapped rows of the training split: where a pass takes them from, and which items it contrasts."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
+from torch import Tensor
 
 from datamodules.pairs.pairs import PairBatch, Pairs
 
@@ -12,7 +13,7 @@ RowMap = Callable[[PairBatch], PairBatch]
 
 
 class RowSource(Protocol):
-    """This process's mapped rows, batch by batch, the same batches in every pass.
+    """This process's mapped rows, the same in every pass.
 
     Example:
         >>> batch = PairBatch(*(torch.zeros(2, 3), torch.zeros(2, 4)), *4 * [torch.arange(2)])
@@ -22,33 +23,37 @@ class RowSource(Protocol):
     """
 
     reads: bool
-    """Whether ``of`` needs batches that hold features."""
-    replicated: bool
-    """Whether every process has all of them."""
+    """Whether a pass needs batches that hold features; else it goes over the rows on its own."""
 
-    def of(self, batch: PairBatch, number: int) -> PairBatch:
-        """The mapped rows of the batch of this number."""
+    def mapped(self, batch: PairBatch) -> PairBatch:
+        """The mapped rows of a batch of features."""
 
     def __iter__(self) -> Iterator[PairBatch]:
         """All of them, outside a pass."""
 
 
 class KeptRows:
-    """Rows in memory, found by their batch's number.
+    """Rows in memory.
 
     Example:
         >>> batch = PairBatch(*(torch.zeros(2, 3), torch.zeros(2, 4)), *4 * [torch.arange(2)])
-        >>> KeptRows([batch]).of(batch._replace(x=torch.zeros(0, 3)), 0).x.shape
-        torch.Size([2, 3])
+        >>> kept = KeptRows([batch, batch])
+        >>> [len(rows.x) for rows in kept], [len(rows.x) for rows in kept.joined]
+        ([2, 2], [4])
     """
 
     reads = False
 
-    def __init__(self, batches: list[PairBatch], replicated: bool = False):
-        self.batches, self.replicated = batches, replicated
+    def __init__(self, batches: list[PairBatch]):
+        self.batches = batches
 
-    def of(self, batch: PairBatch, number: int) -> PairBatch:
-        return self.batches[number]
+    @property
+    def joined(self) -> "KeptRows":
+        """The same rows as one batch."""
+        return KeptRows([PairBatch(*map(torch.cat, zip(*self.batches, strict=True)))])
+
+    def mapped(self, batch: PairBatch) -> PairBatch:
+        raise AssertionError("kept rows are not read")
 
     def __iter__(self) -> Iterator[PairBatch]:
         return iter(self.batches)
@@ -58,30 +63,73 @@ class StreamedRows:
     """Rows that are read and mapped again in every pass."""
 
     reads = True
-    replicated = False
 
     def __init__(self, mapped: RowMap, stream: Callable[[], Iterator[PairBatch]]):
         self.mapped, self.stream = mapped, stream
-
-    def of(self, batch: PairBatch, number: int) -> PairBatch:
-        return self.mapped(batch)
 
     def __iter__(self) -> Iterator[PairBatch]:
         return map(self.mapped, self.stream())
 
 
-def drawn(pairs: Pairs, items: int, mapped: RowMap, device: torch.device) -> PairBatch:
-    """The mapped rows of randomly drawn whole groups of at least ``items`` x, or of all, the same in every process.
+class ItemSample:
+    """Randomly drawn whole groups of at least ``items`` x, or of all, the same in every process.
 
-    Their indices are their places among them.
+    Example:
+        >>> from datamodules.pairs.arrays import pairs_of_tensors
+        >>> x, y = torch.arange(4.0)[:, None], torch.arange(8.0)[:, None]
+        >>> pairs = pairs_of_tensors(x, y, x_of_y=torch.arange(8) // 2)
+        >>> sample = ItemSample(pairs, 2)
+        >>> sample.n_x, sample.n_y
+        (2, 4)
+        >>> batch = sample.of(pairs[torch.arange(4)])
+        >>> batch.x_index, torch.equal(batch.y[::2], 2 * batch.x)  # both y of the same two x
+        (tensor([0, 1]), True)
     """
-    groups = torch.unique(pairs.group)
-    generator = torch.Generator().manual_seed(torch.initial_seed())
-    order = torch.empty_like(groups)
-    order[torch.randperm(len(groups), generator=generator)] = torch.arange(len(groups))
-    place = order[torch.searchsorted(groups, pairs.group)]  # of each x's group in the drawn order
-    last = place.sort().values[min(items, pairs.n_x) - 1]
-    batch = pairs[(place <= last).nonzero()[:, 0]]
-    rows = mapped(PairBatch(*(part.to(device) for part in batch)))
-    x_index, y_index = (torch.arange(len(side), device=device) for side in (rows.x, rows.y))
-    return rows._replace(x_index=x_index, y_index=y_index)
+
+    def __init__(self, pairs: Pairs, items: int | Literal["all"]):
+        self.pairs = pairs
+        self.x_place = self.y_place = None
+        self.x_group, self.y_group = pairs.group, pairs.y_group
+        if items == "all" or items >= pairs.n_x:
+            return
+        groups = torch.unique(pairs.group)
+        generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed, in every process
+        order = torch.empty_like(groups)
+        order[torch.randperm(len(groups), generator=generator)] = torch.arange(len(groups))
+        of_x, of_y = (order[torch.searchsorted(groups, ids)] for ids in (pairs.group, pairs.y_group))
+        last = of_x.sort().values[items - 1]
+        self.x_place, self.y_place = _places(of_x <= last), _places(of_y <= last)
+        self.x_group, self.y_group = pairs.group[of_x <= last], pairs.y_group[of_y <= last]
+
+    @property
+    def n_x(self) -> int:
+        """x in the sample."""
+        return len(self.x_group)
+
+    @property
+    def n_y(self) -> int:
+        """y in the sample."""
+        return len(self.y_group)
+
+    def of(self, batch: PairBatch) -> PairBatch:
+        """Those of a batch that are in the sample, their indices the places among it."""
+        if self.x_place is None or self.y_place is None:
+            return batch
+        x_place, y_place = self.x_place[batch.x_index.cpu()], self.y_place[batch.y_index.cpu()]
+        x, y = (places.to(batch.x_index.device) for places in (x_place >= 0, y_place >= 0))
+        return PairBatch(
+            batch.x[x] if len(batch.x) else batch.x,
+            batch.y[y] if len(batch.y) else batch.y,
+            batch.x_group[x], batch.y_group[y],
+            x_place.to(x.device)[x], y_place.to(y.device)[y],
+        )  # fmt: skip
+
+    def rows(self) -> PairBatch:
+        """All of the sample's features, read at once."""
+        x = torch.arange(self.pairs.n_x) if self.x_place is None else (self.x_place >= 0).nonzero()[:, 0]
+        return self.of(self.pairs[x])
+
+
+def _places(chosen: Tensor) -> Tensor:
+    """The number of each chosen item among the chosen, -1 for the others."""
+    return torch.where(chosen, chosen.cumsum(0) - 1, -1)

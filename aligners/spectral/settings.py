@@ -1,19 +1,21 @@
 """The settings of the spectral aligner, checked, and what they stand for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-from torch import Tensor
+from typing import Annotated, Any, NamedTuple
 
 from aligners.objectives.base import Objective
 from aligners.objectives.names import named_objective
-from aligners.spectral.factors import POSITIVE_PART, SVD, Factors
+from aligners.spectral.factors import POSITIVE_PART, SVD, Factorise
 from aligners.spectral.step import Damping, Rule
 from ground.errors import UserError
+from ground.ranges import one_of
 
 STEPS = ("tangent", "full")
 """Where a pass goes: along the tangent of the rank-r matrices at Z, or towards the best rank r of the whole C."""
+
+
+StepName = Annotated[str, one_of(STEPS)]
 
 
 class Chosen(NamedTuple):
@@ -23,6 +25,7 @@ class Chosen(NamedTuple):
     tau: float
     weight_power: float
     passes: int
+    step: str
 
 
 class Candidates(NamedTuple):
@@ -32,11 +35,12 @@ class Candidates(NamedTuple):
     tau: Sequence[float]
     weight_power: Sequence[float]
     passes: Sequence[int]
+    step: Sequence[str]
 
     @property
     def first(self) -> Chosen:
         """The defaults."""
-        return Chosen(self.lam[0], self.tau[0], self.weight_power[0], self.passes[0])
+        return Chosen(self.lam[0], self.tau[0], self.weight_power[0], self.passes[0], self.step[0])
 
     @property
     def open_names(self) -> list[str]:
@@ -47,8 +51,14 @@ class Candidates(NamedTuple):
     def trials(self) -> int:
         """How many solutions are tried on validation at most."""
         first = len(self.lam) * len(self.weight_power) if len(self.lam) + len(self.weight_power) > 2 else 0
-        by_passes = max(self.passes) > 0 and len(self.tau) + len(self.passes) > 2
-        return first + (len(self.tau) * (max(self.passes) + 1) if by_passes else 0)
+        rungs = len(set(self.passes) - {0})
+        contestants = len(self.tau) * len(self.step)
+        return first + (contestants * rungs + (0 in self.passes) if self.passes_open else 0)
+
+    @property
+    def passes_open(self) -> bool:
+        """Whether passes are tried."""
+        return max(self.passes) > 0 and len(self.tau) + len(self.step) + len(self.passes) > 3
 
     @property
     def open(self) -> bool:
@@ -80,10 +90,11 @@ class SpectralSettings:
     whiten: bool
     lam: float | list[float]
     svd: str
+    subspace: int | str
     objective: str
     objective_options: dict[str, Any]
     tau: float | list[float]
-    step: str
+    step: str | list[str]
     negatives: str
     eta: float
     safeguard: bool
@@ -91,7 +102,7 @@ class SpectralSettings:
     tolerance: float
     max_halvings: int
     weight_power: float | list[float]
-    choice_items: int
+    contrast_items: int | str
     sample: float | str
     covariance_rows: int
     block_size: int
@@ -108,16 +119,16 @@ class SpectralSettings:
                 f"objective '{self.objective}' is no sum over rows, which a sweep over all pairs needs: "
                 "take aligner.negatives=batch, or a gradient aligner"
             )
-        if len(self.candidates.tau) > 1 or len(self.candidates.passes) > 1:
+        if self.candidates.passes_open:
             raise UserError(
                 f"objective '{self.objective}' is no sum over rows, and trial passes sweep all pairs of a sample: "
-                "give one aligner.tau and one aligner.passes"
+                "give one aligner.tau, one aligner.step and one aligner.passes"
             )
 
     @property
     def candidates(self) -> Candidates:
         """What is given, or chosen from by trial solutions."""
-        return Candidates(*map(_as_tuple, (self.lam, self.tau, self.weight_power, self.passes)))
+        return Candidates(*map(_as_tuple, (self.lam, self.tau, self.weight_power, self.passes, self.step)))
 
     @property
     def bandwidths(self) -> tuple[float, ...]:
@@ -135,14 +146,19 @@ class SpectralSettings:
         return Damping(self.eta, self.safeguard, self.max_halvings, self.tolerance)
 
     @property
-    def factorise(self) -> Callable[[Tensor, int], Factors]:
+    def factorise(self) -> Factorise:
         """The truncated factorisation of the cross-covariance."""
         return (POSITIVE_PART if self.shared else SVD)[self.svd]
+
+    @property
+    def span_directions(self) -> int | None:
+        """Directions of the span that passes move in; None where they move in all."""
+        return None if isinstance(self.subspace, str) else self.subspace * self.rank
 
     def rule(self, at: Chosen) -> Rule:
         """What every pass does, at one setting."""
         exact = self.svd == "exact"
-        return Rule(self.objective_at(at.tau), at.weight_power, self.damping, self.block_size, self.step, exact)
+        return Rule(self.objective_at(at.tau), at.weight_power, self.damping, self.block_size, at.step, exact)
 
     def objective_at(self, tau: float) -> Objective:
         """The objective at a temperature."""

@@ -10,10 +10,11 @@ from aligners.features.maps import RawFeatures
 from aligners.spectral.coordinates import Coordinates, Statistics, statistics, uniform_solution
 from aligners.spectral.factors import Factors
 from aligners.spectral.moments import Moments
-from aligners.spectral.rows import drawn
+from aligners.spectral.rows import ItemSample
 from aligners.spectral.settings import SpectralSettings
 from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.distributed import add_over_processes
+from ground.errors import UserError
 
 LEAST_RIDGES = 1e-5
 """A ridge of the whitening times that of the landmarks below it needs products of kernel rows in float64: what both
@@ -67,9 +68,27 @@ class Training:
             y=self.features.y(self.prepare_y(batch.y)),
         )
 
-    def sample(self) -> PairBatch:
-        """The training rows that choices are tried on, the same in every process."""
-        return drawn(self.train, self.settings.choice_items, self.mapped, self.device)
+    def sample(self) -> ItemSample:
+        """The training items that are contrasted, the same in every process."""
+        negatives, items = self.settings.negatives, self.settings.contrast_items
+        return ItemSample(self.train, "all" if negatives == "batch" else items)  # type: ignore[arg-type]
+
+    def validation_rows(self) -> PairBatch:
+        """The raw rows of the whole validation split, in every process.
+
+        Raises:
+            UserError: no validation split.
+        """
+        if self.validation is None:
+            raise UserError("settings that are lists are chosen on a validation split, and the data has none")
+        return self._mapped_at_once(self.validation[torch.arange(self.validation.n_x)])
+
+    def sampled_rows(self) -> PairBatch:
+        """The raw rows of the contrasted items, in every process."""
+        return self._mapped_at_once(self.sample().rows())
+
+    def _mapped_at_once(self, batch: PairBatch) -> PairBatch:
+        return self.mapped(PairBatch(*(part.to(self.device) for part in batch)))
 
     def moments(self, n_x: int, n_y: int, square_rows: int | None = None, block: int | None = None) -> Moments:
         """Empty moments of n_x and n_y rows of these features, multiplied by ``block`` batches at once."""
@@ -96,11 +115,12 @@ class Training:
         return statistics.coordinates(lam if self.settings.whiten else None)
 
     def solved(self, statistics: Statistics, lam: float) -> tuple[Coordinates, Factors]:
-        """Coordinates and the solution for the uniform weights at a ridge.
+        """Coordinates and the solution for the uniform weights at a ridge, with the directions of the span beside it.
 
         Raises:
             UserError: a covariance that is singular at ``lam``, or a rank above the data's.
         """
         coordinates, settings = self.coordinates(statistics, lam), self.settings
         W_x, W_y = coordinates.W_x, coordinates.W_y
-        return coordinates, uniform_solution(statistics.cross, W_x, W_y, settings.rank, settings.factorise)
+        most = settings.span_directions or settings.rank
+        return coordinates, uniform_solution(statistics.cross, W_x, W_y, settings.rank, settings.factorise, most)

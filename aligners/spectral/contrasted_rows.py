@@ -1,0 +1,67 @@
+"""The rows of a pass: those of the contrasted items, collected in the first reading or read again."""
+
+from collections.abc import Iterator
+
+from aligners.spectral.rows import KeptRows, RowMap, RowSource, StreamedRows
+from aligners.spectral.training import Training
+from datamodules.pairs.pairs import PairBatch
+from datamodules.pairs.stream import Stream
+from ground.distributed import rank_and_world
+
+
+class ContrastedRows:
+    """Raw rows of the contrasted items, kept as the first pass maps them where they fit into memory.
+
+    Example:
+        >>> import torch
+        >>> from aligners import UniConSpectral
+        >>> from aligners.spectral import raw_features
+        >>> from datamodules.pairs import GroupBatches, pairs_of_tensors
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> pairs, settings = pairs_of_tensors(x, x), UniConSpectral(rank=4, feature_map="identity").settings
+        >>> training = Training(
+        ...     settings, raw_features(settings, 8, 8, 1.0), pairs, None, torch.clone, torch.clone, x.device, False
+        ... )
+        >>> stream = Stream(pairs, GroupBatches(pairs.group, batch_size=25, seed=0), x.device)
+        >>> rows = ContrastedRows(training, stream)
+        >>> for batch in stream():
+        ...     rows.add(batch, None)
+        >>> [len(batch.x) for batch in rows.source(lambda rows: rows)]
+        [50]
+    """
+
+    def __init__(self, training: Training, stream: Stream):
+        settings, features = training.settings, training.features
+        self.training, self.stream, self.sample = training, stream, training.sample()
+        self._itemsize = 8 if features.near_singular else 4
+        self._keeps = max(settings.candidates.passes) > 0 and self._fit(*features.dims)
+        self._kept: list[PairBatch] = []
+
+    def add(self, batch: PairBatch, rows: PairBatch | None) -> None:
+        """The next batch of features, and its raw rows where others needed them."""
+        if self._keeps:
+            self._kept.append(self._mapped(batch) if rows is None else self.sample.of(rows))
+
+    def source(self, within: RowMap, *dims: int) -> RowSource:
+        """The rows ``within`` a frame, of ``dims`` columns there."""
+        if self._keeps:
+            batches = [within(self._kept.pop(0)) for _ in range(len(self._kept))]  # not both at once
+        else:
+            streamed = StreamedRows(lambda batch: within(self._mapped(batch)), self._stream)
+            if not self._fit(*dims):
+                return streamed
+            batches = list(streamed)
+        kept = KeptRows(batches)
+        return kept.joined if self.training.settings.negatives == "all" else kept
+
+    def _stream(self) -> Iterator[PairBatch]:
+        return self.stream()
+
+    def _mapped(self, batch: PairBatch) -> PairBatch:
+        return self.training.mapped(self.sample.of(batch))
+
+    def _fit(self, m_x: int, m_y: int) -> bool:
+        runs = -(-len(self.stream) // (self.stream.sampler.whole_runs or 1))
+        share = -(-runs // rank_and_world()[1]) / runs  # the largest of a process
+        rows = self._itemsize * (self.sample.n_x * m_x + self.sample.n_y * m_y)
+        return rows * share <= self.training.settings.memory_mb * 2**20

@@ -1,0 +1,68 @@
+"""Where passes start from: the first solution in the frame that they move in."""
+
+from collections.abc import Iterator
+
+from aligners.spectral.contrasted_rows import ContrastedRows
+from aligners.spectral.coordinates import Coordinates, Frame, Projector
+from aligners.spectral.factors import Factors
+from aligners.spectral.movement import movement
+from aligners.spectral.negatives import NEGATIVES, Negatives, Place
+from aligners.spectral.passes import Solved, places
+from aligners.spectral.record import Record
+from aligners.spectral.rows import RowSource
+from aligners.spectral.settings import Chosen
+from aligners.spectral.span import Span
+
+
+class Start:
+    """The solution of rank r that the ``directions``, r or more, begin with, and the passes from it.
+
+    They move in the span of the directions, or in all ``coordinates`` where the settings say so.
+    """
+
+    def __init__(self, coordinates: Coordinates, directions: Factors, contrasted: ContrastedRows):
+        settings = contrasted.training.settings
+        self.coordinates, self.contrasted, self.settings = coordinates, contrasted, settings
+        self.first = directions.leading(settings.rank)
+        self.span = None if settings.span_directions is None else Span(coordinates, directions)
+        self._source: RowSource | None = None
+
+    @property
+    def frame(self) -> Frame:
+        """What the passes move in."""
+        return self.coordinates if self.span is None else self.span
+
+    def negatives(self, at: Chosen) -> Negatives:
+        """The objective at a setting, over the contrasted items."""
+        sample, device = self.contrasted.sample, self.contrasted.training.device
+        groups = sample.x_group.to(device), sample.y_group.to(device)
+        return NEGATIVES[self.settings.negatives](self.settings.rule(at), self.frame, self._rows(), *groups)
+
+    def place(self, negatives: Negatives, factors: Factors | None = None) -> Place:
+        """The objective at the first solution, or at ``factors`` of the whitened coordinates."""
+        at = self.first if factors is None else factors
+        return negatives.at(at if self.span is None else self.span.within(at))
+
+    def chain(self, at: Chosen) -> tuple[Place, Iterator[Place]]:
+        """The start at a setting, and where each pass leads from there."""
+        negatives = self.negatives(at)
+        place = self.place(negatives)
+        return place, places(negatives, place)
+
+    def embedded(self, at: Chosen, place: Place) -> Projector:
+        """What embeds at a place, at a setting."""
+        return self.frame.embedding(place.factors, at.weight_power)
+
+    def only(self, at: Chosen, record: Record) -> Solved:
+        """The first solution, where no pass follows: nobody needs the objective, which costs a sweep over all pairs."""
+        passed = {"step": 0.0, "gap": self.first.gap, **movement(self.first, None)}
+        projector = self.coordinates.embedding(self.first, at.weight_power)
+        return Solved(projector, self.first, passed, record.after(passed))
+
+    def _rows(self) -> RowSource:
+        if self._source is None:
+            if self.span is None:
+                self._source = self.contrasted.source(lambda rows: rows, *self.contrasted.training.features.dims)
+            else:
+                self._source = self.contrasted.source(self.span.rows, self.span.U.shape[1], self.span.V.shape[1])
+        return self._source
