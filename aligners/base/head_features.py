@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from aligners.base.warm_start import first_settings
 from aligners.base.yaml_defaults import aligner_config
+from aligners.features.landmarks import number_of
 from aligners.spectral.bandwidth import fitted
 from aligners.spectral.moments import run_length
 from aligners.spectral.settings import SpectralSettings
@@ -40,7 +41,7 @@ def widths(settings: SpectralSettings, train: Pairs) -> tuple[int, int]:
     if settings.feature_map == "identity":
         return train.dims
     n_x, n_y = (train.n_x + train.n_y,) * 2 if settings.shared else (train.n_x, train.n_y)
-    return min(settings.landmarks, n_x), min(settings.landmarks, n_y)
+    return number_of(settings.landmarks, n_x), number_of(settings.landmarks, n_y)
 
 
 class HeadFeatures(nn.Module):

@@ -1,21 +1,22 @@
-"""Which rows of a sample become the landmarks of a Nystrom map.
+"""What the landmarks of a Nystrom map are: rows of a sample, or the centres of clusters of them; and how many.
 
-Every rule takes a sample (k, d) of training rows in random order and gives the indices of m of them, fewer where
-the sample has fewer. Random numbers come from a generator on the CPU, so that every process chooses the same.
+Every rule takes a sample (k, d) of training rows in random order and gives m landmarks, fewer where the sample has
+fewer. Random numbers come from a generator on the CPU, so that every process chooses the same.
 """
 
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Generator, Tensor
 
 from aligners.features.kernels import KERNELS
-from ground.ranges import one_of
+from ground.ranges import Count, one_of
 
-SELECTIONS = ("uniform", "kmeans++", "leverage")
+ROW_SELECTIONS = ("uniform", "kmeans++", "leverage")
+SELECTIONS = (*ROW_SELECTIONS, "kmeans")
 Selection = Annotated[str, one_of(SELECTIONS)]
 
 OVERSAMPLING = 4
@@ -24,16 +25,75 @@ OVERSAMPLING = 4
 CANDIDATES = 64
 """Rows that k-means++ draws and measures at once."""
 
+AUTO_FEWEST, AUTO_MOST, AUTO_SHARE = 1024, 2048, 0.4
+"""By ``auto`` a share of a modality's rows are landmarks: at least so many, as far as there are rows, and at most."""
+
+NEAREST_ROWS = 4096
+"""Rows whose distances to all centres are in memory at once."""
+
+KMEANS_ITERATIONS = 1
+"""Lloyd's iterations: further ones moved validation recall by less than its noise."""
+
+Number = Count | Literal["auto"]
+"""How many landmarks."""
+
 Gram = Callable[[Tensor, Tensor], Tensor]
 
 
-def sample_size(selection: str, landmarks: int) -> int:
+def at_most(landmarks: Number) -> int:
+    """How many landmarks there are where rows abound."""
+    return AUTO_MOST if isinstance(landmarks, str) else landmarks
+
+
+def number_of(landmarks: Number, rows: int) -> int:
+    """How many landmarks to take of a modality of which ``rows`` were drawn.
+
+    Example:
+        >>> number_of(500, 2000), [number_of("auto", rows) for rows in (300, 2000, 4000, 8192)]
+        (500, [300, 1024, 1600, 2048])
+    """
+    if isinstance(landmarks, str):
+        return min(rows, AUTO_MOST, max(AUTO_FEWEST, round(AUTO_SHARE * rows)))
+    return min(rows, landmarks)
+
+
+def sample_size(selection: str, landmarks: Number) -> int:
     """The rows that ``selection`` wants to choose from."""
-    return landmarks if selection == "uniform" else OVERSAMPLING * landmarks
+    known = selection == "uniform" and not isinstance(landmarks, str)
+    return at_most(landmarks) if known else OVERSAMPLING * at_most(landmarks)
+
+
+def selected(
+    selection: str, sample: Tensor, landmarks: Number, kernel: str, bandwidth: float, draws: Generator
+) -> Tensor:
+    """The landmarks (m, d) by a rule of ``SELECTIONS``."""
+    number = number_of(landmarks, len(sample))
+    if selection == "kmeans":
+        return kmeans(sample, number)
+    return sample[select(selection, sample, number, kernel, bandwidth, draws)]
+
+
+def kmeans(sample: Tensor, landmarks: int) -> Tensor:
+    r"""Centres (m, d) of clusters of the sample (Zhang and Kwok 2008), O(k m d): Lloyd's, from its first m rows.
+
+    :math:`z \leftarrow` the mean of the rows that are nearest to z; a cluster that no row is left of stays as it is.
+    In float32, in which a distance decides the same but for near ties.
+    """
+    rows = sample.float()
+    centres = rows[:landmarks].clone()
+    for _ in range(KMEANS_ITERATIONS if len(rows) > landmarks else 0):
+        half = centres.square().sum(1) / 2
+        nearest = torch.cat(
+            [torch.addmm(half, part, centres.T, alpha=-1).argmin(1) for part in rows.split(NEAREST_ROWS)]
+        )
+        sizes = torch.bincount(nearest, minlength=landmarks)[:, None]
+        means = torch.zeros_like(centres).index_add_(0, nearest, rows) / sizes.clamp_min(1)
+        centres = torch.where(sizes > 0, means, centres)
+    return centres.to(sample)
 
 
 def select(selection: str, sample: Tensor, landmarks: int, kernel: str, bandwidth: float, draws: Generator) -> Tensor:
-    """Indices (m,) into ``sample`` (k, d) by a rule of ``SELECTIONS``."""
+    """Indices (m,) into ``sample`` (k, d) by a rule of ``ROW_SELECTIONS``."""
     if selection == "uniform" or len(sample) <= landmarks:
         return torch.arange(min(landmarks, len(sample)), device=sample.device)
     k = KERNELS[kernel]

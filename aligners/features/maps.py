@@ -6,10 +6,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from aligners.features.kernels import KernelName
-from aligners.features.landmarks import Selection
+from aligners.features.landmarks import Number, Selection, at_most
 from aligners.features.nystrom import Nystrom
 from aligners.features.random import RandomFeatures
-from ground.ranges import Count, NonNegative, Positive, one_of
+from ground.ranges import NonNegative, Positive, one_of
 from ground.values import checked
 
 KINDS = ("identity", "nystrom", "random")
@@ -137,7 +137,7 @@ def feature_map(
     d: int,
     *,
     kernel: KernelName,
-    landmarks: Count,
+    landmarks: Number,
     landmark_selection: Selection,
     landmark_ridge: NonNegative,
     bandwidth: Positive,
@@ -151,5 +151,5 @@ def feature_map(
     if feature_map == "identity":
         return Identity(d)
     if feature_map == "random":
-        return RandomFeatures(kernel, d, landmarks, bandwidth)
+        return RandomFeatures(kernel, d, at_most(landmarks), bandwidth)
     return Nystrom(kernel, d, landmarks, landmark_selection, landmark_ridge, bandwidth)

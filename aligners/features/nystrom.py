@@ -16,7 +16,7 @@ from scipy.linalg.lapack import dpstrf
 from torch import Generator, Tensor, nn
 
 from aligners.features.kernels import KERNELS, MEDIAN_ROWS, NEEDS_BANDWIDTH, fitted_bandwidth
-from aligners.features.landmarks import sample_size, select
+from aligners.features.landmarks import Number, at_most, sample_size, selected
 from ground.errors import UserError
 
 LEAST_PIVOT = 1e-13
@@ -44,8 +44,8 @@ class Nystrom(nn.Module):
     and a vanishing ridge it is the exact kernel.
 
     ``kernel`` is a name of ``KERNELS``, ``d`` the rows' dimension, ``landmarks`` the m to choose by the rule
-    ``selection`` of ``aligners.features.landmarks`` (fewer where there are fewer rows), ``ridge`` epsilon, relative to
-    the kernel's mean diagonal, ``bandwidth`` a multiple of the rows' median distance. Landmarks whose features
+    ``selection`` of ``aligners.features.landmarks``, or ``auto`` (fewer where there are fewer rows), ``ridge``
+    epsilon, relative to the kernel's mean diagonal, ``bandwidth`` a multiple of the rows' median distance. Landmarks whose features
     others already span are left out (see ``independent``), so that any ridge, 0 too, will do.
 
     Example:
@@ -60,11 +60,11 @@ class Nystrom(nn.Module):
     landmarks: Tensor
     fitted_bandwidth: Tensor
 
-    def __init__(self, kernel: str, d: int, landmarks: int, selection: str, ridge: float, bandwidth: float):
+    def __init__(self, kernel: str, d: int, landmarks: Number, selection: str, ridge: float, bandwidth: float):
         super().__init__()
         self.kernel = kernel
         self.number = landmarks
-        self.most = min(landmarks, d) if kernel in ("linear", "cosine") else landmarks
+        self.most = min(at_most(landmarks), d) if kernel in ("linear", "cosine") else at_most(landmarks)
         self.selection = selection
         self.ridge = ridge
         self.bandwidth = bandwidth
@@ -91,9 +91,9 @@ class Nystrom(nn.Module):
         if not KERNELS[self.kernel].diagonal(sample, bandwidth).any():
             raise UserError("kernel features need rows that are not zero, got the same row for every training item")
         sample = sample[_first_of_equals(sample)]  # a row twice would make the kernel matrix singular
-        chosen = select(self.selection, sample, self.number, self.kernel, bandwidth, generator)
-        gram = KERNELS[self.kernel](sample[chosen], sample[chosen], bandwidth)
-        self.landmarks = sample[chosen[independent(gram)]]
+        chosen = selected(self.selection, sample, self.number, self.kernel, bandwidth, generator)
+        gram = KERNELS[self.kernel](chosen, chosen, bandwidth)
+        self.landmarks = chosen[independent(gram)]
         self.fitted_bandwidth = torch.tensor(bandwidth, dtype=torch.float64, device=sample.device)
         self._made.clear()
         self._factor(torch.float64)
