@@ -25,7 +25,7 @@ OVERSAMPLING = 4
 CANDIDATES = 64
 """Rows that k-means++ draws and measures at once."""
 
-AUTO_FEWEST, AUTO_MOST, AUTO_SHARE = 1024, 2048, 0.4
+AUTO_FEWEST, AUTO_MOST, AUTO_SHARE = 1024, 2048, 0.6
 """By ``auto`` a share of a modality's rows are landmarks: at least so many, as far as there are rows, and at most."""
 
 NEAREST_ROWS = 4096
@@ -50,7 +50,7 @@ def number_of(landmarks: Number, rows: int) -> int:
 
     Example:
         >>> number_of(500, 2000), [number_of("auto", rows) for rows in (300, 2000, 4000, 8192)]
-        (500, [300, 1024, 1600, 2048])
+        (500, [300, 1200, 2048, 2048])
     """
     if isinstance(landmarks, str):
         return min(rows, AUTO_MOST, max(AUTO_FEWEST, round(AUTO_SHARE * rows)))

@@ -45,8 +45,8 @@ class Nystrom(nn.Module):
 
     ``kernel`` is a name of ``KERNELS``, ``d`` the rows' dimension, ``landmarks`` the m to choose by the rule
     ``selection`` of ``aligners.features.landmarks``, or ``auto`` (fewer where there are fewer rows), ``ridge``
-    epsilon, relative to the kernel's mean diagonal, ``bandwidth`` a multiple of the rows' median distance. Landmarks whose features
-    others already span are left out (see ``independent``), so that any ridge, 0 too, will do.
+    epsilon, relative to the kernel's mean diagonal, ``bandwidth`` a multiple of the rows' median distance. Landmarks
+    whose features others already span are left out (see ``independent``), so that any ridge, 0 too, will do.
 
     Example:
         >>> draws = torch.Generator().manual_seed(0)
@@ -93,10 +93,11 @@ class Nystrom(nn.Module):
         sample = sample[_first_of_equals(sample)]  # a row twice would make the kernel matrix singular
         chosen = selected(self.selection, sample, self.number, self.kernel, bandwidth, generator)
         gram = KERNELS[self.kernel](chosen, chosen, bandwidth)
-        self.landmarks = chosen[independent(gram)]
+        kept = independent(gram)
+        self.landmarks = chosen[kept]
         self.fitted_bandwidth = torch.tensor(bandwidth, dtype=torch.float64, device=sample.device)
         self._made.clear()
-        self._factor(torch.float64)
+        self._derived("factor", torch.float64, lambda dtype: self._cholesky(gram[kept][:, kept]))
 
     @property
     def metric_factor(self) -> Tensor:
@@ -123,7 +124,7 @@ class Nystrom(nn.Module):
     def _factor(self, dtype: torch.dtype) -> Tensor:
         if dtype != torch.float64:
             return self._derived("factor", dtype, lambda dtype: self._factor(torch.float64).to(dtype))
-        return self._derived("factor", dtype, self._cholesky)
+        return self._derived("factor", dtype, lambda dtype: self._cholesky(self.raw(self.landmarks)))
 
     def _landmarks(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, float]:
         return self.landmarks.to(dtype), self.landmarks.norm(dim=1).to(dtype), float(self.fitted_bandwidth)
@@ -137,8 +138,7 @@ class Nystrom(nn.Module):
             return False
         return bool(self._factor(dtype).diagonal().square().min() < least)
 
-    def _cholesky(self, dtype: torch.dtype) -> Tensor:
-        gram = self.raw(self.landmarks)
+    def _cholesky(self, gram: Tensor) -> Tensor:
         mean = gram.diagonal().mean()
         gram.diagonal().add_(self.ridge * mean)
         factor: Tensor = torch.linalg.cholesky(gram)

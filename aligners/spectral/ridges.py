@@ -65,7 +65,11 @@ def _root(metric: Tensor, difference: float) -> Tensor:
     """W (k, k) with ``W^T (I + difference metric) W = I``."""
     ridged = difference * metric
     ridged.diagonal().add_(1)
+    factor, failed = torch.linalg.cholesky_ex(ridged)
+    if not failed:
+        inverse: Tensor = torch.linalg.solve_triangular(factor, torch.eye(len(factor)).to(factor), upper=False)
+        return inverse.T
+    # rounding has taken a direction that is all ridge below 0
     values, vectors = torch.linalg.eigh(ridged)
-    # rounding may take a direction that is all ridge below 0
     root: Tensor = vectors / values.clamp_min(torch.finfo(values.dtype).eps * values[-1]).sqrt()
     return root

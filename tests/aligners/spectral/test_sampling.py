@@ -9,7 +9,7 @@ from aligners.spectral.settings import Chosen
 from aligners.spectral.trial import Trial
 from datamodules.pairs.pairs import PairBatch
 
-AT = Chosen(1.0, 0.1, 1.0, 0)
+AT = Chosen(1.0, 0.1, 1.0, 0, "tangent")
 BATCHES = [PairBatch(*torch.randn(2, 5, 3).unbind(), *torch.arange(5).expand(4, 5)) for _ in range(32)]
 
 
