@@ -50,7 +50,7 @@ def test_uniform_takes_the_first_rows() -> None:
     assert sample_size("uniform", 7) == 7
 
 
-@pytest.mark.parametrize("selection", ["kmeans++", "leverage"])
+@pytest.mark.parametrize("selection", ["kmeans++", "leverage", "rpcholesky"])
 def test_small_clusters_get_a_landmark(selection: str) -> None:
     sample, of = clusters([380, 5, 5, 5, 5])
     distinct = [len(of[select(selection, sample, 20, "linear", 1.0, draws(seed))].unique()) for seed in range(20)]
