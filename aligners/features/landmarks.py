@@ -13,9 +13,10 @@ import torch
 from torch import Generator, Tensor
 
 from aligners.features.kernels import KERNELS
+from aligners.features.rpcholesky import rpcholesky
 from ground.ranges import Count, one_of
 
-ROW_SELECTIONS = ("uniform", "kmeans++", "leverage")
+ROW_SELECTIONS = ("uniform", "kmeans++", "leverage", "rpcholesky")
 SELECTIONS = (*ROW_SELECTIONS, "kmeans")
 Selection = Annotated[str, one_of(SELECTIONS)]
 
@@ -97,8 +98,11 @@ def select(selection: str, sample: Tensor, landmarks: int, kernel: str, bandwidt
     if selection == "uniform" or len(sample) <= landmarks:
         return torch.arange(min(landmarks, len(sample)), device=sample.device)
     k = KERNELS[kernel]
+    gram, diagonal = partial(k, bandwidth=bandwidth), k.diagonal(sample, bandwidth)
+    if selection == "rpcholesky":
+        return rpcholesky(sample, landmarks, gram, diagonal, draws)[0]
     rule = {"kmeans++": kmeans_plus_plus, "leverage": leverage}[selection]
-    return rule(sample, landmarks, partial(k, bandwidth=bandwidth), k.diagonal(sample, bandwidth), draws)
+    return rule(sample, landmarks, gram, diagonal, draws)
 
 
 def kmeans_plus_plus(sample: Tensor, landmarks: int, gram: Gram, diagonal: Tensor, draws: Generator) -> Tensor:

@@ -97,7 +97,9 @@ class Nystrom(nn.Module):
         self.landmarks = chosen[kept]
         self.fitted_bandwidth = torch.tensor(bandwidth, dtype=torch.float64, device=sample.device)
         self._made.clear()
-        self._derived("factor", torch.float64, lambda dtype: self._cholesky(gram[kept][:, kept]))
+        if len(kept) == len(gram):  # else it is formed as after loading, to the last bit
+            self._derived("factor", torch.float64, lambda dtype: self._cholesky(gram))
+        self._factor(torch.float64)
 
     @property
     def metric_factor(self) -> Tensor:

@@ -1,4 +1,11 @@
 from typing import Any
 
-FIXED: dict[str, Any] = {"lam": 1.0, "tau": 0.1, "weight_power": 1.0, "passes": 4}
-"""In the place of settings that are chosen."""
+FIXED: dict[str, Any] = {
+    "lam": 1.0,
+    "tau": 0.1,
+    "weight_power": 1.0,
+    "passes": 4,
+    "subspace": "all",
+    "contrast_items": "all",
+}
+"""In the place of settings that are chosen; passes move in all directions, over all items."""

@@ -6,7 +6,16 @@ from torch import Tensor
 
 from aligners.features import landmarks
 from aligners.features.kernels import KERNELS
-from aligners.features.landmarks import SELECTIONS, kmeans_plus_plus, leverage, sample_size, select
+from aligners.features.landmarks import (
+    ROW_SELECTIONS,
+    kmeans,
+    kmeans_plus_plus,
+    leverage,
+    number_of,
+    sample_size,
+    select,
+    selected,
+)
 
 
 def draws(seed: int = 0) -> torch.Generator:
@@ -28,7 +37,7 @@ def linear(sample: Tensor) -> dict[str, object]:
     return {"gram": partial(KERNELS["linear"], bandwidth=1.0), "diagonal": sample.square().sum(1)}
 
 
-@pytest.mark.parametrize("selection", SELECTIONS)
+@pytest.mark.parametrize("selection", ROW_SELECTIONS)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_rule_chooses_m_different_rows_by_the_seed(selection: str, kernel: str) -> None:
     sample = normal(sample_size(selection, 30), 50)
@@ -39,7 +48,7 @@ def test_every_rule_chooses_m_different_rows_by_the_seed(selection: str, kernel:
     assert torch.equal(first, other) == (selection == "uniform")  # the sample itself is drawn
 
 
-@pytest.mark.parametrize("selection", SELECTIONS)
+@pytest.mark.parametrize("selection", ROW_SELECTIONS)
 def test_fewer_rows_than_landmarks_are_all_taken(selection: str) -> None:
     for number in (5, 9):
         assert select(selection, normal(5, 3), number, "linear", 1.0, draws()).tolist() == [0, 1, 2, 3, 4]
@@ -50,7 +59,7 @@ def test_uniform_takes_the_first_rows() -> None:
     assert sample_size("uniform", 7) == 7
 
 
-@pytest.mark.parametrize("selection", ["kmeans++", "leverage"])
+@pytest.mark.parametrize("selection", ["kmeans++", "leverage", "rpcholesky"])
 def test_small_clusters_get_a_landmark(selection: str) -> None:
     sample, of = clusters([380, 5, 5, 5, 5])
     distinct = [len(of[select(selection, sample, 20, "linear", 1.0, draws(seed))].unique()) for seed in range(20)]
@@ -119,3 +128,35 @@ def test_kmeans_plus_plus_takes_no_row_twice_when_its_distance_to_itself_is_roun
     for seed in range(10):
         chosen = kmeans_plus_plus(sample, 18, rough, sample.square().sum(1), draws(seed))
         assert len(chosen.unique()) == 18
+
+
+def test_kmeans_is_one_iteration_of_lloyds_from_the_first_rows() -> None:
+    sample = normal(50, 3)
+    nearest = torch.cdist(sample, sample[:7]).argmin(1)
+    expected = torch.stack([sample[nearest == each].mean(0) for each in range(7)])
+    centres = kmeans(sample, 7)
+    assert centres.dtype == sample.dtype
+    torch.testing.assert_close(centres, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_kmeans_leaves_a_cluster_without_rows_as_it_is() -> None:
+    sample = torch.tensor([[0.0], [0.0], [1.0]])  # the second centre ties with the first, which takes all
+    assert kmeans(sample, 2).tolist()[1] == [0.0]
+
+
+def test_kmeans_of_as_many_rows_as_landmarks_are_the_rows() -> None:
+    sample = normal(9, 3).float().double()
+    assert torch.equal(kmeans(sample, 9), sample)
+
+
+@pytest.mark.parametrize("selection", ROW_SELECTIONS)
+def test_rules_of_rows_give_rows(selection: str) -> None:
+    sample = normal(200, 12)
+    rows = selected(selection, sample, 20, "rbf", 3.0, draws(1))
+    assert (torch.cdist(rows, sample).amin(1) == 0).all()
+
+
+def test_auto_takes_a_share_of_the_rows_within_bounds() -> None:
+    assert [number_of("auto", rows) for rows in (10, 1024, 1800, 2500, 10**6)] == [10, 1024, 1080, 1500, 2048]
+    assert number_of(30, 20) == 20
+    assert sample_size("uniform", "auto") == sample_size("kmeans", "auto") == 4 * 2048

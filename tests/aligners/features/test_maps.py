@@ -41,7 +41,7 @@ def every_map(sample: Tensor, seed: int = 0) -> dict[str, FeatureMap]:
     maps = {"identity": fitted("identity", sample)}
     for kernel in KERNELS:
         maps[f"nystrom {kernel}"] = fitted("nystrom", sample, kernel=kernel, landmark_ridge=1e-3)
-    for selection in ("kmeans++", "leverage"):
+    for selection in ("kmeans++", "leverage", "rpcholesky"):
         maps[f"nystrom {selection}"] = fitted("nystrom", sample, seed, landmark_selection=selection)
     for kernel in WITH_RANDOM_FEATURES:
         maps[f"random {kernel}"] = fitted("random", sample, seed, kernel=kernel)
@@ -69,7 +69,7 @@ def test_every_map_follows_the_seed() -> None:
     first, again, other = (every_map(sample, seed) for seed in (0, 0, 1))
     for name in first:
         assert torch.equal(first[name](x), again[name](x)), name
-        drawn = name.startswith("random") or name.endswith(("kmeans++", "leverage"))
+        drawn = name.startswith("random") or name.endswith(("kmeans++", "leverage", "rpcholesky"))
         assert torch.equal(first[name](x), other[name](x)) != drawn, name
 
 
@@ -121,7 +121,7 @@ def test_the_linear_kernel_on_enough_landmarks_is_the_identity() -> None:
     torch.testing.assert_close(phi @ phi.T, x @ x.T)
 
 
-@pytest.mark.parametrize("selection", ["uniform", "kmeans++", "leverage"])
+@pytest.mark.parametrize("selection", ["uniform", "kmeans++", "leverage", "rpcholesky"])
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_duplicated_rows_do_not_break_the_factor(kernel: str, selection: str) -> None:
     sample = normal(3, 6).repeat(10, 1)
@@ -148,7 +148,7 @@ def test_float32_keeps_the_landmarks_of_float64(kernel: str) -> None:
 
 
 def test_rows_without_a_kernel_are_told() -> None:
-    for selection in ("uniform", "kmeans++", "leverage"):
+    for selection in ("uniform", "kmeans++", "leverage", "rpcholesky"):
         with pytest.raises(UserError, match="rows that are not zero"):
             fitted("nystrom", torch.zeros(50, 6), landmark_selection=selection)
     for kind in ("nystrom", "random"):
@@ -164,7 +164,7 @@ def test_rows_without_a_kernel_are_told() -> None:
         ("random", {"kernel": "sigmoid"}, "unknown aligner.kernel"),
         ("nystrom", {"landmarks": 0}, "landmarks must be at least 1, got 0"),
         ("random", {"landmarks": 0}, "landmarks must be at least 1, got 0"),
-        ("nystrom", {"landmark_selection": "kmeans"}, r"unknown aligner.landmark_selection 'kmeans': did you mean"),
+        ("nystrom", {"landmark_selection": "kmean"}, r"unknown aligner.landmark_selection 'kmean': did you mean"),
         ("nystrom", {"landmark_ridge": -1e-6}, "landmark_ridge must be at least 0"),
         ("nystrom", {"landmark_ridge": float("nan")}, "landmark_ridge must be at least 0"),
         ("nystrom", {"kernel": "rbf", "bandwidth": 0.0}, "bandwidth must be above 0, got 0.0"),
