@@ -7,7 +7,6 @@ from omegaconf import DictConfig
 
 from ground.configs import CONFIGS
 from running.process import command_line
-from running.run import run
 from running.sweep import Sweep
 
 __all__ = ["cli", "run"]
@@ -19,6 +18,13 @@ sweep = Sweep(__file__)
 def main(config: DictConfig) -> dict[str, Any] | None:
     """One run, alone or of a sweep."""
     return sweep.run(config)
+
+
+def run(config: DictConfig) -> dict[str, Any]:
+    """One run from a script or a notebook: ``running.run.run``, which takes its libraries' seconds to import."""
+    from running.run import run
+
+    return run(config)
 
 
 def cli() -> None:

@@ -4,20 +4,20 @@ import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from evaluation.nearest import nearest
 from evaluation.scoring import blocks, check_embeddings
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class FittedProbe:
         (0.1, 100.0)
     """
 
-    model: Pipeline
+    model: "Pipeline"
     train_label: Tensor
     strength: float
 
@@ -185,8 +185,13 @@ def _choose(
     return strengths[int(np.argmax(accuracy))]
 
 
-def _fit(features: NDArray[np.float64], label: NDArray[np.int64], strength: float) -> Pipeline:
+def _fit(features: NDArray[np.float64], label: NDArray[np.int64], strength: float) -> "Pipeline":
     """Standardise and fit; that L-BFGS stopped early is a line in the log, not a warning."""
+    from sklearn.exceptions import ConvergenceWarning  # a second to import, and most data has no labels
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -17,7 +17,6 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError, OmegaConfBaseException
 
@@ -64,15 +63,21 @@ def _line(error: BaseException, overrides: list[str]) -> str | None:
         return f"{key[1] if key else str(error).split(':')[0]}: {_one_line(cause) or type(cause).__name__}"
     if isinstance(error, HydraException | OmegaConfBaseException) or _is_of(error, COMPOSERS):
         return explain(error, overrides)
-    if isinstance(error, MisconfigurationException):
-        return _one_line(error)
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return f"cannot write {error.filename or 'a file'}: {error.strerror}"
     if isinstance(error, OSError) and error.errno in NO_NAME:
         return f"{error.filename or 'a path'} cannot be a file here: {error.strerror}"
+    # by their modules: neither library is imported for an error that is not its own
+    if _is_kind(error, "lightning.fabric.utilities.exceptions", "MisconfigurationException"):
+        return _one_line(error)
     if type(error).__module__.startswith("wandb.errors"):
         return f"Weights & Biases: {_one_line(error)}; WANDB_MODE=offline goes without the service"
     return None
+
+
+def _is_kind(error: BaseException, module: str, name: str) -> bool:
+    """Whether it is an instance of the class that ``module`` calls ``name``, or of one below it."""
+    return any((each.__module__, each.__name__) == (module, name) for each in type(error).__mro__)
 
 
 def _is_ours(error: BaseException) -> bool:

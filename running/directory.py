@@ -4,19 +4,19 @@ import logging
 import platform
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import lightning
-import torch
-from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
-from evaluation.judged import Judged
 from ground.errors import UserError
 from ground.files import keep_former, to_json
 from ground.mistakes import user_line
 from running.owner import OWNER, Owner
-from running.ranks import write_ranks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from evaluation.judged import Judged
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 LAST, FINISHED = "checkpoints/last.ckpt", "metrics.json"
@@ -66,6 +66,9 @@ class RunDirectory:
         logging.getLogger().addHandler(self._log)
 
     def __enter__(self) -> Self:
+        import lightning  # not before there is a run: --help and mistakes are told at once
+        import torch
+
         config = self._config
         journal.info("%s on %s, seed %d", config.aligner_name, config.name, config.seed)
         journal.info(
@@ -86,8 +89,10 @@ class RunDirectory:
         self._log.close()
         self._owner.leave()
 
-    def write(self, metrics: dict[str, Any], tests: dict[str, Judged]) -> Path:
+    def write(self, metrics: dict[str, Any], tests: "dict[str, Judged]") -> Path:
         """``ranks.safetensors`` of the tests, whose path is returned, and ``metrics.json``."""
+        from running.ranks import write_ranks
+
         ranks = self.path / "ranks.safetensors"
         try:
             write_ranks(ranks, tests)
@@ -95,7 +100,7 @@ class RunDirectory:
             (self.path / FINISHED).write_text(to_json(metrics), encoding="utf-8")
         return ranks
 
-    def write_figures(self, figures: dict[str, Figure]) -> None:
+    def write_figures(self, figures: "dict[str, Figure]") -> None:
         """The figures as PNG."""
         for name, figure in figures.items():
             figure.savefig(self.path / "figures" / f"{name}.png", dpi=120)

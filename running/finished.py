@@ -3,17 +3,19 @@
 import json
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml
-from lightning import LightningModule
 from omegaconf import DictConfig, OmegaConf
 
-from evaluation.callback import Evaluation
 from ground.configs import CONFIGS
 from ground.errors import UserError
 from ground.former import KEYS
+
+if TYPE_CHECKING:
+    from lightning import LightningModule
+
+    from evaluation.callback import Evaluation
 
 CARRIED = ("fit/", "time/fit_seconds", "protocol/pass")
 """Metrics that are about the fit."""
@@ -80,12 +82,14 @@ class FinishedRun:
             raise UserError(f"cannot read {self.path / 'metrics.json'}: {error}") from error
         return {key: value for key, value in metrics.items() if key.startswith(CARRIED)}
 
-    def restore(self, aligner: LightningModule, evaluation: Evaluation) -> None:
+    def restore(self, aligner: "LightningModule", evaluation: "Evaluation") -> None:
         """Make ``aligner`` the one that was fitted, and give ``evaluation`` the history of the fit.
 
         Raises:
             UserError: the checkpoint is none, or is another aligner's.
         """
+        import torch  # not where a command line is read alone
+
         try:
             checkpoint = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             state, judged = checkpoint["state_dict"], checkpoint["callbacks"][evaluation.state_key]

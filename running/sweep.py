@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 from ground.errors import UserError
 from ground.mistakes import SEARCH_PATH, refuse_additions, user_line
 from running.compose import overrides, quoted
-from running.run import outcome, run
 
 
 class Sweep:
@@ -40,6 +39,8 @@ class Sweep:
 
     def run(self, config: DictConfig) -> dict[str, Any] | None:
         """What a run returns, or None where it failed; an error of ours is raised unless other runs follow."""
+        from running.run import run  # not for --help, nor for a mistake that Hydra finds
+
         job = HydraConfig.get()
         sweep = job.mode == RunMode.MULTIRUN
         # as they were written: `${key}` in them is for the config
@@ -66,6 +67,8 @@ class Sweep:
 
     def _run_as_process(self, config: DictConfig, given: list[str]) -> dict[str, Any]:
         """A run of a sweep that starts processes of its own: they would inherit the sweep's command line."""
+        from running.run import outcome
+
         rest = [each for each in given if not each.startswith("run_dir=")]
         command = [sys.executable, str(self.script), *rest, f"run_dir={quoted(config.run_dir)}"]
         ended = subprocess.run(command, check=False)

@@ -92,7 +92,7 @@ def test_a_checkpoint_that_cannot_be_written_takes_no_result(
 def test_results_that_cannot_be_written_are_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("running.directory.write_ranks", full)
+    monkeypatch.setattr("running.ranks.write_ranks", full)
     assert small(f"run_dir={tmp_path / 'run'}") == 2
     out, line = one_error(capsys)
     assert "No space left on device" in line

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, instantiate
@@ -9,11 +10,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from datamodules.base.extracted import ExtractedDataModule
-from datamodules.doctor.diagnosis import Diagnosis, diagnose
-from datamodules.doctor.inspection import Split, inspect
-from datamodules.items.missing import files_there
-from datamodules.items.raw_pairs import RawPairs
 from ground.configs import CONFIGS
 from ground.errors import UserError, nearest
 from ground.home import arguments_at_home, expand_home
@@ -21,16 +17,24 @@ from ground.mistakes import refuse_additions, refuse_repeated, user_line
 from ground.pipe import end_of_pipe
 from ground.values import check
 
+if TYPE_CHECKING:
+    from datamodules.base.extracted import ExtractedDataModule
+    from datamodules.doctor.diagnosis import Diagnosis
+    from datamodules.doctor.inspection import Split
+    from datamodules.items.raw_pairs import RawPairs
+
 UNUSED = ("name=doctor", "aligner_name=doctor", "run_dir=doctor")
 """Keys that only a run can resolve."""
 
 
-def doctor(data: ExtractedDataModule, read: bool) -> Diagnosis:
+def doctor(data: "ExtractedDataModule", read: bool) -> "Diagnosis":
     """Look at all raw items of a datamodule; ``read``: and decode every file. Loads no backbone.
 
     Raises:
         UserError: annotations that cannot be used, of data that has no official layout.
     """
+    from datamodules.doctor.diagnosis import Diagnosis, diagnose  # not for --help
+
     layout = data.layout
     try:
         raw = data.read()
@@ -42,7 +46,10 @@ def doctor(data: ExtractedDataModule, read: bool) -> Diagnosis:
     return diagnose(_inspected(raw, read), (data.x_name, data.y_name), layout, read)
 
 
-def _inspected(raw: dict[str, RawPairs], read: bool) -> dict[str, Split]:
+def _inspected(raw: "dict[str, RawPairs]", read: bool) -> "dict[str, Split]":
+    from datamodules.doctor.inspection import inspect
+    from datamodules.items.missing import files_there
+
     n_files = sum(
         int(files_there(items).sum())
         for pairs in raw.values()
@@ -56,7 +63,7 @@ def _inspected(raw: dict[str, RawPairs], read: bool) -> dict[str, Split]:
         return {name: inspect(pairs, read, lambda n: progress.advance(bar, n)) for name, pairs in raw.items()}
 
 
-def built(name: str, overrides: list[str]) -> ExtractedDataModule | None:
+def built(name: str, overrides: list[str]) -> "ExtractedDataModule | None":
     """The datamodule ``configs/datamodule/NAME.yaml`` under ``overrides``; None for one without raw data.
 
     Raises:
@@ -72,13 +79,15 @@ def built(name: str, overrides: list[str]) -> ExtractedDataModule | None:
     refuse_additions(overrides, config)
     expand_home(config)
     check(config)
+    from datamodules.base.extracted import ExtractedDataModule
+
     if not issubclass(get_class(config.datamodule._target_), ExtractedDataModule):
         return None
     data: ExtractedDataModule = instantiate(config.datamodule)
     return data
 
 
-def tell(name: str, found: Diagnosis) -> None:
+def tell(name: str, found: "Diagnosis") -> None:
     """Print a diagnosis."""
     screen = Console(highlight=False, markup=False, emoji=False)
     if not screen.is_terminal:

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
-from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from report.figures.fitted_text import fit_text
@@ -26,6 +25,8 @@ def t_sne(x: ArrayLike, y: ArrayLike, seed: int) -> tuple[NDArray[np.float32], N
     Raises:
         ValueError: fewer than three points in all.
     """
+    from sklearn.manifold import TSNE  # a second to import, and by default no map is drawn
+
     rows = np.concatenate([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)])
     if len(rows) < 3:
         raise ValueError(f"a map needs three points at least, got {len(rows)}")

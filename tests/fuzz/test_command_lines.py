@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from ground.configs import CONFIGS
 from ground.errors import UserError
 from ground.mistakes import _known_keys
-from running import run, sweep
+from running import run
 from tests.cli import call, small
 from tests.fuzz.outcome import outcome, share
 
@@ -44,6 +44,9 @@ EXTRA = [
 MARKS = list("=.,[]{}'\"\\$@~+:#() \t\n0a-é")
 
 
+RUN = run.run
+
+
 class Built(Exception):  # noqa: N818 - it is no error
     """The run is about to make its directory."""
 
@@ -59,7 +62,7 @@ def keys(aligner: str, datamodule: str) -> list[str]:
 def build(config: DictConfig) -> dict[str, Any] | None:
     """All of a run before its directory is made, and the parts that are made after it."""
     try:
-        run.run(config)
+        RUN(config)
     except Built:
         instantiate(config.evaluation)
         instantiate(config.report)
@@ -117,7 +120,7 @@ def test_building(
     names = keys(aligner, datamodule)
     given = [mutated(f"{names[i % len(names)]}={value}", marks) for i, value, marks in settings]
     overrides = [*extra, *given] if extra_first else [*given, *extra]
-    with patch.object(run, "RunDirectory", side_effect=Built), patch.object(sweep, "run", build):
+    with patch.object(run, "RunDirectory", side_effect=Built), patch.object(run, "run", build):
         outcome(
             "command line", lambda: lines(capfd, call, f"aligner={aligner}", f"datamodule={datamodule}", *overrides)
         )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hydra.errors import InstantiationException
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from ground.errors import UserError, nearest
 from ground.mistakes import refuse_additions, user_line
@@ -29,6 +30,11 @@ def test_only_mistakes_have_a_line() -> None:
     assert user_line(failed(ValueError("three\n  lines")), []) == "trainer: three lines"
     assert user_line(failed(ZeroDivisionError("ours")), []) is None
     assert user_line(RuntimeError("ours"), []) is None
+    assert user_line(MisconfigurationException("four\n  lines"), []) == "four lines"
+    below = type("Below", (MisconfigurationException,), {})
+    assert user_line(below("five"), []) == "five"
+    alike = type("MisconfigurationException", (Exception,), {})
+    assert user_line(alike("ours"), []) is None
 
 
 @pytest.mark.parametrize("quoted", ["two\nlines", "a\0b", "\ud800", "a\u2028b", "\x1b[31m"])

@@ -87,10 +87,10 @@ def test_interrupts_and_errors_of_ours(
 
         return inspect
 
-    monkeypatch.setattr(doctor_module, "inspect", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("datamodules.doctor.inspection.inspect", raising(KeyboardInterrupt()))
     assert main(["clotho", f"data_dir={tmp_path}"]) == 130
     assert capsys.readouterr() == ("", "interrupted\n")
-    monkeypatch.setattr(doctor_module, "inspect", raising(ZeroDivisionError()))
+    monkeypatch.setattr("datamodules.doctor.inspection.inspect", raising(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         main(["clotho", f"data_dir={tmp_path}"])
 
