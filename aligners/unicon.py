@@ -48,7 +48,7 @@ class UniConSpectral(SolvedAligner):
         >>> int((aligner.similarity(x, y).argmax(1) == torch.arange(100)).sum())
         100
         >>> sorted(aligner.solution.chosen)
-        ['lam', 'passes', 'tau', 'weight_power']
+        ['lam', 'passes', 'step', 'tau', 'weight_power']
     """
 
     U: Tensor

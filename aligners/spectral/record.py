@@ -70,7 +70,7 @@ class Record:
 
     @property
     def facts(self) -> dict[str, float]:
-        """Numbers for ``metrics.json``; the passes that were run are counted by the evaluation."""
-        chosen = {key: value for key, value in self.chosen.items() if key != "passes"}
+        """Numbers for ``metrics.json``; passes are counted by the evaluation, the kind of step is no number."""
+        chosen = {key: value for key, value in self.chosen.items() if key not in ("passes", "step")}
         ends = {key: value for key, value in self.passes[-1].items() if key == "gradient_norm"} if self.passes else {}
         return {**chosen, **ends, **{f"condition_{side}": value for side, value in self.conditions.items()}}

@@ -153,7 +153,7 @@ def test_kmeans_of_as_many_rows_as_landmarks_are_the_rows() -> None:
 def test_rules_of_rows_give_rows(selection: str) -> None:
     sample = normal(200, 12)
     rows = selected(selection, sample, 20, "rbf", 3.0, draws(1))
-    assert (torch.cdist(rows, sample).amin(1) == 0).all()
+    assert {tuple(row) for row in rows.tolist()} <= {tuple(row) for row in sample.tolist()}
 
 
 def test_auto_takes_a_share_of_the_rows_within_bounds() -> None:
