@@ -76,13 +76,13 @@ class ItemSample:
 
     Example:
         >>> from datamodules.pairs.arrays import pairs_of_tensors
-        >>> x, y = torch.arange(4.0)[:, None], torch.arange(8.0)[:, None]
-        >>> pairs = pairs_of_tensors(x, y, x_of_y=torch.arange(8) // 2)
+        >>> x, x_of_y = torch.arange(1.0, 5.0)[:, None], torch.arange(8) // 2
+        >>> pairs = pairs_of_tensors(x, x[x_of_y], x_of_y=x_of_y)
         >>> sample = ItemSample(pairs, 2)
         >>> sample.n_x, sample.n_y
         (2, 4)
         >>> batch = sample.of(pairs[torch.arange(4)])
-        >>> batch.x_index, torch.equal(batch.y[::2], 2 * batch.x)  # both y of the same two x
+        >>> batch.x_index, torch.equal(batch.y[::2], batch.x)  # both y of the same two x
         (tensor([0, 1]), True)
     """
 
