@@ -85,4 +85,6 @@ def _sooner(of_name: dict[str, Any]) -> str:
     if "times_sooner" not in of_name:
         return ""
     sooner = of_name["times_sooner"]
-    return "not reached" if sooner is None else f"{sooner:.2g} times sooner"
+    if sooner is None:
+        return "not reached"
+    return f"{sooner:.1f} times sooner" if sooner >= 1 else f"{1 / sooner:.1f} times later"
