@@ -1,4 +1,4 @@
-"""Synthetic features of Flickr30K's shape, as a features file of the cache."""
+"""Synthetic features, as a features file of the cache."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,17 +6,19 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks.latent import LatentFactors, caption_pairs
-from datamodules.cache.shards import write_atomically
+from benchmarks.streamed_file import streamed_file
 from datamodules.pairs.pairs import Pairs
 from datamodules.pairs.splits import SPLITS
 from ground.errors import UserError
 from ground.progress import progress_bar
 
 FOLDER = Path("cache/benchmarks")
+PIECE = 29_000
+"""Images that are made at once."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Shape:
 def features_file(model: LatentFactors, shape: Shape) -> Path:
     """The file of these features, float16, made when it is not there.
 
-    It is a features file: ``python train.py datamodule=features datamodule.path=FILE`` takes it as well.
+    It is a features file: ``python train.py datamodule=features datamodule.path=FILE`` takes it as well. Beyond
+    ``PIECE`` images nothing is in memory at once.
 
     Raises:
         UserError: it cannot be written.
@@ -42,22 +45,28 @@ def features_file(model: LatentFactors, shape: Shape) -> Path:
     if path.exists():
         return path
     sizes = [getattr(shape, split) for split in SPLITS]
-    x: list[Tensor] = []
-    y: list[Tensor] = []
-    with progress_bar("making features", sum(sizes), 0, visible=True) as advance:
-        for block, n in enumerate(sizes):
-            for rows, made in zip((x, y), model.rows(n, shape.captions, block), strict=True):
-                rows.append(made)
-            advance(n)
+    n, m = sum(sizes), sum(sizes) * shape.captions
     tensors = {
-        "x": torch.cat(x).half(),
-        "y": torch.cat(y).half(),
-        "x_of_y": torch.arange(sum(sizes)).repeat_interleave(shape.captions),
-        "split": torch.arange(3, dtype=torch.uint8).repeat_interleave(torch.tensor(sizes)),
-    }
+        "x": (torch.float16, (n, model.d_x)), "y": (torch.float16, (m, model.d_y)),
+        "x_of_y": (torch.int64, (m,)), "split": (torch.uint8, (n,)),
+    }  # fmt: skip
     try:
         FOLDER.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, save(tensors, metadata={"x_name": "image", "y_name": "text"}))
+        with (
+            streamed_file(path, tensors, {"x_name": "image", "y_name": "text"}) as file,
+            progress_bar("making features", n, 0, visible=True) as advance,
+        ):
+            file.put("x_of_y", 0, torch.arange(n).repeat_interleave(shape.captions))
+            file.put("split", 0, torch.arange(3).repeat_interleave(torch.tensor(sizes)))
+            row = 0
+            for split, size in enumerate(sizes):
+                for piece, start in enumerate(range(0, size, PIECE)):
+                    images = min(PIECE, size - start)
+                    x, y = model.rows(images, shape.captions, split + len(sizes) * piece)
+                    file.put("x", row, x)
+                    file.put("y", row * shape.captions, y)
+                    row += images
+                    advance(images)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; start it in a folder of your own") from error
     return path

@@ -1,12 +1,10 @@
 """One fit on pairs in shards, in a process of its own: its time, its memory and what it has learned."""
 
 import json
-import re
 import resource
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from hydra.utils import instantiate
 
 from benchmarks.record import Parser, child_environment, command, error_of
 from benchmarks.runs import Clock, composed
+from benchmarks.timed_fit import OwnMemory
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.cache.mapped_rows import MappedRows
 from datamodules.cache.shards import map_rows
@@ -26,28 +25,6 @@ from ground.errors import UserError
 SHARD = 10_000
 BATCH = 1024
 """Pairs in a shard, and in a batch."""
-
-
-class OwnMemory(threading.Thread):
-    """The largest anonymous memory of this process, read every 20 ms; 0 where the system does not tell."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.start_mb = self.peak_mb = anonymous_mb() or 0.0
-        self.ended = threading.Event()
-
-    def run(self) -> None:
-        while not self.ended.wait(0.02):
-            self.peak_mb = max(self.peak_mb, anonymous_mb() or 0.0)
-
-
-def anonymous_mb() -> float | None:
-    """What this process has in memory that is no page of a file (Linux)."""
-    try:
-        found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
-    except OSError:
-        return None
-    return int(found[1]) / 1024 if found else None
 
 
 def peak_rss_mb() -> float:
@@ -90,11 +67,7 @@ def measure(folder: Path, n: int, aligner: str, overrides: list[str]) -> dict[st
     )  # fmt: skip
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     trainer.fit(module, datamodule=datamodule)
-    memory.ended.set()
-    memory.join()
-    result = {"fit_seconds": clock.total, "rss_mb": peak_rss_mb() - before}
-    if memory.peak_mb:
-        result["own_mb"] = memory.peak_mb - memory.start_mb
+    result = {"fit_seconds": clock.total, "rss_mb": peak_rss_mb() - before, **memory.end()}
     every = torch.arange(_mapped(folder, "x", ["held_out"]).shape[0])
     x, y = (_mapped(folder, side, ["held_out"])[every].float().to(module.device) for side in "xy")
     module.eval()
