@@ -138,7 +138,7 @@ def test_what_is_no_sum_over_rows_is_refused_over_all_pairs() -> None:
     whole = {"rank": 6, "objective": f"{__name__}.Entropic", "feature_map": "identity", "lam": 1.0}
     with pytest.raises(UserError, match=r"is no sum over rows, .*: take aligner.negatives=batch"):
         UniConSpectral(**whole, tau=1.0)
-    with pytest.raises(UserError, match=r"give one aligner\.tau and one aligner\.passes"):
+    with pytest.raises(UserError, match=r"give one aligner\.tau, one aligner\.step and one aligner\.passes"):
         UniConSpectral(**whole, negatives="batch")
 
 
