@@ -34,7 +34,7 @@ from report.tables import screen
 __all__ = ["MODEL", "SHAPE", "main"]
 
 SHARES = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""Of Flickr30K's images, for the closed form."""
+"""Parts of Flickr30K's images that the closed form is fitted on."""
 
 
 def parsed(argv: Sequence[str]) -> Namespace:

@@ -35,7 +35,7 @@ DEFAULTS = {
 LINEAR_DEFAULTS = "unicon feature_map=identity"
 
 RANK = 128
-"""Of the tuned settings and of the peers."""
+"""The tuned settings' and the peers'."""
 LAM = 0.3
 """Ridge of every closed form that is tuned, the best of 0.03, 0.1, 0.3, 1 and 3 on validation."""
 GIVEN = [f"aligner.lam={LAM}", "aligner.weight_power=0.5", "aligner.tau=0.1"]

@@ -44,7 +44,7 @@ NOT_RUN = {
 }  # fmt: skip
 """Commands that are only composed and checked, and why."""
 OF_EXPERIMENTS = "tests/test_experiments.py runs every experiment on a sample in the official format"
-BENCHMARKS = "take long: tests/benchmarks/test_commands.py runs each with --quick"
+BENCHMARKS = "take long: tests/benchmarks run each with --quick"
 
 
 class ArgumentsRead(Exception):  # noqa: N818 (no error)

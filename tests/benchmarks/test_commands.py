@@ -1,12 +1,12 @@
 """Each benchmark end to end on tiny data."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from benchmarks import peers, quality, scale, scale_fit, speed
+from benchmarks import peers, quality, scale, scale_fit
 from benchmarks.features_file import features_file, read_splits
+from benchmarks.speed_shapes import QUICK_MODEL, QUICK_SHAPE
 from ground.errors import UserError
 from tests.benchmarks.records import record_of
 
@@ -59,41 +59,8 @@ def test_mistakes_in_what_to_compare() -> None:
         quality.main(["--no-bundled"])
 
 
-def test_speed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    # the processes of the peers take longer to start than to fit
-    splits = read_splits(features_file(speed.QUICK_MODEL, speed.QUICK_SHAPE))
-    monkeypatch.setattr(
-        speed, "in_process", lambda name, file, rank, lam, limit: peers.measure(name, splits, rank, lam)
-    )
-    monkeypatch.setattr(speed, "missing", lambda name: "not installed" if name.startswith("cca-zoo") else None)
-    monkeypatch.setattr(speed, "SGD_START", ["trainer.max_epochs=2"])
-    speed.main(["--quick", "--repeats", "2", "--skip", "scikit-learn CCA"])
-    record = record_of("speed")
-    assert record["summary"]["cca-zoo CCA"] == {"note": "not installed"}
-    assert len(record["results"]["cca-zoo CCA"]) == 1
-    assert "scikit-learn CCA" not in record["summary"]
-    for name in (*speed.UNICON, speed.SGD, "scipy CCA", "scikit-learn PLSSVD"):
-        assert len(record["summary"][name]["val"]["values"]) == 2
-    assert set(record["shares"]) == {"10%", "30%", "100%"}
-    assert record["shares"]["100%"]["val"] == record["summary"]["unicon linear, closed form"]["val"]
-    assert "share of the images" in capsys.readouterr().out
-
-
-def test_gradient_descent_gets_its_quickest_good_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    results = {"1": (50.0, 9.0), "2": (49.8, 3.0), "3": (49.0, 1.0)}  # recall and seconds by learning rate
-
-    def own(aligner: str, overrides: list[str], *_: Any) -> Any:
-        recall, seconds = results[overrides[0].split("=")[1]]
-        return lambda repeat: {"val": recall, "seconds_to_best": seconds}
-
-    monkeypatch.setattr(speed, "own", own)
-    record = speed.Record("speed", {})
-    assert speed.tune({}, 8, {"lr": [1, 2, 3]}, record) == ["lr=2"]
-    assert len(record.content["tuning"]) == 3
-
-
 def test_peers_agree_with_each_other() -> None:
-    splits = read_splits(features_file(speed.QUICK_MODEL, speed.QUICK_SHAPE))
+    splits = read_splits(features_file(QUICK_MODEL, QUICK_SHAPE))
     plain = peers.measure("scipy CCA", splits, 8, 1e-9)
     assert peers.measure("scikit-learn CCA", splits, 8, 0.0)["test"] == pytest.approx(plain["test"], abs=2)
     if peers.missing("cca-zoo CCA"):

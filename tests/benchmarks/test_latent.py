@@ -7,10 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import speed
+from benchmarks import features_file as features_files
 from benchmarks.features_file import Shape, features_file, read_splits
 from benchmarks.latent import LatentFactors, caption_pairs
 from benchmarks.peers import measure
+from benchmarks.speed_shapes import QUICK_MODEL, QUICK_SHAPE
 from datamodules.features import read_tensors
 from ground.errors import UserError
 
@@ -82,6 +83,15 @@ def test_the_file_holds_the_splits_in_order() -> None:
     assert metadata == {"x_name": "image", "y_name": "text"}
 
 
+def test_a_large_split_is_made_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features_files, "PIECE", 3)
+    splits = read_splits(features_file(MODEL, Shape(train=7, val=3, test=2, captions=2)))
+    for split, row, n, block in (("train", 0, 3, 0), ("train", 3, 3, 3), ("train", 6, 1, 6), ("test", 0, 2, 2)):
+        x, y = MODEL.rows(n, 2, block)
+        assert torch.equal(torch.as_tensor(splits[split].x)[row : row + n], x.half().float())
+        assert torch.equal(torch.as_tensor(splits[split].y)[2 * row : 2 * (row + n)], y.half().float())
+
+
 def test_another_model_has_another_file() -> None:
     shape = Shape(train=3, val=2, test=2, captions=1)
     path = features_file(MODEL, shape)
@@ -92,7 +102,7 @@ def test_another_model_has_another_file() -> None:
 
 
 def test_the_small_data_is_neither_trivial_nor_hopeless() -> None:
-    splits = read_splits(features_file(speed.QUICK_MODEL, speed.QUICK_SHAPE))
+    splits = read_splits(features_file(QUICK_MODEL, QUICK_SHAPE))
     recalls = {name: measure(name, splits, 8, 0.3)["val"] for name in ("scipy CCA", "scikit-learn PLSSVD")}
     chance = 100 * (1 + 5 + 10) / 3 / splits["val"].n_x
     assert all(1.5 * chance < recall < 80 for recall in recalls.values())

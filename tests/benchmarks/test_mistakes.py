@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from benchmarks import gate, peers, quality, scale, scale_fit, speed
 from benchmarks.features_file import features_file, read_splits
 from benchmarks.record import ROOT, Record, command
+from benchmarks.speed_shapes import QUICK_MODEL, QUICK_SHAPE
 from ground.errors import UserError
 from tests.problems import random_features
 
@@ -46,6 +47,13 @@ MISTAKES: dict[str, tuple[Main, list[str], str]] = {
     "sizes": (scale.main, ["--quick", "--sizes", "10"], "--quick has sizes of its own"),
     "size": (scale.main, ["--sizes", "0"], "--sizes: must be a whole number of at least 1, got 0"),
     "contestant": (speed.main, ["--skip", "sgd-clip"], "unknown contestant 'sgd-clip': did you mean 'sgd_clip'"),
+    "no contestant": (speed.main, ["--aligners", "scipy"], "unknown contestant 'scipy': did you mean 'scipy CCA'"),
+    "shape": (speed.main, ["--shapes", "coco"], "invalid choice: 'coco'"),
+    "no features": (speed.main, ["--shapes", "clipart"], "--shapes clipart needs its features: give --clipart"),
+    "features": (speed.main, ["--flickr8k", "~/none"], "no features file at HOME/none: give --flickr8k"),
+    "beside": (speed.main, ["--beside", "~/none"], "HOME/none is no checkout: there is no train.py in it"),
+    "tune": (speed.main, ["--shapes", "mscoco", "--tune"], "--tune is for flickr30k: name it in --shapes"),
+    "limit": (speed.main, ["--limit", "0"], "--limit: must be a whole number of at least 1, got 0"),
     "peer": (peers.main, ["cca", "a", "b", "8", "0.1"], "unknown peer 'cca'"),
     "peer's data": (peers.main, ["scipy CCA", "text", "b", "8", "0.1"], "cannot read text ("),
     "fit": (scale_fit.main, ["folder"], "the following arguments are required"),
@@ -92,7 +100,7 @@ def test_what_cannot_be_written(
 
 
 def test_a_damaged_file_of_the_cache() -> None:
-    path = features_file(speed.QUICK_MODEL, speed.QUICK_SHAPE)
+    path = features_file(QUICK_MODEL, QUICK_SHAPE)
     path.write_bytes(path.read_bytes()[:999])
     with pytest.raises(UserError, match=r"cannot read cache/benchmarks/.*: delete it, it is made again"):
         read_splits(path)

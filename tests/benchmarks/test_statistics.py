@@ -12,7 +12,7 @@ from rich.console import Console
 from benchmarks.paired import credits, paired_difference
 from benchmarks.record import Parser, Record, command, spread, table, told
 from benchmarks.scale import growth
-from benchmarks.speed import reached, summarised
+from benchmarks.speed_table import reached, summarised
 from benchmarks.tuning import CLOSED_FORM, COARSE, GRADIENT, WHITENING, axes_of, climb
 from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
@@ -115,19 +115,21 @@ def test_times_to_a_recall() -> None:
     assert reached(ours, 50.0) == []
 
 
-def test_the_ratio_to_the_best_of_gradient_descent() -> None:
-    sgd = [result([10.0, 20.0, 30.0], [5.0, 30.0, 29.0])] * 3
+def test_ratios_to_gradient_descent() -> None:
+    defaults, tuned = [result([20.0, 60.0], [25.0, 28.0])] * 3, [result([10.0, 20.0, 30.0], [5.0, 30.0, 29.0])] * 3
     fast, poor = [result([4.0, 5.0], [25.0, 31.0])] * 3, [result([1.0], [29.9])] * 3
-    summary = summarised(
-        {
-            "sgd_clip": sgd,
-            "unicon kernel, closed form": fast,
-            "unicon linear, closed form": poor,
-            "a": [{"note": "stopped"}],
-        }
-    )
-    assert summary["unicon kernel, closed form"]["times_faster"] == pytest.approx(20 / 5)
-    assert summary["unicon linear, closed form"]["times_faster"] is None
+    without_curve = [{"fit_seconds": 6.0, "val": 40.0, "test": 40.0}] * 3
+    measured = {"sgd_clip": defaults, "fast": fast, "poor": poor, "peer": without_curve, "a": [{"note": "stopped"}]}
+    summary = summarised(measured | {"none": []})
+    assert summary["fast"]["times_sooner"] == pytest.approx(60 / 5)
+    assert "times_sooner" not in summary["sgd_clip"]
+    summary = summarised(measured | {"sgd_clip tuned": tuned})
+    assert summary["fast"]["times_sooner"] == pytest.approx(20 / 5)
+    assert summary["poor"]["times_sooner"] is None
+    assert summary["sgd_clip"]["times_sooner"] is None
+    assert not {"times_sooner", "seconds_to_sgd_best"} & {*summary["sgd_clip tuned"], *summary["peer"]}
+    shares = {name: each["share_of_sgd"] for name, each in summary.items() if "share_of_sgd" in each}
+    assert shares == pytest.approx({"sgd_clip": 1, "sgd_clip tuned": 0.5, "fast": 5 / 60, "poor": 1 / 60, "peer": 0.1})
     assert summary["a"] == {"note": "stopped"}
 
 
