@@ -27,7 +27,7 @@ class ContrastedRows:
         >>> for batch in stream():
         ...     rows.add(batch, None)
         >>> [len(batch.x) for batch in rows.source(lambda rows: rows)]
-        [50]
+        [25, 25]
     """
 
     def __init__(self, training: Training, stream: Stream):
@@ -51,8 +51,8 @@ class ContrastedRows:
             if not self._fit(*dims):
                 return streamed
             batches = list(streamed)
-        kept = KeptRows(batches)
-        return kept.joined if self.training.settings.negatives == "all" else kept
+        # batch by batch, as they are dealt: the same products are formed in any number of processes
+        return KeptRows([batch for batch in batches if len(batch.x_index)] or batches[:1])
 
     def _stream(self) -> Iterator[PairBatch]:
         return self.stream()

@@ -37,20 +37,14 @@ class KeptRows:
 
     Example:
         >>> batch = PairBatch(*(torch.zeros(2, 3), torch.zeros(2, 4)), *4 * [torch.arange(2)])
-        >>> kept = KeptRows([batch, batch])
-        >>> [len(rows.x) for rows in kept], [len(rows.x) for rows in kept.joined]
-        ([2, 2], [4])
+        >>> [len(rows.x) for rows in KeptRows([batch, batch])]
+        [2, 2]
     """
 
     reads = False
 
     def __init__(self, batches: list[PairBatch]):
         self.batches = batches
-
-    @property
-    def joined(self) -> "KeptRows":
-        """The same rows as one batch."""
-        return KeptRows([PairBatch(*map(torch.cat, zip(*self.batches, strict=True)))])
 
     def mapped(self, batch: PairBatch) -> PairBatch:
         raise AssertionError("kept rows are not read")
