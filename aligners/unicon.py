@@ -10,7 +10,7 @@ from aligners.base.rank_bound import RankBound, groups_bound
 from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
 from aligners.features.kernels import KernelName
-from aligners.features.landmarks import Number, Selection
+from aligners.features.landmarks import LandmarkNumber, Selection
 from aligners.features.maps import FeatureMapName, named_features
 from aligners.objectives.base import Objective
 from aligners.spectral.bandwidth import fitted
@@ -64,7 +64,7 @@ class UniConSpectral(SolvedAligner):
         feature_map: FeatureMapName,
         kernel: KernelName,
         bandwidth: Choosable[Positive],
-        landmarks: Number,
+        landmarks: LandmarkNumber,
         landmark_selection: Selection,
         landmark_ridge: NonNegative,
         whiten: bool,

@@ -1,7 +1,7 @@
 """What has moved: modules go on working under their former names, and a former key is told where it is."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -55,7 +55,11 @@ FORMER: dict[str, tuple[str, ...]] = {
 }
 """Where what each held is now."""
 KEYS = {
-    f"evaluation.{key}": f"report.{key}" for key in ("similarity_pairs", "sheet_items", "tsne_items", "weights_items")
+    **{
+        f"evaluation.{key}": f"report.{key}"
+        for key in ("similarity_pairs", "sheet_items", "tsne_items", "weights_items")
+    },
+    "aligner.choice_items": "aligner.contrast_items",
 }
 """Keys of a config, and what they are now."""
 
@@ -70,6 +74,17 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     deeper = [each for each in known if each.endswith(f".{leaf}") and each.startswith(f"{owner}." if owner else "")]
     hint = "did you mean " + " or ".join(f"'{each}'" for each in deeper[:3]) + "?" if deeper else nearest(key, known)
     return f"unknown key '{key}': {hint}"
+
+
+def arguments_of_today(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a saved aligner; of one from before passes moved in a span, with those that say what it did.
+
+    Example:
+        >>> arguments_of_today({"rank": 8, "choice_items": 4096})
+        {'rank': 8, 'subspace': 'all', 'contrast_items': 'all'}
+    """
+    kept = {key: value for key, value in arguments.items() if key != "choice_items"}
+    return kept if "choice_items" not in arguments else kept | {"subspace": "all", "contrast_items": "all"}
 
 
 class _Finder(MetaPathFinder, Loader):

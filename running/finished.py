@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ground.configs import CONFIGS
 from ground.errors import UserError
-from ground.former import KEYS
+from ground.former import KEYS, arguments_of_today
 
 if TYPE_CHECKING:
     from lightning import LightningModule
@@ -50,7 +50,8 @@ class FinishedRun:
     @property
     def config(self) -> DictConfig:
         """``config.yaml``; of a run before the pictures had a ``report``, with today's keys; of one on synthetic data
-        before ``noise_place``, with the place that the noise had then; of one on views before ``pairs``, with them.
+        before ``noise_place``, with the place that the noise had then; of one on views before ``pairs``, with them; of
+        one of ``unicon`` before it had a span, with all directions.
 
         Raises:
             UserError: it cannot be read.
@@ -67,6 +68,8 @@ class FinishedRun:
                 data.setdefault("noise_place", "outside")
             if isinstance(data, DictConfig) and "view_seed" in data:
                 data.setdefault("pairs", "views")
+        if isinstance(config.aligner, DictConfig) and "choice_items" in config.aligner:
+            config.aligner = arguments_of_today(OmegaConf.to_container(config.aligner))  # type: ignore[arg-type]
         return config if "report" in config else _of_today(config)
 
     @property

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from aligners.base.named_classes import check_calls, class_at
 from ground.errors import UserError
+from ground.former import arguments_of_today
 from ground.home import path_at_home
 
 HEADER = "unicon-align"
@@ -95,7 +96,7 @@ def restored(kind: type[Kind], checkpoint: dict[str, Any], trust: bool, file: st
     if not trust:
         check_calls(checkpoint.get(HYPER_PARAMETERS), file)
     try:
-        aligner = kind(**checkpoint[HYPER_PARAMETERS])
+        aligner = kind(**arguments_of_today(checkpoint[HYPER_PARAMETERS]))
         aligner.on_load_checkpoint(checkpoint)
         aligner.load_state_dict(checkpoint["state_dict"])
     except (UserError, KeyError, TypeError, RuntimeError) as error:

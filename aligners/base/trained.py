@@ -14,7 +14,7 @@ from aligners.base.aligner import Aligner
 from aligners.base.head_features import FeaturesName, HeadFeatures, MappedRows, head_settings, widths
 from aligners.base.rank_bound import RankBound, groups_bound, heads_bound
 from aligners.base.warm_start import check_warm_start, set_head, spectral_solution
-from aligners.features import KernelName, Number, Selection
+from aligners.features import KernelName, LandmarkNumber, Selection
 from aligners.spectral.settings import SpectralSettings
 from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.distributed import concatenate
@@ -75,7 +75,7 @@ class TrainedAligner(Aligner):
         features: FeaturesName,
         kernel: KernelName,
         bandwidth: Positive,
-        landmarks: Number,
+        landmarks: LandmarkNumber,
         landmark_selection: Selection,
         landmark_ridge: NonNegative,
         lam: NonNegative,

@@ -1,7 +1,7 @@
 """Feature maps of the spectral aligners: kernels, their landmarks, random features."""
 
 from aligners.features.kernels import KERNELS, KernelName
-from aligners.features.landmarks import Number, Selection
+from aligners.features.landmarks import LandmarkNumber, Selection
 from aligners.features.maps import FeatureMapName, RawFeatures, feature_map
 from aligners.features.nystrom import Nystrom
 from aligners.features.random import RandomFeatures
@@ -10,7 +10,7 @@ __all__ = [
     "KERNELS",
     "FeatureMapName",
     "KernelName",
-    "Number",
+    "LandmarkNumber",
     "Nystrom",
     "RandomFeatures",
     "RawFeatures",

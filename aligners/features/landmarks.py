@@ -35,18 +35,18 @@ NEAREST_ROWS = 4096
 KMEANS_ITERATIONS = 1
 """Lloyd's iterations: further ones moved validation recall by less than its noise."""
 
-Number = Count | Literal["auto"]
-"""How many landmarks."""
+LandmarkNumber = Count | Literal["auto"]
+"""How many landmarks of each modality; ``auto``: by its rows, see ``number_of``."""
 
 Gram = Callable[[Tensor, Tensor], Tensor]
 
 
-def at_most(landmarks: Number) -> int:
+def at_most(landmarks: LandmarkNumber) -> int:
     """How many landmarks there are where rows abound."""
     return AUTO_MOST if isinstance(landmarks, str) else landmarks
 
 
-def number_of(landmarks: Number, rows: int) -> int:
+def number_of(landmarks: LandmarkNumber, rows: int) -> int:
     """How many landmarks to take of a modality of which ``rows`` were drawn.
 
     Example:
@@ -58,14 +58,14 @@ def number_of(landmarks: Number, rows: int) -> int:
     return min(rows, landmarks)
 
 
-def sample_size(selection: str, landmarks: Number) -> int:
+def sample_size(selection: str, landmarks: LandmarkNumber) -> int:
     """The rows that ``selection`` wants to choose from."""
     known = selection == "uniform" and not isinstance(landmarks, str)
     return at_most(landmarks) if known else OVERSAMPLING * at_most(landmarks)
 
 
 def selected(
-    selection: str, sample: Tensor, landmarks: Number, kernel: str, bandwidth: float, draws: Generator
+    selection: str, sample: Tensor, landmarks: LandmarkNumber, kernel: str, bandwidth: float, draws: Generator
 ) -> Tensor:
     """The landmarks (m, d) by a rule of ``SELECTIONS``."""
     number = number_of(landmarks, len(sample))

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from aligners.features.kernels import KernelName
-from aligners.features.landmarks import Number, Selection, at_most
+from aligners.features.landmarks import LandmarkNumber, Selection, at_most
 from aligners.features.nystrom import Nystrom
 from aligners.features.random import RandomFeatures
 from ground.ranges import NonNegative, Positive, one_of
@@ -137,7 +137,7 @@ def feature_map(
     d: int,
     *,
     kernel: KernelName,
-    landmarks: Number,
+    landmarks: LandmarkNumber,
     landmark_selection: Selection,
     landmark_ridge: NonNegative,
     bandwidth: Positive,

@@ -16,7 +16,7 @@ from scipy.linalg.lapack import dpstrf
 from torch import Generator, Tensor, nn
 
 from aligners.features.kernels import KERNELS, MEDIAN_ROWS, NEEDS_BANDWIDTH, fitted_bandwidth
-from aligners.features.landmarks import Number, at_most, sample_size, selected
+from aligners.features.landmarks import LandmarkNumber, at_most, sample_size, selected
 from ground.errors import UserError
 
 LEAST_PIVOT = 1e-13
@@ -60,7 +60,7 @@ class Nystrom(nn.Module):
     landmarks: Tensor
     fitted_bandwidth: Tensor
 
-    def __init__(self, kernel: str, d: int, landmarks: Number, selection: str, ridge: float, bandwidth: float):
+    def __init__(self, kernel: str, d: int, landmarks: LandmarkNumber, selection: str, ridge: float, bandwidth: float):
         super().__init__()
         self.kernel = kernel
         self.number = landmarks

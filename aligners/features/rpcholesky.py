@@ -53,18 +53,6 @@ def rpcholesky(
     return torch.tensor(chosen, dtype=torch.int64, device=sample.device), factor[:, : len(chosen)]
 
 
-def residual_shares(factor: Tensor, diagonal: Tensor) -> Tensor:
-    r"""Share of the kernel's trace that the first 1, ..., m pivots leave, (m,), from F (k, m) and ``diagonal`` (k,).
-
-    .. math:: 1 - \sum_{l \le j} \lVert F_{\cdot l} \rVert^2 / \mathrm{tr} K
-
-    Example:
-        >>> residual_shares(torch.eye(4)[:, :2], torch.ones(4))
-        tensor([0.7500, 0.5000])
-    """
-    return 1 - factor.square().sum(0).cumsum(0) / diagonal.sum()
-
-
 def _accept(
     places: Tensor, between: Tensor, drawn_by: Tensor, least: Tensor, most: int, draws: Generator
 ) -> tuple[list[int], Tensor]:

@@ -123,7 +123,9 @@ class FirstPass:
 
     def resume(self, factors: Factors) -> Pass:
         """In the place of ``end``: the pass that goes on from ``factors``, at the settings of the record."""
-        chosen = Chosen(*(self.record.chosen[name] for name in Chosen._fields))  # type: ignore[arg-type]
+        # a record from before steps were chosen has none
+        known = {name: value for name, value in self.record.chosen.items() if name in Chosen._fields}
+        chosen = self.training.settings.candidates.first._replace(**known)  # type: ignore[arg-type] # step is a name
         start, passes = self._start(chosen.lam), self.record.passes
         left = int(chosen.passes) - (len(passes) - 1)
         values = [each["objective"] for each in passes if "objective" in each]
@@ -140,16 +142,19 @@ def first_solutions(
 ) -> Callable[[float], Callable[[float], Projector]]:
     """What embeds at a ridge and a weight power, from the solution at the first of the ridges.
 
-    Within the span of its directions, where passes move in a span too; else each ridge is solved on its own.
+    Within the span of its directions, where passes move in a span too; else each ridge is solved on its own. Without
+    whitening a ridge is nothing, and all have the one solution.
     """
     settings = training.settings
     lam = settings.candidates.first.lam
 
     def solved(at: float) -> Callable[[float], Projector]:
-        there, factors = (coordinates, directions) if at == lam else training.solved(statistics, at)
+        there, factors = (
+            (coordinates, directions) if at == lam or not settings.whiten else training.solved(statistics, at)
+        )
         return lambda power: there.embedding(factors.leading(settings.rank), power)
 
-    if settings.span_directions is None or len(settings.candidates.lam) == 1:
+    if settings.span_directions is None or not settings.whiten or len(settings.candidates.lam) == 1:
         return solved
     ridges = Ridges(statistics, lam, Span(coordinates, directions), directions, settings.factorise)
     return lambda at: solved(at) if at == lam else ridges.at(at, settings.rank)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from aligners.features.landmarks import Number
+from aligners.features.landmarks import LandmarkNumber
 from aligners.objectives.base import Objective
 from aligners.objectives.names import named_objective
 from aligners.spectral.factors import POSITIVE_PART, SVD, Factorise
@@ -85,7 +85,7 @@ class SpectralSettings:
     feature_map: str
     kernel: str
     bandwidth: float | list[float]
-    landmarks: Number
+    landmarks: LandmarkNumber
     landmark_selection: str
     landmark_ridge: float
     whiten: bool

@@ -31,6 +31,13 @@ def test_keys_that_moved_keep_their_values(tmp_path: Path) -> None:
     assert config.evaluation.probe._target_ == "evaluation.probes.Probe"
 
 
+def test_a_unicon_before_spans_moves_in_all_directions(tmp_path: Path) -> None:
+    config = run_of(
+        tmp_path, "rank: 8\naligner: {rank: '${rank}', choice_items: 9}\ndatamodule: {}\nevaluation: {}\nreport: {}"
+    ).config
+    assert config.aligner == {"rank": 8, "subspace": "all", "contrast_items": "all"}
+
+
 def test_a_config_of_today_is_as_it_was(tmp_path: Path) -> None:
     own = {"aligner": {}, "datamodule": {}, "report": {"a": 1}, "evaluation": {"block_size": 7}}
     assert run_of(tmp_path, OmegaConf.to_yaml(OmegaConf.create(own))).config == own

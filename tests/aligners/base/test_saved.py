@@ -76,6 +76,16 @@ def test_the_record_of_a_fit_is_kept(pairs: Pairs, tmp_path: Path) -> None:
     assert loaded.solution.trials
 
 
+def test_an_aligner_saved_before_spans_is_read_and_moves_in_all_directions(pairs: Pairs, tmp_path: Path) -> None:
+    aligner = UniConSpectral(rank=4, feature_map="identity").fit(pairs.x, pairs.y, x_of_y=pairs.x_of_y)
+    del aligner.hparams["subspace"], aligner.hparams["contrast_items"]
+    aligner.hparams["choice_items"] = 4096
+    aligner.save(tmp_path / "unicon.safetensors")
+    loaded = UniConSpectral.load(tmp_path / "unicon.safetensors")
+    assert torch.equal(loaded.encode_x(pairs.x), aligner.encode_x(pairs.x))
+    assert (loaded.settings.subspace, loaded.settings.contrast_items) == ("all", "all")
+
+
 def test_what_both_sides_share_is_written_once(tmp_path: Path) -> None:
     x, y, _ = random_features(40, 1, 9, 9, seed=0)
     aligner = SGDCLIP(rank=3, shared=True).fit(x, y, max_epochs=1)

@@ -8,7 +8,12 @@ from torch import Tensor
 from aligners.features import rpcholesky as module
 from aligners.features.kernels import KERNELS
 from aligners.features.landmarks import select
-from aligners.features.rpcholesky import residual_shares, rpcholesky
+from aligners.features.rpcholesky import rpcholesky
+
+
+def residual_shares(factor: Tensor, diagonal: Tensor) -> Tensor:
+    """The share of the kernel's trace that the first 1, ..., m pivots leave, (m,), from F (k, m)."""
+    return 1 - factor.square().sum(0).cumsum(0) / diagonal.sum()
 
 
 def draws(seed: int = 0) -> torch.Generator:

@@ -87,6 +87,16 @@ def test_ridges_within_a_span_of_everything_are_those_of_their_own_whitening(lam
         (within.P_x * there.embedding(factors, 0.0).P_x).sum(0)), rtol=1e-6, atol=1e-8)  # fmt: skip
 
 
+@pytest.mark.parametrize("feature_map", ["identity", "nystrom"])
+def test_without_whitening_a_ridge_changes_nothing(feature_map: str) -> None:
+    x, y, x_of_y = random_features(120, 2, 9, 9, seed=1, noise=1.0)
+    settings: dict[str, Any] = {"rank": 3, "feature_map": feature_map, "landmarks": 40, "whiten": False, "subspace": 2}
+    aligner = UniConSpectral(**settings, lam=[100.0, 0.01, 1.0], tau=0.1, passes=0, weight_power=1.0)
+    recalls = [trial["recall"] for trial in aligner.fit(x, y, x_of_y=x_of_y).solution.trials]
+    assert len(recalls) == 3
+    assert len(set(recalls)) == 1
+
+
 def test_a_sample_has_whole_groups_and_as_many_items_as_asked() -> None:
     x, y = normal(40, 2), normal(120, 2)
     pairs = pairs_of_tensors(x, y, x_of_y=torch.arange(120) % 40, group=torch.arange(40) // 3)
