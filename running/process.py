@@ -30,7 +30,6 @@ def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> No
     logging.getLogger().addHandler(console)
     logging.getLogger().setLevel(logging.INFO)
     logging.captureWarnings(True)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # devices found and tips are no news
     given: list[str] = []
     parts = ExitStack()
     try:

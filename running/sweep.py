@@ -1,6 +1,7 @@
 """A run as Hydra starts it: alone, or as one of a sweep, where the others go on after a failure."""
 
 import json
+import logging
 import subprocess
 import sys
 import traceback
@@ -41,6 +42,8 @@ class Sweep:
         """What a run returns, or None where it failed; an error of ours is raised unless other runs follow."""
         from running.run import run  # not for --help, nor for a mistake that Hydra finds
 
+        # devices found and tips are no news; Lightning's import sets the level that it would have them told at
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         job = HydraConfig.get()
         sweep = job.mode == RunMode.MULTIRUN
         # as they were written: `${key}` in them is for the config
