@@ -14,6 +14,7 @@ from aligners.base.yaml_defaults import defaults_from
 from aligners.features.kernels import KernelName
 from aligners.features.landmarks import Selection
 from aligners.features.maps import FeatureMapName, RawFeatures, named_features
+from aligners.features.metric import Metric
 from aligners.objectives.base import Objective
 from aligners.objectives.pairwise import SigLIP
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
@@ -123,8 +124,9 @@ class UniConConvex(SolvedAligner):
 
     def first_pass(self) -> Pass:
         generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed, in every process
-        x, y = sampled(self.train_pairs, self.features.sample_size, generator, self.device)
-        self.features.fit(self.prepare_x(x), self.prepare_y(y), generator)
+        sizes = self.train_pairs.n_x, self.train_pairs.n_y
+        x, y = sampled(self.train_pairs, self.features.sample_size(*sizes), generator, self.device)
+        self.features.fit(self.prepare_x(x), self.prepare_y(y), generator, sizes)
         return ConvexPass(self)
 
     def hold(self, solved: Solved) -> None:
@@ -158,7 +160,7 @@ class ConvexPass:
         aligner, pairs = self.aligner, self.aligner.train_pairs
         parts = PairBatch(*(torch.cat(part) for part in zip(*self.batches, strict=True)))
         # every process needs all rows: each sweeps its blocks of the logits against the whole other modality
-        metric_x, metric_y = aligner.features.metric_factors
+        metric_x, metric_y = aligner.features.metrics
         A, W_x, mean_x = self._coordinates(gather_rows(pairs.n_x, parts.x_index, parts.x), metric_x)
         B, W_y, mean_y = self._coordinates(gather_rows(pairs.n_y, parts.y_index, parts.y), metric_y)
         groups = pairs.group.to(aligner.device), pairs.y_group.to(aligner.device)
@@ -171,11 +173,11 @@ class ConvexPass:
         projector = Projector(P_x, P_y, mean_x @ P_x, mean_y @ P_y)
         return ConvexSolved(projector, factors, _told(solution, rank_gap), solution=solution), None
 
-    def _coordinates(self, rows: Tensor, metric_factor: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _coordinates(self, rows: Tensor, metric: Metric | None) -> tuple[Tensor, Tensor, Tensor]:
         """``(rows - mean) W`` (n, m) of mean square length 1, W (m, m), and the mean (m,) of the rows, or 0."""
         mean = rows.mean(0) if self.aligner.centre else torch.zeros_like(rows[0])
         centred = rows - mean
-        of = spread(centred.T @ centred / len(rows), mean, float(rows.square().mean()), metric_factor)
+        of = spread(centred.T @ centred / len(rows), mean, float(rows.square().mean()), metric)
         identity = torch.eye(len(mean), dtype=rows.dtype, device=rows.device)
         W = (whitening(of, self.aligner.lam) if self.aligner.whiten else unwhitened(of)) @ identity
         features = centred @ W

@@ -26,8 +26,12 @@ OVERSAMPLING = 4
 CANDIDATES = 64
 """Rows that k-means++ draws and measures at once."""
 
-AUTO_FEWEST, AUTO_MOST, AUTO_SHARE = 1024, 2048, 0.6
-"""By ``auto`` a share of a modality's rows are landmarks: at least so many, as far as there are rows, and at most."""
+AUTO_FEWEST, AUTO_MOST, AUTO_PRODUCTS = 1024, 4096, 7e10
+"""By ``auto`` there are as many landmarks as keep the products of a modality's Gram matrix at so many multiplications,
+some tenths of a second: at least so many landmarks, as far as there are rows, and at most."""
+
+AUTO_RANDOM = 2048
+"""Random features by ``auto``."""
 
 NEAREST_ROWS = 4096
 """Rows whose distances to all centres are in memory at once."""
@@ -47,28 +51,25 @@ def at_most(landmarks: LandmarkNumber) -> int:
 
 
 def number_of(landmarks: LandmarkNumber, rows: int) -> int:
-    """How many landmarks to take of a modality of which ``rows`` were drawn.
+    """How many landmarks a modality of so many ``rows`` has, all of them different.
 
     Example:
-        >>> number_of(500, 2000), [number_of("auto", rows) for rows in (300, 2000, 4000, 8192)]
-        (500, [300, 1200, 2048, 2048])
+        >>> number_of(500, 2000), [number_of("auto", rows) for rows in (300, 2000, 30_000, 600_000)]
+        (500, [300, 2000, 1527, 1024])
     """
     if isinstance(landmarks, str):
-        return min(rows, AUTO_MOST, max(AUTO_FEWEST, round(AUTO_SHARE * rows)))
+        return min(rows, AUTO_MOST, max(AUTO_FEWEST, int((AUTO_PRODUCTS / rows) ** 0.5)))
     return min(rows, landmarks)
 
 
-def sample_size(selection: str, landmarks: LandmarkNumber) -> int:
-    """The rows that ``selection`` wants to choose from."""
-    known = selection == "uniform" and not isinstance(landmarks, str)
-    return at_most(landmarks) if known else OVERSAMPLING * at_most(landmarks)
+def sample_size(selection: str, landmarks: LandmarkNumber, rows: int) -> int:
+    """How many of so many ``rows`` ``selection`` wants to choose from."""
+    number = number_of(landmarks, rows)
+    return min(rows, number if selection == "uniform" else OVERSAMPLING * number)
 
 
-def selected(
-    selection: str, sample: Tensor, landmarks: LandmarkNumber, kernel: str, bandwidth: float, draws: Generator
-) -> Tensor:
-    """The landmarks (m, d) by a rule of ``SELECTIONS``."""
-    number = number_of(landmarks, len(sample))
+def selected(selection: str, sample: Tensor, number: int, kernel: str, bandwidth: float, draws: Generator) -> Tensor:
+    """The landmarks (m, d), ``number`` or all of the sample, by a rule of ``SELECTIONS``."""
     if selection == "kmeans":
         return kmeans(sample, number)
     return sample[select(selection, sample, number, kernel, bandwidth, draws)]

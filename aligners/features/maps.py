@@ -6,7 +6,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from aligners.features.kernels import KernelName
-from aligners.features.landmarks import LandmarkNumber, Selection, at_most
+from aligners.features.landmarks import AUTO_RANDOM, LandmarkNumber, Selection
+from aligners.features.metric import Metric
 from aligners.features.nystrom import Nystrom
 from aligners.features.random import RandomFeatures
 from ground.ranges import NonNegative, Positive, one_of
@@ -48,19 +49,27 @@ class RawFeatures(nn.Module):
         self.register_buffer("origin_x", torch.zeros(0, dtype=torch.float64))
         self.register_buffer("origin_y", torch.zeros(0, dtype=torch.float64))
 
-    @property
-    def sample_size(self) -> int:
-        """Training rows of each modality that ``fit`` wants, or all where there are fewer."""
-        return max(self.map_x.sample_size, self.map_y.sample_size)
+    def sample_size(self, n_x: int, n_y: int) -> int:
+        """Of n_x and n_y training rows those of each that ``fit`` wants, or all where there are fewer."""
+        if self.shared:
+            return self.map_x.sample_size(n_x + n_y)
+        return max(self.map_x.sample_size(n_x), self.map_y.sample_size(n_y))
 
-    def fit(self, sample_x: Tensor, sample_y: Tensor, generator: torch.Generator) -> None:
-        """Fit the maps on prepared training rows (k, d_x), (l, d_y), drawn without order."""
+    def fit(
+        self, sample_x: Tensor, sample_y: Tensor, generator: torch.Generator, sizes: tuple[int, int] | None = None
+    ) -> None:
+        """Fit the maps on prepared training rows (k, d_x), (l, d_y), drawn without order.
+
+        ``sizes`` are those of the split that they were drawn from, where they are not all of it.
+        """
+        n_x, n_y = sizes or (len(sample_x), len(sample_y))
         if self.shared:
             sample = torch.cat([sample_x, sample_y])
             sample_x = sample_y = sample[torch.randperm(len(sample), generator=generator).to(sample.device)]
-        self.map_x.fit(sample_x, generator)
+            n_x += n_y
+        self.map_x.fit(sample_x, generator, n_x)
         if not self.shared:
-            self.map_y.fit(sample_y, generator)
+            self.map_y.fit(sample_y, generator, n_y)
         if len(sample_x) and self.centre:
             self.origin_x = self.map_x.raw(self._carried(sample_x[:ORIGIN_ROWS])).mean(0).double()
             self.origin_y = self.map_y.raw(self._carried(sample_y[:ORIGIN_ROWS])).mean(0).double()
@@ -92,10 +101,15 @@ class RawFeatures(nn.Module):
         return self.map_x.most, self.map_y.most
 
     @property
-    def metric_factors(self) -> tuple[Tensor | None, Tensor | None]:
-        """Factors of the metric of each modality's raw features, see ``aligners.spectral.whitening``."""
-        factor = self.map_x.metric_factor
-        return factor, factor if self.shared else self.map_y.metric_factor
+    def metrics(self) -> tuple[Metric | None, Metric | None]:
+        """The metric of each modality's raw features, None for the identity; see ``aligners.spectral.whitening``."""
+        metric = self.map_x.metric
+        return metric, metric if self.shared else self.map_y.metric
+
+    @property
+    def has_metric(self) -> bool:
+        """Whether they are kernel features."""
+        return isinstance(self.map_x, Nystrom)
 
 
 def named_features(kind: str) -> str:
@@ -110,15 +124,17 @@ def _less(raw: Tensor, origin: Tensor) -> Tensor:
 class Identity(nn.Module):
     """phi(x) = x, (n, d) to (n, d)."""
 
-    sample_size = 0
-    metric_factor = None
+    metric = None
     near_singular = False
 
     def __init__(self, d: int):
         super().__init__()
         self.dim = self.most = d
 
-    def fit(self, sample: Tensor, generator: Generator) -> None:
+    def sample_size(self, rows: int) -> int:
+        return 0
+
+    def fit(self, sample: Tensor, generator: Generator, rows: int | None = None) -> None:
         """Nothing to fit."""
 
     def raw(self, x: Tensor) -> Tensor:
@@ -151,5 +167,5 @@ def feature_map(
     if feature_map == "identity":
         return Identity(d)
     if feature_map == "random":
-        return RandomFeatures(kernel, d, at_most(landmarks), bandwidth)
+        return RandomFeatures(kernel, d, AUTO_RANDOM if isinstance(landmarks, str) else landmarks, bandwidth)
     return Nystrom(kernel, d, landmarks, landmark_selection, landmark_ridge, bandwidth)

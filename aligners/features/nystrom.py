@@ -3,9 +3,9 @@ r"""Feature maps of the spectral aligner: fitted once on training features, shar
 A map is :math:`\phi(x) = L^{-1} \mathrm{raw}(x)`. The solver works on raw rows, before this and any other whitening, in
 the metric :math:`L L^T`, so that a row costs its raw features and no more.
 
-Every map has ``dim``, the width m of phi; ``sample_size``, the training rows that ``fit(sample, generator)`` wants
-to see; ``raw`` and ``forward`` (n, d) to (n, m), in the rows' dtype; ``metric_factor``, L (m, m) float64 or None
-for the identity; and ``near_singular``, whether rows should be float64.
+Every map has ``dim``, the width m of phi; ``sample_size(rows)``, how many of the training rows
+``fit(sample, generator, rows)`` wants to see; ``raw`` and ``forward`` (n, d) to (n, m), in the rows' dtype; ``metric``,
+L L^T and L, or None for the identity; and ``near_singular``, whether rows should be float64.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,8 @@ from scipy.linalg.lapack import dpstrf
 from torch import Generator, Tensor, nn
 
 from aligners.features.kernels import KERNELS, MEDIAN_ROWS, NEEDS_BANDWIDTH, fitted_bandwidth
-from aligners.features.landmarks import LandmarkNumber, at_most, sample_size, selected
+from aligners.features.landmarks import LandmarkNumber, at_most, number_of, sample_size, selected
+from aligners.features.metric import Metric, metric_of
 from ground.errors import UserError
 
 LEAST_PIVOT = 1e-13
@@ -26,6 +27,9 @@ LEAST_IN_FLOAT32 = 1e-5
 """A residual below this share of the largest, the ridge included, is more than float32 rows should be divided by.
 
 The share is the larger, the less the kernel varies about its mean: float32 rounds the values, not what they vary by."""
+
+BOUNDED = ("linear", "cosine")
+"""Kernels of no more features than rows have dimensions."""
 
 FLATNESS_ROWS = 256
 """Landmarks whose kernel matrix tells how much the kernel varies."""
@@ -45,8 +49,9 @@ class Nystrom(nn.Module):
 
     ``kernel`` is a name of ``KERNELS``, ``d`` the rows' dimension, ``landmarks`` the m to choose by the rule
     ``selection`` of ``aligners.features.landmarks``, or ``auto`` (fewer where there are fewer rows), ``ridge``
-    epsilon, relative to the kernel's mean diagonal, ``bandwidth`` a multiple of the rows' median distance. Landmarks
-    whose features others already span are left out (see ``independent``), so that any ridge, 0 too, will do.
+    epsilon, relative to the kernel's mean diagonal, ``bandwidth`` a multiple of the rows' median distance. Where the
+    ridge is small, landmarks whose features others already span are left out (see ``independent``), so that any, 0 too,
+    will do; where float32 carries it, the kernel matrix is float32.
 
     Example:
         >>> draws = torch.Generator().manual_seed(0)
@@ -64,12 +69,10 @@ class Nystrom(nn.Module):
         super().__init__()
         self.kernel = kernel
         self.number = landmarks
-        self.most = min(at_most(landmarks), d) if kernel in ("linear", "cosine") else at_most(landmarks)
+        self.most = min(at_most(landmarks), d) if kernel in BOUNDED else at_most(landmarks)
         self.selection = selection
         self.ridge = ridge
         self.bandwidth = bandwidth
-        rows = sample_size(selection, landmarks)
-        self.sample_size = max(rows, MEDIAN_ROWS) if kernel in NEEDS_BANDWIDTH else rows
         self.register_buffer("landmarks", torch.zeros(0, d, dtype=torch.float64))
         self.register_buffer("fitted_bandwidth", torch.ones((), dtype=torch.float64))
         self._made: dict[tuple[str, torch.dtype, torch.device], Any] = {}
@@ -80,32 +83,41 @@ class Nystrom(nn.Module):
         """m."""
         return len(self.landmarks)
 
-    def fit(self, sample: Tensor, generator: Generator) -> None:
-        """Choose landmarks from ``sample`` (k, d), in random order, and factor their kernel matrix.
+    def sample_size(self, rows: int) -> int:
+        """How many of so many rows ``fit`` wants to see."""
+        size = sample_size(self.selection, self.number, rows)
+        return max(size, MEDIAN_ROWS) if self.kernel in NEEDS_BANDWIDTH else size
+
+    def fit(self, sample: Tensor, generator: Generator, rows: int | None = None) -> None:
+        """Choose landmarks from ``sample`` (k, d), in random order, of so many ``rows``, or of all that there are.
 
         Raises:
             UserError: rows that are all equal or all zero.
         """
-        sample = sample.double()
+        rows, sample = rows or len(sample), sample.double()
         bandwidth = fitted_bandwidth(self.kernel, sample, self.bandwidth)
         if not KERNELS[self.kernel].diagonal(sample, bandwidth).any():
             raise UserError("kernel features need rows that are not zero, got the same row for every training item")
         sample = sample[_first_of_equals(sample)]  # a row twice would make the kernel matrix singular
-        chosen = selected(self.selection, sample, self.number, self.kernel, bandwidth, generator)
-        gram = KERNELS[self.kernel](chosen, chosen, bandwidth)
-        kept = independent(gram)
-        self.landmarks = chosen[kept]
+        chosen = selected(self.selection, sample, number_of(self.number, rows), self.kernel, bandwidth, generator)
+        self.landmarks = chosen
         self.fitted_bandwidth = torch.tensor(bandwidth, dtype=torch.float64, device=sample.device)
         self._made.clear()
-        if len(kept) == len(gram):  # else it is formed as after loading, to the last bit
-            self._derived("factor", torch.float64, lambda dtype: self._cholesky(gram))
-        self._factor(torch.float64)
+        if self._carried_by_float32 and self.kernel not in BOUNDED:
+            return
+        gram = KERNELS[self.kernel](chosen, chosen, bandwidth)
+        kept = independent(gram)
+        if len(kept) < len(gram):
+            self.landmarks = chosen[kept]
+            self._made.clear()
+        elif not self._carried_by_float32:
+            self._derived("metric", torch.float64, lambda dtype: self._metric(gram))
 
     @property
-    def metric_factor(self) -> Tensor:
-        """L (m, m) float64."""
-        factor: Tensor = self._factor(torch.float64)
-        return factor
+    def metric(self) -> Metric:
+        """``L L^T`` and L, (m, m), in float32 where that carries the ridge."""
+        metric: Metric = self._metric_in(torch.float32 if self._carried_by_float32 else torch.float64)
+        return metric
 
     @property
     def near_singular(self) -> bool:
@@ -124,27 +136,42 @@ class Nystrom(nn.Module):
         return torch.linalg.solve_triangular(self._factor(x.dtype).T, self.raw(x), upper=True, left=False)
 
     def _factor(self, dtype: torch.dtype) -> Tensor:
-        if dtype != torch.float64:
-            return self._derived("factor", dtype, lambda dtype: self._factor(torch.float64).to(dtype))
-        return self._derived("factor", dtype, lambda dtype: self._cholesky(self.raw(self.landmarks)))
+        if dtype == torch.float64 or self._carried_by_float32:
+            return self._metric_in(dtype).factor
+        factor: Tensor = self._derived("factor", dtype, lambda dtype: self._metric_in(torch.float64).factor.to(dtype))
+        return factor
+
+    def _metric_in(self, dtype: torch.dtype) -> Metric:
+        metric: Metric = self._derived("metric", dtype, lambda dtype: self._metric(self.raw(self.landmarks.to(dtype))))
+        return metric
+
+    @property
+    def _carried_by_float32(self) -> bool:
+        """Whether the ridge alone is no less than float32 rows should be divided by."""
+        carried: bool = self._derived("carried", torch.float64, lambda _: self._least_residuals()[0])
+        return carried
 
     def _landmarks(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, float]:
         return self.landmarks.to(dtype), self.landmarks.norm(dim=1).to(dtype), float(self.fitted_bandwidth)
 
     def _near_singular(self, dtype: torch.dtype) -> bool:
+        carried, least = self._least_residuals()
+        # known without the factor, which a loaded map has no other use for
+        return not carried and bool(self._factor(dtype).diagonal().square().min() < least)
+
+    def _least_residuals(self) -> tuple[bool, float]:
+        """What is the least that float32 rows should be divided by, and before it whether the ridge is above that."""
         diagonal = KERNELS[self.kernel].diagonal(self.landmarks, float(self.fitted_bandwidth))
         some = self.landmarks[:FLATNESS_ROWS]
         varies = diagonal[: len(some)].mean() - self.raw(some).mean()
-        least = LEAST_IN_FLOAT32 * diagonal.max() * (diagonal.max() / varies).clamp_min(1)
-        if self.ridge * diagonal.mean() > least:  # known without the factor, which a loaded map has no other use for
-            return False
-        return bool(self._factor(dtype).diagonal().square().min() < least)
+        least = float(LEAST_IN_FLOAT32 * diagonal.max() * (diagonal.max() / varies).clamp_min(1))
+        return self.ridge * float(diagonal.mean()) > least, least
 
-    def _cholesky(self, gram: Tensor) -> Tensor:
-        mean = gram.diagonal().mean()
-        gram.diagonal().add_(self.ridge * mean)
-        factor: Tensor = torch.linalg.cholesky(gram)
-        return factor
+    def _metric(self, gram: Tensor) -> Metric:
+        # float32 products of a row with itself err in the angle by a root of their rounding
+        diagonal = KERNELS[self.kernel].diagonal(self.landmarks, float(self.fitted_bandwidth))
+        gram.diagonal().copy_(diagonal + self.ridge * diagonal.mean())
+        return metric_of(gram)
 
     def _derived(self, name: str, dtype: torch.dtype, make: Callable[[torch.dtype], Any]) -> Any:
         """What follows from the buffers, made once for each dtype and device."""

@@ -37,7 +37,7 @@ class RandomFeatures(nn.Module):
         (torch.Size([20, 64]), True)
     """
 
-    metric_factor = None
+    metric = None
     near_singular = False
     frequencies: Tensor
     fitted_bandwidth: Tensor
@@ -57,12 +57,15 @@ class RandomFeatures(nn.Module):
         self.kernel = kernel
         self.dim = self.most = features
         self.bandwidth = bandwidth
-        self.sample_size = MEDIAN_ROWS if self.paired else 0
         # float32, so that rows of either dtype see the same function
         self.register_buffer("frequencies", torch.zeros(d, features // 2 if self.paired else features))
         self.register_buffer("fitted_bandwidth", torch.ones((), dtype=torch.float64))
 
-    def fit(self, sample: Tensor, generator: Generator) -> None:
+    def sample_size(self, rows: int) -> int:
+        """How many of so many rows ``fit`` wants to see."""
+        return MEDIAN_ROWS if self.paired else 0
+
+    def fit(self, sample: Tensor, generator: Generator, rows: int | None = None) -> None:
         """Draw the directions, on the CPU in a fixed order; ``sample`` (k, d) tells the scale and the device.
 
         Raises:

@@ -21,14 +21,15 @@ def fitted(training: Training) -> tuple[Training, Record]:
     """
     settings, train = training.settings, training.train
     generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed, in every process
-    x, y = sampled(train, training.features.sample_size, generator, training.device)
+    size = training.features.sample_size(train.n_x, train.n_y)
+    x, y = sampled(train, size, generator, training.device)
     x, y, state = training.prepare_x(x), training.prepare_y(y), generator.get_state()
     tried: list[tuple[float, Trial, RawFeatures]] = []
     best = 0
     for bandwidth in settings.bandwidths:
         generator.set_state(state)
         features = raw_features(settings, *train.dims, bandwidth).to(training.device)
-        features.fit(x, y, generator)
+        features.fit(x, y, generator, (train.n_x, train.n_y))
         if len(settings.bandwidths) == 1:
             return replace(training, features=features), Record()
         tried.append((bandwidth, _sample_trial(replace(training, features=features)), features))

@@ -26,7 +26,7 @@ class ContrastedRows:
         >>> rows = ContrastedRows(training, stream)
         >>> for batch in stream():
         ...     rows.add(batch, None)
-        >>> [len(batch.x) for batch in rows.source(lambda rows: rows)]
+        >>> [len(batch.x) for batch in rows.raw()]
         [25, 25]
     """
 
@@ -42,17 +42,16 @@ class ContrastedRows:
         if self._keeps:
             self._kept.append(self._mapped(batch) if rows is None else self.sample.of(rows))
 
-    def source(self, within: RowMap, *dims: int) -> RowSource:
-        """The rows ``within`` a frame, of ``dims`` columns there."""
+    def raw(self) -> RowSource:
+        """The raw rows: kept, or read and mapped again each time."""
+        return _kept(self._kept) if self._keeps else StreamedRows(self._mapped, self._stream)
+
+    def within(self, within: RowMap, *dims: int) -> RowSource:
+        """The rows ``within`` a span, of ``dims`` columns there, in the place of the raw ones."""
         if self._keeps:
-            batches = [within(self._kept.pop(0)) for _ in range(len(self._kept))]  # not both at once
-        else:
-            streamed = StreamedRows(lambda batch: within(self._mapped(batch)), self._stream)
-            if not self._fit(*dims):
-                return streamed
-            batches = list(streamed)
-        # batch by batch, as they are dealt: the same products are formed in any number of processes
-        return KeptRows([batch for batch in batches if len(batch.x_index)] or batches[:1])
+            return _kept([within(self._kept.pop(0)) for _ in range(len(self._kept))])  # not both at once
+        streamed = StreamedRows(lambda batch: within(self._mapped(batch)), self._stream)
+        return _kept(list(streamed)) if self._fit(*dims) else streamed
 
     def _stream(self) -> Iterator[PairBatch]:
         return self.stream()
@@ -65,3 +64,8 @@ class ContrastedRows:
         share = -(-runs // rank_and_world()[1]) / runs  # the largest of a process
         rows = self._itemsize * (self.sample.n_x * m_x + self.sample.n_y * m_y)
         return rows * share <= self.training.settings.memory_mb * 2**20
+
+
+def _kept(batches: list[PairBatch]) -> KeptRows:
+    """Batch by batch, as they are dealt: the same products are formed in any number of processes."""
+    return KeptRows([batch for batch in batches if len(batch.x_index)] or batches[:1])

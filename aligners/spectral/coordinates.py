@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from aligners.features.metric import Metric
 from aligners.spectral.factors import Factorise, Factors, truncated_svd
 from aligners.spectral.moments import Moments
 from aligners.spectral.whitening import Spread, Whitening, spread, unwhitened, whitening
@@ -124,15 +125,16 @@ class Statistics(NamedTuple):
 
 def statistics(
     moments: Moments,
-    metric_factor_x: Tensor | None = None,
-    metric_factor_y: Tensor | None = None,
+    metric_x: Metric | None = None,
+    metric_y: Metric | None = None,
     shared: bool = False,
     centre: bool = True,
+    dtype: torch.dtype = torch.float64,
 ) -> Statistics:
     """The statistics of both modalities, or with ``shared`` of both as one.
 
-    ``moments`` hold the sums of all processes. A metric factor (m, m) is the feature map's, None for the identity.
-    Without ``centre`` the means are 0 and the covariances second moments.
+    ``moments`` hold the sums of all processes. A metric is the feature map's, None for the identity. Without ``centre``
+    the means are 0 and the covariances second moments. Matrices are of ``dtype``.
 
     Raises:
         UserError: features that do not vary.
@@ -140,15 +142,15 @@ def statistics(
     if shared:
         moments = moments.pooled()
     mean_x, mean_y = moments.mean_x, moments.mean_y
-    cross = moments.cross_covariance if centre else moments.uniform_cross
-    covariance_x = moments.covariance_x if centre else moments.second_moment_x
+    cross = (moments.cross_covariance if centre else moments.uniform_cross).to(dtype)
+    covariance_x = (moments.covariance_x if centre else moments.second_moment_x).to(dtype)
     if not centre:
         mean_x, mean_y = torch.zeros_like(mean_x), torch.zeros_like(mean_y)
-    x = spread(covariance_x, mean_x, moments.mean_square_x, metric_factor_x)
+    x = spread(covariance_x, mean_x, moments.mean_square_x, metric_x)
     if shared:
         return Statistics(x, x, cross, shared)
-    covariance_y = moments.covariance_y if centre else moments.second_moment_y
-    return Statistics(x, spread(covariance_y, mean_y, moments.mean_square_y, metric_factor_y), cross, shared)
+    covariance_y = (moments.covariance_y if centre else moments.second_moment_y).to(dtype)
+    return Statistics(x, spread(covariance_y, mean_y, moments.mean_square_y, metric_y), cross, shared)
 
 
 def uniform_solution(

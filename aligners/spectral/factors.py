@@ -37,19 +37,20 @@ Factorise = Callable[[Tensor, int, int], Factors]
 def truncated_svd(matrix: Tensor, rank: int, most: int = 0) -> Factors:
     """The best approximation of ``matrix`` (m_x, m_y) of rank r, signs fixed.
 
-    By the eigenvectors of the smaller Gram matrix, which costs a third of an SVD. A direction whose singular
-    value is below 1e-7 of the largest is lost in the Gram matrix's rounding. Where there are more than r, up to
-    ``most`` are given.
+    By the eigenvectors of the smaller Gram matrix in float64, which costs a third of an SVD. A direction whose singular
+    value is below ``SMALLEST`` of the largest is lost in the Gram matrix's rounding, or the matrix's own. Where there
+    are more than r, up to ``most`` are given.
 
     Raises:
         UserError: fewer than r such directions.
     """
+    least, matrix = SMALLEST[matrix.dtype], matrix.double()
     m_x, m_y = matrix.shape
     tall = m_x >= m_y
     small = matrix if tall else matrix.T
     values, vectors = torch.linalg.eigh(small.T @ small)
     s = values.flip(0).clamp_min(0).sqrt()
-    k = _checked_rank(s, rank, most)
+    k = _checked_rank(s, rank, most, least)
     right = vectors.flip(1)[:, :k]
     left = small @ right / s[:k]
     U, V = (left, right) if tall else (right, left)
@@ -70,12 +71,12 @@ def randomised_svd(matrix: Tensor, rank: int, most: int = 0) -> Factors:
     Q = _krylov_basis(matrix, rank, most)
     if Q is None:
         return truncated_svd(matrix, rank, most)
-    inside = truncated_svd(Q.T @ matrix, rank, most)
+    inside = truncated_svd(Q.T.to(matrix) @ matrix, rank, most)
     return _signed(Q @ inside.U, inside.s, inside.V, inside.gap)
 
 
 def _krylov_basis(matrix: Tensor, rank: int, most: int) -> Tensor | None:
-    """(m_x, k) orthonormal, the range that ``randomised_svd`` works in; None where it is over half the matrix.
+    """(m_x, k) orthonormal in float64, the range that ``randomised_svd`` works in; None if over half the matrix.
 
     The space is built in float32: it is a start for what is then solved in the matrix's own dtype.
     """
@@ -86,14 +87,28 @@ def _krylov_basis(matrix: Tensor, rank: int, most: int) -> Tensor | None:
     generator = torch.Generator().manual_seed(0)  # a fixed start: the same solution for every seed
     start = torch.randn(matrix.shape[1], width, generator=generator).to(matrix.device)
     single = matrix.float()
-    blocks = [torch.linalg.qr(single @ start).Q]
+    blocks = [orthonormal(single @ start).float()]
     for _ in range(steps):
         block = single @ (single.T @ blocks[-1])
         for _ in range(2):  # once more: the first projection leaves rounding behind
             for former in blocks:
                 block -= former @ (former.T @ block)
-        blocks.append(torch.linalg.qr(block).Q)
-    basis: Tensor = torch.linalg.qr(torch.cat(blocks, 1).to(matrix)).Q
+        blocks.append(orthonormal(block).float())
+    return orthonormal(torch.cat(blocks, 1))
+
+
+def orthonormal(columns: Tensor, scale: float = 0.0) -> Tensor:
+    """An orthonormal basis (m, k) in float64 of what columns (m, l), l small, span.
+
+    Directions below 1e-6 of the longest, or of ``scale`` where that is longer, are rounding. By their Gram matrix,
+    twice, in products: a Householder QR of tall columns takes its time one column after the other, and many times as
+    long where its threads wait for a processor.
+    """
+    basis, least = columns.double(), 1e-12 * scale**2
+    for _ in range(2):
+        values, vectors = torch.linalg.eigh(basis.T @ basis)
+        kept = values > (1e-12 * values[-1:]).clamp_min(least)
+        basis, least = basis @ (vectors[:, kept] / values[kept].sqrt()), 0.0
     return basis
 
 
@@ -105,9 +120,10 @@ def positive_part(matrix: Tensor, rank: int, most: int = 0) -> Factors:
     Raises:
         UserError: fewer than r positive eigenvalues.
     """
+    least, matrix = SMALLEST[matrix.dtype], matrix.double()
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
     s = values.flip(0).clamp_min(0)
-    k = _checked_rank(s, rank, most)
+    k = _checked_rank(s, rank, most, least)
     U = vectors.flip(1)[:, :k]
     return _signed(U, s[:k], U, singular_gap(s, rank))
 
@@ -122,7 +138,8 @@ def randomised_positive_part(matrix: Tensor, rank: int, most: int = 0) -> Factor
     Q = _krylov_basis(symmetric, rank, most)
     if Q is None:
         return positive_part(symmetric, rank, most)
-    inside = positive_part(Q.T @ symmetric @ Q, rank, most)
+    single = Q.to(symmetric)
+    inside = positive_part(single.T @ symmetric @ single, rank, most)
     U = Q @ inside.U
     return _signed(U, inside.s, U, inside.gap)
 
@@ -130,11 +147,13 @@ def randomised_positive_part(matrix: Tensor, rank: int, most: int = 0) -> Factor
 SVD = {"exact": truncated_svd, "randomised": randomised_svd}
 POSITIVE_PART = {"exact": positive_part, "randomised": randomised_positive_part}
 KRYLOV_STEPS = 8
+SMALLEST = {torch.float64: 1e-7, torch.float32: 1e-5}
+"""Singular values of a matrix of this dtype that are below this share of the largest are rounding."""
 
 
-def _checked_rank(s: Tensor, rank: int, most: int) -> int:
+def _checked_rank(s: Tensor, rank: int, most: int, least: float) -> int:
     """How many directions to give, of those that singular values s (m,) tell from rounding."""
-    rank_of_data = int((s > 1e-7 * s[0]).sum())
+    rank_of_data = int((s > least * s[0]).sum())
     if rank_of_data < rank:
         raise UserError(
             f"rank {rank} is above what the data allows: its cross-covariance has rank {rank_of_data}; "

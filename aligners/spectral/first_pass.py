@@ -74,7 +74,7 @@ class FirstPass:
         if candidates.open:
             start, chosen, ran, record = self._chosen()
         else:
-            start, chosen, ran, record = self._start(candidates.first.lam), candidates.first, [], self.record
+            start, chosen, ran, record = self._start(candidates.first), candidates.first, [], self.record
             record = record.tried([], chosen._asdict())
         record = self._whitened(start.coordinates, record)
         if not chosen.passes:
@@ -84,10 +84,10 @@ class FirstPass:
             return after_tried(negatives, ran, record)
         return after(negatives, start.place(negatives), record, chosen.passes)
 
-    def _start(self, lam: float) -> Start:
-        coordinates, directions = self.training.solved(self._statistics(), lam)
+    def _start(self, at: Chosen) -> Start:
+        coordinates, directions = self.training.solved(self._statistics(), at.lam)
         del self.sampled  # (m, m) matrices, which nothing needs any more
-        return Start(coordinates, directions, self.contrasted)
+        return Start(coordinates, directions, self.contrasted, at)
 
     def _statistics(self) -> Statistics:
         return self.training.statistics(self.sampled.moments)
@@ -106,7 +106,7 @@ class FirstPass:
             if chosen.lam != first.lam:
                 coordinates, directions = training.solved(statistics, chosen.lam)
             del statistics, solutions  # (m, m) matrices, which nothing needs any more
-            start, ran = Start(coordinates, directions, self.contrasted), list[Place]()
+            start, ran = Start(coordinates, directions, self.contrasted, chosen), list[Place]()
             if candidates.passes_open:
                 chosen, ran = choose_passes(candidates, chosen, validation, start.chain, start.embedded)
         _tell("chosen: %s", ", ".join(f"{name}={value}" for name, value in chosen._asdict().items()))
@@ -126,7 +126,7 @@ class FirstPass:
         # a record from before steps were chosen has none
         known = {name: value for name, value in self.record.chosen.items() if name in Chosen._fields}
         chosen = self.training.settings.candidates.first._replace(**known)  # type: ignore[arg-type] # step is a name
-        start, passes = self._start(chosen.lam), self.record.passes
+        start, passes = self._start(chosen), self.record.passes
         left = int(chosen.passes) - (len(passes) - 1)
         values = [each["objective"] for each in passes if "objective" in each]
         stopped = len(values) > 1 and self.training.settings.damping.stops(*values[-2:])

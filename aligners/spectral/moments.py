@@ -148,12 +148,12 @@ class Moments:
     @property
     def second_moment_x(self) -> Tensor:
         """(m_x, m_x)."""
-        return _symmetric(self.upper_x) / self.count_x
+        return _symmetric(self.upper_x / self.count_x)
 
     @property
     def second_moment_y(self) -> Tensor:
         """(m_y, m_y)."""
-        return _symmetric(self.upper_y) / self.count_y
+        return _symmetric(self.upper_y / self.count_y)
 
     @property
     def mean_x(self) -> Tensor:
@@ -168,12 +168,12 @@ class Moments:
     @property
     def covariance_x(self) -> Tensor:
         """(m_x, m_x)."""
-        return self.second_moment_x - torch.outer(self.mean_x, self.mean_x)
+        return self.second_moment_x.addr_(self.mean_x, self.mean_x, alpha=-1)
 
     @property
     def covariance_y(self) -> Tensor:
         """(m_y, m_y)."""
-        return self.second_moment_y - torch.outer(self.mean_y, self.mean_y)
+        return self.second_moment_y.addr_(self.mean_y, self.mean_y, alpha=-1)
 
     @property
     def uniform_cross(self) -> Tensor:
@@ -181,17 +181,14 @@ class Moments:
 
         One-to-one it is the cross-covariance. The weights of all positives sum to 1.
         """
-        return self.cross / self.weight - torch.outer(self.mean_x, self.mean_y)
+        return (self.cross / self.weight).addr_(self.mean_x, self.mean_y, alpha=-1)
 
     @property
     def cross_covariance(self) -> Tensor:
         """``(Phi_x - mean)^T P (Phi_y - mean)`` (m_x, m_y); the weights of all positives sum to 1."""
-        return (
-            self.cross / self.weight
-            - torch.outer(self.weighted_x / self.weight, self.mean_y)
-            - torch.outer(self.mean_x, self.weighted_y / self.weight)
-            + torch.outer(self.mean_x, self.mean_y)
-        )
+        beside = self.weighted_x / self.weight - self.mean_x
+        cross = (self.cross / self.weight).addr_(beside, self.mean_y, alpha=-1)
+        return cross.addr_(self.mean_x, self.weighted_y / self.weight, alpha=-1)
 
 
 def run_length(pairs: Pairs, batches: int) -> int:
@@ -216,7 +213,8 @@ def _thinned(rows: Tensor, index: Tensor, share: float) -> Tensor:
 
 
 def _symmetric(upper: Tensor) -> Tensor:
-    return upper.triu() + upper.triu(1).T
+    """In place."""
+    return upper.triu_().add_(upper.triu(1).T)
 
 
 def _group_sums(rows: Tensor, group: Tensor, sizes: Tensor) -> Tensor:

@@ -56,9 +56,9 @@ class Ridges:
 
 def _metric_within(of: Spread, P: Tensor) -> Tensor:
     """``t U^T W^T M W U`` (k, k) of the directions' projector ``P = W U`` (m, k)."""
-    half = P if of.metric_factor is None else of.metric_factor.T @ P
+    half = P if of.metric is None else of.metric.factor.T @ P.to(of.metric.factor)
     metric: Tensor = of.mean_variance * (half.T @ half)
-    return metric
+    return metric.to(P)
 
 
 def _root(metric: Tensor, difference: float) -> Tensor:

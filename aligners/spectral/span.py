@@ -4,14 +4,16 @@ import torch
 from torch import Tensor
 
 from aligners.spectral.coordinates import Coordinates, Projector
-from aligners.spectral.factors import Factors
+from aligners.spectral.factors import Factors, orthonormal
 from datamodules.pairs.pairs import PairBatch
 
 
 class Span:
-    r"""The span of k directions of each modality in whitened coordinates, orthonormal: U (m_x, k) and V (m_y, k).
+    r"""The span of k directions of each modality in whitened coordinates, orthonormal: U (m_x, k) and V (m_y, l).
 
-    A row is :math:`U^T \psi(x)` (k,) there, as ``rows`` makes it once, and passes go on in the place of ``Coordinates``
+    They are the ``directions``, and beside them the span of further columns ``beside_x`` (m_x, r) and ``beside_y``
+    (m_y, r) where there are such. A row is
+    :math:`U^T \psi(x)` (k,) there, as ``rows`` makes it once, and passes go on in the place of ``Coordinates``
     with these: the solver then minimises over the heads whose directions lie in the span.
 
     Example:
@@ -28,8 +30,14 @@ class Span:
         (tensor([0., 1., 0.]), tensor([0., 1., 0.]))
     """
 
-    def __init__(self, whole: Coordinates, directions: Factors):
+    def __init__(
+        self, whole: Coordinates, directions: Factors, beside_x: Tensor | None = None, beside_y: Tensor | None = None
+    ):
         self.U, self.V = directions.U, directions.V
+        if beside_x is not None and beside_y is not None:
+            if whole.shared:
+                beside_x = beside_y = beside_x + beside_y
+            self.U, self.V = _with(self.U, beside_x), _with(self.V, beside_y)
         self.onto = whole.projector(self.U, self.V)
         self.shared = whole.shared
 
@@ -63,6 +71,12 @@ class Span:
 
     def leading(self, s: Tensor, gap: float) -> Factors:
         """The first r directions of the span, with singular values s (r,)."""
-        k, r = self.U.shape[1], len(s)
-        eye = torch.eye(k, r, dtype=s.dtype, device=s.device)
-        return Factors(eye, s, eye, gap)
+        one, other = (torch.eye(side.shape[1], len(s), dtype=s.dtype, device=s.device) for side in (self.U, self.V))
+        return Factors(one, s, other, gap)
+
+
+def _with(basis: Tensor, target: Tensor) -> Tensor:
+    """An orthonormal basis of a basis and a target, the basis first."""
+    beside = orthonormal(target - basis @ (basis.T @ target), scale=float(target.norm()))
+    beside = orthonormal(beside - basis @ (basis.T @ beside))  # once more: the first projection leaves rounding behind
+    return torch.cat([basis, beside], 1)

@@ -2,30 +2,45 @@
 
 from collections.abc import Iterator
 
+from torch import Tensor
+
 from aligners.spectral.contrasted_rows import ContrastedRows
 from aligners.spectral.coordinates import Coordinates, Frame, Projector
 from aligners.spectral.factors import Factors
 from aligners.spectral.movement import movement
 from aligners.spectral.negatives import NEGATIVES, Negatives, Place
-from aligners.spectral.passes import Solved, places
+from aligners.spectral.passes import Pull, Solved, places
 from aligners.spectral.record import Record
 from aligners.spectral.rows import RowSource
 from aligners.spectral.settings import Chosen
 from aligners.spectral.span import Span
+from aligners.spectral.step import Rule
 
 
 class Start:
     """The solution of rank r that the ``directions``, r or more, begin with, and the passes from it.
 
-    They move in the span of the directions, or in all ``coordinates`` where the settings say so.
+    They move in all ``coordinates`` where the settings say so, and else in the span of the directions and of those
+    that the weights pull towards there, at ``at`` and the first of the temperatures: the first pass is then as if it
+    moved in all coordinates. Where there are no passes, neither is needed.
     """
 
-    def __init__(self, coordinates: Coordinates, directions: Factors, contrasted: ContrastedRows):
+    def __init__(self, coordinates: Coordinates, directions: Factors, contrasted: ContrastedRows, at: Chosen):
         settings = contrasted.training.settings
         self.coordinates, self.contrasted, self.settings = coordinates, contrasted, settings
         self.first = directions.leading(settings.rank)
-        self.span = None if settings.span_directions is None else Span(coordinates, directions)
+        self.span: Span | None = None
         self._source: RowSource | None = None
+        if settings.span_directions is not None and max(settings.candidates.passes) > 0:
+            self.span = Span(coordinates, directions, *self._pulled_towards(at))
+
+    def _pulled_towards(self, at: Chosen) -> tuple[Tensor, Tensor]:
+        """``C V`` (m_x, r) and ``C^T U`` (m_y, r) at the first solution, of all rows in all coordinates."""
+        rule, rows = self.settings.rule(at._replace(tau=self.settings.candidates.tau[0])), self.contrasted.raw()
+        negatives = self._negatives(rule, self.coordinates, rows)
+        pull = Pull(negatives, negatives.at(self.first))
+        pull.add_all()
+        return pull.pulled.end()
 
     @property
     def frame(self) -> Frame:
@@ -34,9 +49,13 @@ class Start:
 
     def negatives(self, at: Chosen) -> Negatives:
         """The objective at a setting, over the contrasted items."""
+        return self._negatives(self.settings.rule(at), self.frame, self._rows())
+
+    def _negatives(self, rule: Rule, frame: Frame, rows: RowSource) -> Negatives:
         sample, device = self.contrasted.sample, self.contrasted.training.device
-        groups = sample.x_group.to(device), sample.y_group.to(device)
-        return NEGATIVES[self.settings.negatives](self.settings.rule(at), self.frame, self._rows(), *groups)
+        return NEGATIVES[self.settings.negatives](
+            rule, frame, rows, sample.x_group.to(device), sample.y_group.to(device)
+        )
 
     def place(self, negatives: Negatives, factors: Factors | None = None) -> Place:
         """The objective at the first solution, or at ``factors`` of the whitened coordinates."""
@@ -62,7 +81,7 @@ class Start:
     def _rows(self) -> RowSource:
         if self._source is None:
             if self.span is None:
-                self._source = self.contrasted.source(lambda rows: rows, *self.contrasted.training.features.dims)
+                self._source = self.contrasted.raw()
             else:
-                self._source = self.contrasted.source(self.span.rows, self.span.U.shape[1], self.span.V.shape[1])
+                self._source = self.contrasted.within(self.span.rows, self.span.U.shape[1], self.span.V.shape[1])
         return self._source

@@ -92,9 +92,14 @@ class Training:
 
     def moments(self, n_x: int, n_y: int, square_rows: int | None = None, block: int | None = None) -> Moments:
         """Empty moments of n_x and n_y rows of these features, multiplied by ``block`` batches at once."""
-        settings, kernel = self.settings, self.features.metric_factors[0] is not None
-        exact = kernel and min(settings.candidates.lam) * settings.landmark_ridge < LEAST_RIDGES
+        exact = self.features.has_metric and not self._carried_by_float32
         return Moments(*self.features.dims, n_x, n_y, self.device, square_rows, block, exact=exact)
+
+    @property
+    def _carried_by_float32(self) -> bool:
+        """Whether products of kernel rows, and what is made of them, may be float32."""
+        settings = self.settings
+        return self.features.has_metric and min(settings.candidates.lam) * settings.landmark_ridge >= LEAST_RIDGES
 
     def statistics(self, moments: Moments) -> Statistics:
         """What the moments of all processes, added in place, come to.
@@ -103,8 +108,9 @@ class Training:
             UserError: features that do not vary.
         """
         add_over_processes(*moments.tensors())
-        factors, settings = self.features.metric_factors, self.settings
-        return statistics(moments, *factors, shared=settings.shared, centre=settings.centre)
+        settings, metrics = self.settings, self.features.metrics
+        dtype = torch.float32 if self._carried_by_float32 else torch.float64
+        return statistics(moments, *metrics, shared=settings.shared, centre=settings.centre, dtype=dtype)
 
     def coordinates(self, statistics: Statistics, lam: float) -> Coordinates:
         """Coordinates whitened with the ridge ``lam``, if the settings whiten.

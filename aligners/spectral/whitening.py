@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from aligners.features.metric import Metric
 from ground.errors import UserError
 
 ROUNDING = 1e-12
@@ -27,7 +28,7 @@ class Whitening:
     undoes, at a tenth of an eigendecomposition's cost. ``W @ A`` and ``W.T @ A`` are triangular solves.
 
     ``factor`` (m, m) is the lower Cholesky factor of what is inverted, None for the identity; ``metric_factor``
-    that of M.
+    that of M. Both may be float32, in which the solves are then taken, of what has any dtype.
 
     Example:
         >>> covariance = torch.diag(torch.tensor([4.0, 1.0]))
@@ -50,15 +51,16 @@ class Whitening:
     def __matmul__(self, matrix: Tensor) -> Tensor:
         if self.factor is None:
             return matrix
+        right = matrix.to(self.factor)
         if self._transposed:
-            return torch.linalg.solve_triangular(self.factor, matrix, upper=False)
-        return torch.linalg.solve_triangular(self.factor.T, matrix, upper=True)
+            return torch.linalg.solve_triangular(self.factor, right, upper=False).to(matrix)
+        return torch.linalg.solve_triangular(self.factor.T, right, upper=True).to(matrix)
 
     def undone(self, matrix: Tensor) -> Tensor:
         """``W^{-1} A`` of the matrix A (m, k): what ``W @`` makes A of."""
         if self.factor is None:
             return matrix
-        return (self.factor if self._transposed else self.factor.T) @ matrix
+        return ((self.factor if self._transposed else self.factor.T) @ matrix.to(self.factor)).to(matrix)
 
     @property
     def condition(self) -> float:
@@ -81,13 +83,13 @@ class Spread(NamedTuple):
 
     covariance: Tensor  # (m, m)
     mean: Tensor  # (m,)
-    metric_factor: Tensor | None
-    """K (m, m) lower triangular, the metric being ``K K^T``; None for the identity."""
+    metric: Metric | None
+    """M in the covariance's dtype, None for the identity."""
     mean_variance: Tensor
     r"""t = :math:`\mathrm{tr}(M^{-1} \Sigma)/m`."""
 
 
-def spread(covariance: Tensor, mean: Tensor, mean_square: float, metric_factor: Tensor | None = None) -> Spread:
+def spread(covariance: Tensor, mean: Tensor, mean_square: float, metric: Metric | None = None) -> Spread:
     """The spread of raw features with this covariance (m, m) and mean (m,).
 
     ``mean_square`` is the mean of their squares, centre included: a variance that is nothing beside it is rounding.
@@ -97,9 +99,10 @@ def spread(covariance: Tensor, mean: Tensor, mean_square: float, metric_factor: 
     """
     if not covariance.diagonal().mean() > ROUNDING * mean_square:
         raise UserError("whitening needs features that vary, got the same features for every training item")
-    if metric_factor is None:
+    if metric is None:
         return Spread(covariance, mean, None, covariance.diagonal().mean())
-    return Spread(covariance, mean, metric_factor, _mean_variance(covariance, metric_factor))
+    metric = metric.to(covariance.dtype)
+    return Spread(covariance, mean, metric, _mean_variance(covariance, metric.factor))
 
 
 def _mean_variance(covariance: Tensor, metric_factor: Tensor) -> Tensor:
@@ -122,25 +125,30 @@ def whitening(of: Spread, lam: float) -> Whitening:
     Raises:
         UserError: a covariance that is singular at this ``lam``.
     """
-    K, ridge = of.metric_factor, lam * of.mean_variance
-    if K is None:
+    ridge = float(lam * of.mean_variance)
+    if of.metric is None:
         ridged = of.covariance.clone()
         ridged.diagonal().add_(ridge)
     else:
-        ridged = torch.addmm(of.covariance, ridge * K, K.T)
-    for jitter in JITTERS if lam > 0 else JITTERS[:1]:
+        ridged = torch.add(of.covariance, of.metric.matrix, alpha=ridge)
+    single = ridged.dtype == torch.float32
+    for jitter in JITTERS if lam > 0 and not single else JITTERS[:1]:
         ridged.diagonal().add_(jitter * ridged.diagonal().mean())
         factor, failed = torch.linalg.cholesky_ex(ridged)
         if not failed:
             break
     else:
+        if single:  # float64 decides
+            metric = of.metric and of.metric.to(torch.float64)
+            return whitening(of._replace(covariance=of.covariance.double(), metric=metric), lam)
         raise UserError(f"the features' covariance is singular at lam={lam}: take a larger aligner.lam")
-    return Whitening(factor, K)
+    return Whitening(factor, of.metric.factor if of.metric else None)
 
 
 def unwhitened(of: Spread) -> Whitening:
     """The features' own inner product, in the place of ``whitening`` where nothing is whitened."""
-    return Whitening(of.metric_factor, of.metric_factor)
+    factor = of.metric.factor if of.metric else None
+    return Whitening(factor, factor)
 
 
 def _inverse(factor: Tensor | None, v: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def test_inner_products_are_those_of_unicons_coordinates(pairs: Pairs, kind: str
     rows = aligner.prepare_y(pairs.y).double()
     raw = unicon.features.y(unicon.prepare_y(pairs.y)).double()
     raw -= raw.mean(0)
-    M = unicon.features.metric_factors[1] @ unicon.features.metric_factors[1].T
+    M = unicon.features.metrics[1].matrix.double()
     sigma = covariance(raw)
     if kind == "kernel_whitened":
         inner = raw @ torch.linalg.solve(sigma + torch.linalg.solve(M, sigma).trace() / len(M) * M, raw.T)

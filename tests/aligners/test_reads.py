@@ -25,9 +25,10 @@ class Counted:
         return self.rows[index]
 
 
-# kept: for the means and the first pass. Not kept: also for the projections at the start, and in each of three passes
-# for its sums and for the projections on its new directions, and at the end for the exact gradient
-@pytest.mark.parametrize(("memory_mb", "streams"), [(2048, 2), (0, 2 + 1 + 3 * 2 + 1)])
+# kept: for the means and the first pass. Not kept: also for the projections and the sums that the span is made of, for
+# the projections at the start, in each of three passes for its sums and for the projections on its new directions, and
+# at the end for the exact gradient
+@pytest.mark.parametrize(("memory_mb", "streams"), [(2048, 2), (0, 2 + 2 + 1 + 3 * 2 + 1)])
 def test_rows_that_are_kept_are_read_once_for_all_passes(pairs: Pairs, memory_mb: int, streams: int) -> None:
     x, y = Counted(pairs.x[:]), Counted(pairs.y[:])
     data = PairsDataModule(batch_size=20, eval_batch_size=61, seed=0)

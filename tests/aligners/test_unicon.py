@@ -147,7 +147,8 @@ def test_permuted_samples(pairs: Pairs, feature_map: str) -> None:
         pairs.x[order].double(), pairs.y.double(), x_of_y=torch.argsort(order)[pairs.x_of_y], group=pairs.group[order]
     )
     plain = fitted(pairs, feature_map=feature_map)
-    torch.testing.assert_close(cosines(permuted, pairs), cosines(plain, pairs), rtol=0, atol=1e-6)
+    atol = 1e-6 if feature_map == "identity" else 1e-4  # of kernel rows the solver's matrices are float32
+    torch.testing.assert_close(cosines(permuted, pairs), cosines(plain, pairs), rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("feature_map", ["identity", "nystrom"])

@@ -7,6 +7,7 @@ from torch import Tensor
 from aligners.features import landmarks
 from aligners.features.kernels import KERNELS
 from aligners.features.landmarks import (
+    AUTO_PRODUCTS,
     ROW_SELECTIONS,
     kmeans,
     kmeans_plus_plus,
@@ -40,7 +41,7 @@ def linear(sample: Tensor) -> dict[str, object]:
 @pytest.mark.parametrize("selection", ROW_SELECTIONS)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_rule_chooses_m_different_rows_by_the_seed(selection: str, kernel: str) -> None:
-    sample = normal(sample_size(selection, 30), 50)
+    sample = normal(sample_size(selection, 30, 1000), 50)
     first, again = (select(selection, sample, 30, kernel, 3.0, draws(2)) for _ in range(2))
     assert torch.equal(first, again)
     assert len(first.unique()) == 30
@@ -56,7 +57,7 @@ def test_fewer_rows_than_landmarks_are_all_taken(selection: str) -> None:
 
 def test_uniform_takes_the_first_rows() -> None:
     assert select("uniform", normal(9, 3), 4, "linear", 1.0, draws()).tolist() == [0, 1, 2, 3]
-    assert sample_size("uniform", 7) == 7
+    assert sample_size("uniform", 7, 1000) == 7
 
 
 @pytest.mark.parametrize("selection", ["kmeans++", "leverage", "rpcholesky"])
@@ -156,7 +157,9 @@ def test_rules_of_rows_give_rows(selection: str) -> None:
     assert {tuple(row) for row in rows.tolist()} <= {tuple(row) for row in sample.tolist()}
 
 
-def test_auto_takes_a_share_of_the_rows_within_bounds() -> None:
-    assert [number_of("auto", rows) for rows in (10, 1024, 1800, 2500, 10**6)] == [10, 1024, 1080, 1500, 2048]
+def test_auto_takes_as_many_as_the_products_allow() -> None:
+    assert [number_of("auto", rows) for rows in (10, 1024, 4096, 4500, 10**6)] == [10, 1024, 4096, 3944, 1024]
+    assert 4500 * 3944**2 <= AUTO_PRODUCTS < 4500 * 3945**2
     assert number_of(30, 20) == 20
-    assert sample_size("uniform", "auto") == sample_size("kmeans", "auto") == 4 * 2048
+    assert [sample_size(selection, "auto", 10**6) for selection in ("uniform", "kmeans")] == [1024, 4096]
+    assert sample_size("kmeans", "auto", 5000) == 5000

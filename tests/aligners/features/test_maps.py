@@ -51,9 +51,9 @@ def every_map(sample: Tensor, seed: int = 0) -> dict[str, FeatureMap]:
 def test_every_map_keeps_the_contract() -> None:
     sample, x = normal(60, 6), normal(7, 6, seed=1)
     for name, built in every_map(sample).items():
-        phi, raw, L = built(x), built.raw(x), built.metric_factor
+        phi, raw, L = built(x), built.raw(x), built.metric and built.metric.factor.double()
         assert phi.shape == (7, built.dim), name
-        torch.testing.assert_close(raw if L is None else phi @ L.T, raw, rtol=1e-6, atol=1e-8, msg=name)
+        torch.testing.assert_close(raw if L is None else phi @ L.T, raw, rtol=1e-5, atol=1e-5, msg=name)
 
 
 def test_every_map_takes_float32_rows() -> None:
@@ -94,7 +94,7 @@ def test_sample_sizes() -> None:
     size = {
         (kind, kernel, selection): feature_map(
             kind, 4, **(SETTINGS | {"kernel": kernel, "landmark_selection": selection})
-        ).sample_size
+        ).sample_size(5000)
         for kind in ("identity", "nystrom", "random")
         for kernel in ("arc_cosine_1", "rbf")
         for selection in ("uniform", "kmeans++")

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from aligners.features.metric import Metric
 from aligners.spectral.whitening import Whitening, spread, unwhitened, whitening
 from ground.errors import UserError
 from tests.aligners.spectral.drawn import normal
@@ -25,11 +26,11 @@ def test_under_a_metric_it_is_the_whitening_of_the_metrics_features() -> None:
     x, K = normal(50, 5), torch.linalg.cholesky(torch.cov(normal(9, 30, seed=3))[:5, :5])
     features = torch.linalg.solve_triangular(K, x.T, upper=False).T
     plain = whitening(spread(torch.cov(features.T, correction=0), features.mean(0), 1.0), 0.3)
-    raw = whitening(spread(torch.cov(x.T, correction=0), x.mean(0), 1.0, K), 0.3)
+    raw = whitening(spread(torch.cov(x.T, correction=0), x.mean(0), 1.0, Metric(K @ K.T, K)), 0.3)
     a, b = (x - x.mean(0)) @ (raw @ identity(5)), (features - features.mean(0)) @ (plain @ identity(5))
     torch.testing.assert_close(a @ a.T, b @ b.T)  # equal up to a rotation
     assert raw.condition == pytest.approx(plain.condition, rel=0.02)
-    c = (x - x.mean(0)) @ (unwhitened(spread(torch.cov(x.T), x.mean(0), 1.0, K)) @ identity(5))
+    c = (x - x.mean(0)) @ (unwhitened(spread(torch.cov(x.T), x.mean(0), 1.0, Metric(K @ K.T, K))) @ identity(5))
     d = features - features.mean(0)
     torch.testing.assert_close(c @ c.T, d @ d.T)
 
