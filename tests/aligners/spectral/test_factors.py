@@ -7,6 +7,7 @@ from torch import Tensor
 
 from aligners import spectral
 from aligners.spectral.coordinates import Statistics
+from aligners.spectral.factors import orthonormal
 from aligners.spectral.moments import Moments
 from datamodules.pairs import PairBatch
 from ground.errors import UserError
@@ -143,3 +144,23 @@ def test_tangent_step_where_no_direction_is_left_beside() -> None:
     assert step.Q_x.shape == (3, 0)
     assert step.Q_y.shape == (8, 3)
     assert torch.isfinite(step.direction).all()
+
+
+def test_an_orthonormal_basis_is_that_of_a_qr_but_for_rounding() -> None:
+    columns = torch.cat([normal(40, 5), 1e-3 * normal(40, 2, seed=1), torch.zeros(40, 1).double()], 1)
+    basis = orthonormal(columns)
+    Q, _ = torch.linalg.qr(columns[:, :7])
+    assert basis.shape == (40, 7)
+    torch.testing.assert_close(basis.T @ basis, torch.eye(7, dtype=torch.float64))
+    torch.testing.assert_close(basis @ basis.T, Q @ Q.T)
+    assert orthonormal(1e-9 * columns, scale=1.0).shape == (40, 0)
+
+
+@pytest.mark.parametrize("most", [0, 40])
+def test_a_float32_matrix_has_the_factors_of_float64_to_its_rounding(most: int) -> None:
+    matrix = normal(700, 500) @ torch.diag(torch.linspace(1, 0, 500).double() ** 4)
+    double, single = (spectral.randomised_svd(m, 12, most) for m in (matrix, matrix.float()))
+    assert single.U.dtype == single.s.dtype == torch.float64
+    torch.testing.assert_close(single.s[:12], double.s[:12], rtol=1e-5, atol=0)
+    torch.testing.assert_close(single.U[:, :12], double.U[:, :12], rtol=0, atol=1e-3)
+    assert single.U.shape[1] == max(12, most)

@@ -52,3 +52,19 @@ def test_the_identity() -> None:
     W = Whitening(None)
     assert W.condition == 1.0
     assert torch.equal(W.T @ identity(3), identity(3))
+
+
+def test_what_float32_cannot_factor_float64_does() -> None:
+    x = normal(300, 40)
+    x[:, 20:] = x[:, :20] + 1e-5 * normal(300, 20, seed=1)  # a condition of 1e10
+    covariance = torch.cov(x.T, correction=0)
+    single = spread(covariance.float(), x.mean(0), 1.0)
+    assert torch.linalg.cholesky_ex(single.covariance)[1] > 0
+    W = whitening(single, 1e-8)
+    assert W.factor is not None
+    assert W.factor.dtype == torch.float64
+    well = whitening(single, 0.1)
+    ridged = covariance + 0.1 * covariance.trace() / 40 * identity(40)
+    assert well.factor is not None
+    assert well.factor.dtype == torch.float32
+    torch.testing.assert_close(well.T @ (ridged @ (well @ identity(40))), identity(40), rtol=0, atol=1e-4)
