@@ -1,8 +1,11 @@
 """What every frozen encoder is: raw items in, float32 vectors out, and a fingerprint of what shapes them."""
 
+import copy
 import hashlib
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,13 +16,17 @@ from ground.errors import UserError
 from ground.ranges import Count
 from ground.values import check_constructor, checked
 
+# The memory of a device holds what one batch makes of itself: threads start their batches on it in turns.
+_DEVICE = threading.Lock()
+
 
 class Backbone(nn.Module, ABC):
     """A frozen encoder of one modality.
 
     Construction is cheap: the network is loaded by the first ``encode``; ``dim`` and ``fingerprint`` read at
-    most files. A subclass sets ``modality`` and ``dim`` and writes ``_load``, ``_forward`` and ``_content``; its
-    constructor's arguments are checked against their annotations.
+    most files. A subclass sets ``modality`` and ``dim`` and writes ``_load``, ``_forward`` and ``_content``, and
+    ``_prepare`` where items are made tensors on the CPU; its constructor's arguments are checked against their
+    annotations.
 
     Args:
         batch_size: items in one forward pass.
@@ -67,8 +74,12 @@ class Backbone(nn.Module, ABC):
     def _load(self) -> nn.Module:
         """The network with its weights, on the CPU."""
 
+    def _prepare(self, items: list[Any]) -> Any:
+        """What ``_forward`` is given of one batch: the items, or a tensor, which is moved to the device in between."""
+        return items
+
     @abstractmethod
-    def _forward(self, network: nn.Module, items: list[Any]) -> Tensor:
+    def _forward(self, network: nn.Module, items: Any) -> Tensor:
         """Features (b, d) of one batch."""
 
     @abstractmethod
@@ -117,6 +128,15 @@ class Backbone(nn.Module, ABC):
         """Stays in eval mode, whatever ``mode`` says: a backbone is frozen for good."""
         return super().train(False)
 
+    def replicas(self, n: int) -> list[Self]:
+        """This backbone and copies of it, ``n`` in all, for as many threads: each with the same weights in memory.
+
+        Raises:
+            UserError: the network cannot be loaded.
+        """
+        shared = {id(tensor): tensor for part in (self.network.parameters(), self.network.buffers()) for tensor in part}
+        return [self, *(copy.deepcopy(self, dict(shared)) for _ in range(n - 1))]
+
     def encode(self, items: Sequence[Any]) -> Tensor:
         """Features (n, d), float32 on the CPU, in the order of ``items``; n may be 0."""
         features = torch.empty(len(items), self.dim)
@@ -125,9 +145,19 @@ class Backbone(nn.Module, ABC):
             rows = order[start : start + self.batch_size]
             network = self.network.eval()
             with torch.inference_mode():
-                batch = self._forward(network, [items[i] for i in rows])
-            features[rows] = batch.float().cpu()
+                prepared = self._prepare([items[i] for i in rows])
+                with nullcontext() if self.device.type == "cpu" else _DEVICE:
+                    batch = self._forward(network, self._moved(prepared)).float()
+            features[rows] = batch.cpu()
         return features
+
+    def _moved(self, prepared: Any) -> Any:
+        """What was prepared, on the device; to a GPU by way of memory that it reads by itself."""
+        if not isinstance(prepared, Tensor):
+            return prepared
+        if self.device.type == "cuda":
+            return prepared.pin_memory().to(self.device, non_blocking=True)
+        return prepared.to(self.device)
 
 
 def _device(name: str) -> torch.device:

@@ -1,6 +1,7 @@
 """The two towers of the CLAP models of transformers."""
 
 import json
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,6 +18,7 @@ from ground.ranges import Count
 
 NEEDS = ("config.json", "model.safetensors")
 PATTERNS = ("*.json", "merges.txt", "*.safetensors")
+_DRAWING = threading.Lock()  # numpy's global generator serves one thread at a time
 
 
 class Clap(Backbone):
@@ -123,9 +125,10 @@ class Clap(Backbone):
         return nn.functional.normalize(torch.stack(means), dim=-1)
 
     def _windows(self, network: Any, sounds: list[Any]) -> Tensor:
-        state = np.random.get_state()  # noqa: NPY002 - a fused model's extractor draws from it, to no effect here
-        inputs = self.extractor(sounds, sampling_rate=self.extractor.sampling_rate, return_tensors="pt")
-        np.random.set_state(state)  # noqa: NPY002
+        with _DRAWING:  # a fused model's extractor draws from numpy's generator, to no effect here
+            state = np.random.get_state()  # noqa: NPY002
+            inputs = self.extractor(sounds, sampling_rate=self.extractor.sampling_rate, return_tensors="pt")
+            np.random.set_state(state)  # noqa: NPY002
         spectrograms = inputs["input_features"].float().to(self.device)
         longer = torch.zeros(len(sounds), 1, dtype=torch.bool, device=self.device)
         embeddings: Tensor = network.get_audio_features(spectrograms, is_longer=longer).pooler_output

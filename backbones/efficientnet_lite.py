@@ -58,9 +58,11 @@ class EfficientNetLite0(Backbone):
         network.load_state_dict(state_dict(local_path(self.weights)))
         return network.to(memory_format=torch.channels_last)
 
-    def _forward(self, network: Any, items: list[Any]) -> Tensor:
+    def _prepare(self, items: list[Any]) -> Tensor:
         squares = [np.asarray(square(to_rgb(image), self.size, self.fit)) for image in items]
-        pixels = torch.from_numpy(np.stack(squares)).to(self.device)
-        pixels = pixels.permute(0, 3, 1, 2)  # channels last in memory, where convolutions are faster
+        return torch.from_numpy(np.stack(squares))
+
+    def _forward(self, network: Any, items: Tensor) -> Tensor:
+        pixels = items.permute(0, 3, 1, 2)  # channels last in memory, where convolutions are faster
         maps: Tensor = network.extract_features((pixels - self.mean) / self.scale)
         return maps.mean((2, 3))

@@ -156,8 +156,10 @@ class OpenClip(Backbone):
         # a text has no more tokens than characters, and the marks
         return sum(len(text) + 2 > limit and length(text) > limit for text in items), f"cut at {limit} tokens"
 
-    def _forward(self, network: Any, items: list[Any]) -> Any:
+    def _prepare(self, items: list[Any]) -> Any:
         if self.modality == "text":
-            return network.encode_text(self.tokenize(items).to(self.device))
-        pixels = torch.stack([self.transform(middle(to_rgb(image))) for image in items])
-        return network(pixels.to(self.device))
+            return self.tokenize(items)
+        return torch.stack([self.transform(middle(to_rgb(image))) for image in items])
+
+    def _forward(self, network: Any, items: Any) -> Any:
+        return network.encode_text(items) if self.modality == "text" else network(items)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from backbones.backbone import Backbone
 from backbones.images import middle, to_rgb
@@ -104,6 +104,8 @@ class TorchvisionResNet(Backbone):
         self.transform = self._transform()
         return network
 
-    def _forward(self, network: nn.Module, items: list[Any]) -> Any:
-        pixels = torch.stack([self.transform(middle(to_rgb(image))) for image in items])
-        return network(pixels.to(self.device))
+    def _prepare(self, items: list[Any]) -> Tensor:
+        return torch.stack([self.transform(middle(to_rgb(image))) for image in items])
+
+    def _forward(self, network: nn.Module, items: Tensor) -> Any:
+        return network(items)

@@ -4,7 +4,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +88,14 @@ class CacheEntry:
         if rank == 0:
             remove_leftovers(self.folder)
             self._tell(n, items)
-        with progress_bar(self.source.name, n, n - items, visible=progress and items > 0) as advance:
-            for number in missing[rank::world]:
-                first, stop = self.span(number)
-                dtype = PRECISIONS[self.precision]
-                # the bar of the first process stands for all, which are about as far
-                made = extract(self.source, self.backbone, first, stop, dtype, lambda k: advance(k * world))
+        mine = missing[rank::world]
+        spans, dtype = [self.span(number) for number in mine], PRECISIONS[self.precision]
+        with (
+            progress_bar(self.source.name, n, n - items, visible=progress and items > 0) as advance,
+            # the bar of the first process stands for all, which are about as far
+            closing(extract(self.source, self.backbone, spans, dtype, lambda k: advance(k * world))) as parts,
+        ):
+            for number, made in zip(mine, parts, strict=True):
                 facts = self._facts(number) | {"unreadable": made.unreadable, "notes": made.notes}
                 with _writing(self.folder):
                     write_shard(self._path(number), made.rows, facts)

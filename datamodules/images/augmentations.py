@@ -1,5 +1,6 @@
 """The augmentation of SimCLR, and the extreme ones of GCA, as seeded transforms of PIL images."""
 
+import threading
 from functools import lru_cache
 
 import torch
@@ -11,6 +12,7 @@ from datamodules.images.shift.corruptions import Corruption
 from datamodules.images.views import Transform
 
 BLUR_FROM = 65  # px: views of smaller images are not blurred, as SimCLR's of CIFAR-10 are not
+_DRAWING = threading.Lock()  # torch's global generator serves one thread at a time
 
 
 class SimCLR:
@@ -90,7 +92,7 @@ EXTREME: dict[str, Transform] = {
 
 def _seeded(transform: nn.Module, image: Image.Image, seed: int) -> Image.Image:
     """torchvision draws from torch's global generator: seeded for this image, and then put back."""
-    with torch.random.fork_rng(devices=[]):
+    with _DRAWING, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         changed: Image.Image = transform(image)
     return changed

@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ LOUDEST = 1e6
 """Times full scale: beyond it, a float is no sample but damage."""
 
 BLOCK = 1 << 20  # frames decoded at once: a header that promises hours costs no memory for them
+
+_OPENING = threading.Lock()  # why a file cannot be opened, the library keeps for the last one alone
 
 
 class AudioFiles(Files):
@@ -60,7 +63,9 @@ def decode_audio(data: bytes, filename: str) -> Clip:
     import soundfile
 
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with _OPENING:
+            file = soundfile.SoundFile(io.BytesIO(data))
+        with file:
             return _decoded(file, filename)
     except soundfile.LibsndfileError as error:
         raise Unreadable(f"{filename}: cannot be decoded ({error.error_string})") from error

@@ -4,7 +4,6 @@ import hashlib
 import io
 import re
 import struct
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any, Protocol, Self
 from PIL import Image, ImageFile, ImageOps, ImagePalette
 from torch import Tensor
 
+from datamodules.items.quiet import only_bombs
 from ground.errors import UserError, shown
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -229,17 +229,18 @@ def decode_image(data: bytes, name: str) -> ImageFile.ImageFile:
         raise
     except Exception as error:  # broken files raise anything: OSError, SyntaxError, struct.error, zlib.error
         raise Unreadable(f"{name}: cannot be decoded ({str(error) or type(error).__name__})") from error
-    with suppress(Exception), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with suppress(Exception), only_bombs():
         ImageOps.exif_transpose(image, in_place=True)  # turns the pixels before it writes metadata
     image.filename = name
     return image
 
 
 def _loaded(data: bytes) -> ImageFile.ImageFile:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd metadata, which do not concern the pixels
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with only_bombs():
+        # all formats, the usual ones first: Pillow loads the rest when it meets one of them, and then fails in a
+        # second thread that meets one meanwhile
+        Image.preinit()
+        Image.init()
         with Image.open(io.BytesIO(data)) as image:
             image.load()
             if image.mode in ("P", "PA") and image.palette is None:  # Pillow loses it of an ICNS
