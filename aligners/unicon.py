@@ -1,6 +1,7 @@
 """UniConSpectral: the spectral solver as a training step without gradients."""
 
 from dataclasses import replace
+from itertools import product
 from typing import Annotated, Any, Literal
 
 import torch
@@ -11,7 +12,7 @@ from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
 from aligners.features.kernels import KernelName
 from aligners.features.landmarks import LandmarkNumber, Selection
-from aligners.features.maps import FeatureMapName, named_features
+from aligners.features.maps import FeatureMapName, RawFeatures, named_features
 from aligners.objectives.base import Objective
 from aligners.spectral.bandwidth import fitted
 from aligners.spectral.factors import SVD, Factors
@@ -61,7 +62,7 @@ class UniConSpectral(SolvedAligner):
         unit: bool,
         centre: bool,
         shared: bool | None,
-        feature_map: FeatureMapName,
+        feature_map: Choosable[FeatureMapName],
         kernel: KernelName,
         bandwidth: Choosable[Positive],
         landmarks: LandmarkNumber,
@@ -101,20 +102,25 @@ class UniConSpectral(SolvedAligner):
             covariance_rows=covariance_rows, block_size=block_size, memory_mb=memory_mb,
             centre=centre, shared=bool(shared),
         )  # fmt: skip
-        for each in self.settings.bandwidths:  # mistakes show at once
-            raw_features(self.settings, 1, 1, each)
+        for kind, each in product(self.settings.feature_maps, self.settings.bandwidths):  # mistakes show at once
+            raw_features(self.settings, 1, 1, kind, each)
         self.solution = Record()
+        self._tried: dict[str, RawFeatures] = {}
 
     def build(self, d_x: int, d_y: int) -> None:
         self.settings = replace(self.settings, shared=bool(self.shared))
-        self.features = raw_features(self.settings, d_x, d_y, self.settings.bandwidths[0])
+        kind = self.solution.chosen.get("feature_map", self.settings.feature_maps[0])  # of a loaded one what it chose
+        self.features = raw_features(self.settings, d_x, d_y, kind, self.settings.bandwidths[0])
         self.register_solution(*self.features.dims)
         for name, m in zip("UV", self.features.dims, strict=True):
             self.register_buffer(name, torch.zeros(m, self.rank, dtype=torch.float64))
 
     def rank_bound(self, train: Pairs) -> RankBound:
-        dims = raw_features(self.settings, *train.dims, self.settings.bandwidths[0]).most_dims
-        return groups_bound(dims, train, int(self.centre), named_features(self.settings.feature_map))
+        bounds = []
+        for kind in self.settings.feature_maps:
+            dims = raw_features(self.settings, *train.dims, kind, self.settings.bandwidths[0]).most_dims
+            bounds.append(groups_bound(dims, train, int(self.centre), named_features(kind)))
+        return min(bounds, key=lambda bound: bound.most)
 
     def raw_x(self, x: Tensor) -> Tensor:
         return self.features.x(x)
@@ -147,12 +153,13 @@ class UniConSpectral(SolvedAligner):
         return 1 if self.settings.negatives == "batch" else super().batches_in_run
 
     def first_pass(self) -> Pass:
-        training, self.solution = fitted(self._training)
-        self.features = training.features
-        return FirstPass(training, self.solution, self.stream)
+        trainings, records = zip(*(fitted(self._training, kind) for kind in self.settings.feature_maps), strict=True)
+        self._tried = {training.features.kind: training.features for training in trainings}
+        self.features = trainings[0].features
+        return FirstPass(trainings, records, self.stream)
 
     def resumed_pass(self) -> Pass:
-        first, stream = FirstPass(self._training, self.solution, self.stream), self.stream
+        first, stream = FirstPass([self._training], [self.solution], self.stream), self.stream
         for batch in stream():
             first.add(batch)
         return first.resume(Factors(self.U, self.singular_values, self.V, self.solution.passes[-1]["gap"]))
@@ -169,11 +176,16 @@ class UniConSpectral(SolvedAligner):
         super().hold(solved)
         self.U, self.V = solved.factors.U, solved.factors.V
         self.solution = solved.record
+        self.features = self._tried.get(solved.record.chosen.get("feature_map", ""), self.features)
+
+    def on_train_end(self) -> None:
+        super().on_train_end()
+        self._tried = {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["solution"] = self.solution.plain()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        super().on_load_checkpoint(checkpoint)
         self.solution = Record(**checkpoint["solution"])
+        super().on_load_checkpoint(checkpoint)

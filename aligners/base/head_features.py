@@ -70,7 +70,7 @@ class HeadFeatures(nn.Module):
         super().__init__()
         self.settings = settings
         self.widths = widths
-        self.maps = raw_features(settings, *dims, settings.bandwidths[0])
+        self.maps = raw_features(settings, *dims, settings.feature_maps[0], settings.bandwidths[0])
         for side in "xy":
             self.register_buffer(f"factor_{side}", torch.zeros(0, 0))
             self.register_buffer(f"centre_{side}", torch.zeros(0, dtype=torch.float64))
@@ -85,7 +85,8 @@ class HeadFeatures(nn.Module):
         """
         settings = self.settings
         training, _ = fitted(
-            Training(settings, self.maps, train, None, prepare_x, prepare_y, stream.device, shows=False)
+            Training(settings, self.maps, train, None, prepare_x, prepare_y, stream.device, shows=False),
+            settings.feature_maps[0],
         )
         self.maps = training.features
         if any(m > width for m, width in zip(self.maps.dims, self.widths, strict=True)):

@@ -60,12 +60,12 @@ def spectral_solution(aligner: Aligner) -> Projector:
     pairs = aligner.train_pairs
     stream = aligner.stream.dealt_whole(run_length(pairs, len(aligner.stream)))
     stream.sampler.reshuffles = False
-    features = raw_features(settings, *pairs.dims, settings.bandwidths[0]).to(aligner.device)
+    features = raw_features(settings, *pairs.dims, "identity", settings.bandwidths[0]).to(aligner.device)
     training = Training(
         settings, features, pairs, None, aligner.prepare_x, aligner.prepare_y, aligner.device, shows=False
     )
     with torch.no_grad():
-        return run(FirstPass(training, Record(), stream), stream).projector
+        return run(FirstPass([training], [Record()], stream), stream).projector
 
 
 def set_head(head: nn.Linear, projection: Tensor, offset: Tensor, scale: float) -> None:

@@ -42,6 +42,7 @@ class RawFeatures(nn.Module):
 
     def __init__(self, kind: str, d_x: int, d_y: int, shared: bool, centre: bool, **arguments: Any):
         super().__init__()
+        self.kind = kind
         self.map_x = feature_map(kind, d_x, **arguments)
         self.map_y = self.map_x if shared else feature_map(kind, d_y, **arguments)
         self.shared = shared

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from aligners.features.maps import RawFeatures
-from aligners.spectral.first_pass import first_trial
+from aligners.spectral.mapped import first_trial
 from aligners.spectral.record import Record
 from aligners.spectral.training import Training, raw_features
 from aligners.spectral.trial import Trial
@@ -14,23 +14,25 @@ from datamodules.pairs.pairs import Pairs
 from ground.distributed import rank_and_world
 
 
-def fitted(training: Training) -> tuple[Training, Record]:
-    """``training`` with its feature maps fitted on training rows, the same in every process.
+def fitted(training: Training, feature_map: str) -> tuple[Training, Record]:
+    """``training`` with feature maps of a kind, fitted on training rows, the same in every process.
 
     Where there are several bandwidths, the trials and the one in use are noted in the record.
     """
     settings, train = training.settings, training.train
     generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed, in every process
-    size = training.features.sample_size(train.n_x, train.n_y)
+    bandwidths = settings.bandwidths[:1] if feature_map == "identity" else settings.bandwidths
+    first = raw_features(settings, *train.dims, feature_map, bandwidths[0])
+    size = first.sample_size(train.n_x, train.n_y)
     x, y = sampled(train, size, generator, training.device)
     x, y, state = training.prepare_x(x), training.prepare_y(y), generator.get_state()
     tried: list[tuple[float, Trial, RawFeatures]] = []
     best = 0
-    for bandwidth in settings.bandwidths:
+    for bandwidth in bandwidths:
         generator.set_state(state)
-        features = raw_features(settings, *train.dims, bandwidth).to(training.device)
+        features = raw_features(settings, *train.dims, feature_map, bandwidth).to(training.device)
         features.fit(x, y, generator, (train.n_x, train.n_y))
-        if len(settings.bandwidths) == 1:
+        if len(bandwidths) == 1:
             return replace(training, features=features), Record()
         tried.append((bandwidth, _sample_trial(replace(training, features=features)), features))
         if tried[-1][1].beats(tried[best][1]):

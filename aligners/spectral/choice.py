@@ -12,7 +12,7 @@ from aligners.spectral.negatives import Place
 from aligners.spectral.settings import Candidates, Chosen
 from aligners.spectral.trial import Trial
 from datamodules.pairs.pairs import PairBatch
-from evaluation.retrieval import ranks
+from evaluation.retrieval import ranks_both_ways
 from ground.distributed import from_first
 
 EVALUATION_BLOCK = 1024
@@ -38,11 +38,8 @@ class Validation:
     def _hits(self, projector: Projector) -> tuple[Tensor, Tensor]:
         rows = self.rows
         x, y = (side.cpu() for side in projector(rows))
-        x_group, y_group = rows.x_group.cpu(), rows.y_group.cpu()
-        return (
-            _mean_hits(ranks(x, y, x_group, y_group, EVALUATION_BLOCK)),
-            _mean_hits(ranks(y, x, y_group, x_group, EVALUATION_BLOCK)),
-        )
+        ranks = ranks_both_ways(x, y, rows.x_group.cpu(), rows.y_group.cpu(), "x", "y", EVALUATION_BLOCK)
+        return _mean_hits(ranks["x_to_y"]), _mean_hits(ranks["y_to_x"])
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
@@ -59,22 +56,20 @@ def best_of(trials: Sequence[Trial]) -> Trial:
 
 def choose_first(
     candidates: Candidates, validation: Validation, solution: Callable[[float], Callable[[float], Projector]]
-) -> Chosen:
-    """The ridge and the weight power, by first solutions: ``solution(lam)(weight_power)`` embeds.
+) -> Trial:
+    """The ridge and the weight power that are best, by first solutions: ``solution(lam)(weight_power)`` embeds.
 
     Raises:
         UserError: a ridge at which a covariance is singular, or a rank above the data's.
     """
     first = candidates.first
-    if len(candidates.lam) == len(candidates.weight_power) == 1:
-        return first
     trials = []
     for lam in candidates.lam:
         at_ridge = solution(lam)
         for power in candidates.weight_power:
             at = first._replace(lam=lam, weight_power=power, passes=0)
             trials.append(validation.trial(at, at_ridge(power)))
-    return best_of(trials).chosen._replace(passes=first.passes)
+    return best_of(trials)
 
 
 class Contestant(NamedTuple):
@@ -104,7 +99,8 @@ def choose_passes(
 
     By successive halving (Jamieson and Talwalkar 2016): all contestants run to the fewest passes of the list; those
     behind the default are left behind, and of the others the better half goes on to the next number. The default is
-    run to the end. ``start`` gives the place that a contestant starts from and the chain of those after it.
+    run to the end, unless fewer passes beat all that run on. ``start`` gives the place that a contestant starts from
+    and the chain of those after it.
     """
     contestants = []
     for tau in candidates.tau:
@@ -116,8 +112,11 @@ def choose_passes(
     if 0 in candidates.passes:  # of any contestant the same
         _try(default, 0, validation, embedded)
     for passes in sorted(set(candidates.passes) - {0}):
+        fewer = [trial for each in contestants for trial in each.trials.values()]
         for contestant in (default, *challengers):
             _try(contestant, passes, validation, embedded)
+        if any(all(each.beats(now.trials[passes]) for now in (default, *challengers)) for each in fewer):
+            break
         ahead = [each for each in challengers if each.trials[passes].recall >= default.trials[passes].recall]
         ahead.sort(key=lambda each: -each.trials[passes].recall)
         going_on = ahead[: (len(challengers) + 1) // 2]

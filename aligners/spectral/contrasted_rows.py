@@ -19,9 +19,8 @@ class ContrastedRows:
         >>> from datamodules.pairs import GroupBatches, pairs_of_tensors
         >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
         >>> pairs, settings = pairs_of_tensors(x, x), UniConSpectral(rank=4, feature_map="identity").settings
-        >>> training = Training(
-        ...     settings, raw_features(settings, 8, 8, 1.0), pairs, None, torch.clone, torch.clone, x.device, False
-        ... )
+        >>> features = raw_features(settings, 8, 8, "identity", 1.0)
+        >>> training = Training(settings, features, pairs, None, torch.clone, torch.clone, x.device, False)
         >>> stream = Stream(pairs, GroupBatches(pairs.group, batch_size=25, seed=0), x.device)
         >>> rows = ContrastedRows(training, stream)
         >>> for batch in stream():

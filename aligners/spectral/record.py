@@ -29,8 +29,8 @@ class Record:
     """
 
     passes: list[dict[str, float]] = field(default_factory=list)
-    chosen: dict[str, float] = field(default_factory=dict)
-    trials: list[dict[str, float]] = field(default_factory=list)
+    chosen: dict[str, Any] = field(default_factory=dict)
+    trials: list[dict[str, Any]] = field(default_factory=list)
     conditions: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -38,7 +38,7 @@ class Record:
         """The record with what one more pass reports."""
         return replace(self, passes=[*self.passes, passed])
 
-    def tried(self, trials: list[dict[str, float]], chosen: Mapping[str, float]) -> "Record":
+    def tried(self, trials: list[dict[str, Any]], chosen: Mapping[str, Any]) -> "Record":
         """The record with further trials, and the settings that were chosen."""
         return replace(self, trials=self.trials + trials, chosen={**self.chosen, **chosen})
 
@@ -70,7 +70,7 @@ class Record:
 
     @property
     def facts(self) -> dict[str, float]:
-        """Numbers for ``metrics.json``; passes are counted by the evaluation, the kind of step is no number."""
-        chosen = {key: value for key, value in self.chosen.items() if key not in ("passes", "step")}
+        """Numbers for ``metrics.json``; passes are counted by the evaluation, names are no numbers."""
+        chosen = {k: value for k, value in self.chosen.items() if k != "passes" and not isinstance(value, str)}
         ends = {key: value for key, value in self.passes[-1].items() if key == "gradient_norm"} if self.passes else {}
         return {**chosen, **ends, **{f"condition_{side}": value for side, value in self.conditions.items()}}

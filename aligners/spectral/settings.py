@@ -49,9 +49,13 @@ class Candidates(NamedTuple):
         return [name for name, values in self._asdict().items() if len(values) > 1]
 
     @property
-    def trials(self) -> int:
-        """How many solutions are tried on validation at most."""
-        first = len(self.lam) * len(self.weight_power) if len(self.lam) + len(self.weight_power) > 2 else 0
+    def first_open(self) -> bool:
+        """Whether first solutions are tried."""
+        return len(self.lam) + len(self.weight_power) > 2
+
+    def trials_of(self, maps: int) -> int:
+        """How many solutions are tried on validation at most, with so many feature maps."""
+        first = maps * len(self.lam) * len(self.weight_power) if maps > 1 or self.first_open else 0
         rungs = len(set(self.passes) - {0})
         contestants = len(self.tau) * len(self.step)
         return first + (contestants * rungs + (0 in self.passes) if self.passes_open else 0)
@@ -82,7 +86,7 @@ class SpectralSettings:
     """
 
     rank: int
-    feature_map: str
+    feature_map: str | list[str]
     kernel: str
     bandwidth: float | list[float]
     landmarks: LandmarkNumber
@@ -132,6 +136,11 @@ class SpectralSettings:
         return Candidates(*map(_as_tuple, (self.lam, self.tau, self.weight_power, self.passes, self.step)))
 
     @property
+    def feature_maps(self) -> tuple[str, ...]:
+        """What is given, or chosen from by the first solutions of each."""
+        return _as_tuple(self.feature_map)
+
+    @property
     def bandwidths(self) -> tuple[float, ...]:
         """What is given, or chosen from before the others: each is a feature map of its own."""
         return _as_tuple(self.bandwidth)
@@ -139,7 +148,8 @@ class SpectralSettings:
     @property
     def chooses(self) -> bool:
         """Whether settings are left to the validation split."""
-        return self.candidates.open or len(self.bandwidths) > 1 or self.sample == "enough"
+        several = len(self.bandwidths) > 1 or len(self.feature_maps) > 1
+        return self.candidates.open or several or self.sample == "enough"
 
     @property
     def damping(self) -> Damping:

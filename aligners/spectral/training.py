@@ -21,14 +21,14 @@ LEAST_RIDGES = 1e-5
 leave is divided by, and float32's rounding of the products is some 1e-7 of the largest variance."""
 
 
-def raw_features(settings: SpectralSettings, d_x: int, d_y: int, bandwidth: float) -> RawFeatures:
-    """The feature maps, to be fitted.
+def raw_features(settings: SpectralSettings, d_x: int, d_y: int, feature_map: str, bandwidth: float) -> RawFeatures:
+    """The feature maps of a kind, to be fitted.
 
     Raises:
         UserError: a kernel that has no such map, or a number out of its range.
     """
     return RawFeatures(
-        settings.feature_map, d_x, d_y, settings.shared, settings.centre,
+        feature_map, d_x, d_y, settings.shared, settings.centre,
         kernel=settings.kernel, bandwidth=bandwidth, landmarks=settings.landmarks,
         landmark_selection=settings.landmark_selection, landmark_ridge=settings.landmark_ridge,
     )  # fmt: skip
@@ -46,7 +46,7 @@ class Training:
         >>> from datamodules.pairs import pairs_of_tensors
         >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
         >>> pairs, settings = pairs_of_tensors(x, x[:, :6]), UniConSpectral(rank=4, feature_map="identity").settings
-        >>> features = raw_features(settings, *pairs.dims, bandwidth=1.0)
+        >>> features = raw_features(settings, *pairs.dims, "identity", bandwidth=1.0)
         >>> training = Training(settings, features, pairs, None, torch.clone, torch.clone, torch.device("cpu"), False)
         >>> training.mapped(pairs[torch.arange(5)]).y.shape
         torch.Size([5, 6])

@@ -1,6 +1,7 @@
 from typing import Any
 
 FIXED: dict[str, Any] = {
+    "feature_map": "nystrom",
     "lam": 1.0,
     "tau": 0.1,
     "weight_power": 1.0,
