@@ -1,5 +1,6 @@
 """UniConSpectral: the spectral solver as a training step without gradients."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Annotated, Any, Literal
@@ -22,6 +23,7 @@ from aligners.spectral.passes import Pass, Solved
 from aligners.spectral.record import Record
 from aligners.spectral.settings import SpectralSettings, StepName
 from aligners.spectral.training import Training, raw_features
+from aligners.spectral.width import fits
 from datamodules.pairs.pairs import Pairs
 from ground.ranges import Choosable, Count, Natural, NonNegative, Positive, above, at_most, one_of
 
@@ -109,18 +111,33 @@ class UniConSpectral(SolvedAligner):
 
     def build(self, d_x: int, d_y: int) -> None:
         self.settings = replace(self.settings, shared=bool(self.shared))
-        kind = self.solution.chosen.get("feature_map", self.settings.feature_maps[0])  # of a loaded one what it chose
-        self.features = raw_features(self.settings, d_x, d_y, kind, self.settings.bandwidths[0])
+        self.features = self._features(d_x, d_y)
         self.register_solution(*self.features.dims)
         for name, m in zip("UV", self.features.dims, strict=True):
             self.register_buffer(name, torch.zeros(m, self.rank, dtype=torch.float64))
 
+    def _features(self, d_x: int, d_y: int) -> RawFeatures:
+        """Not fitted: of the kind that was chosen, where it was, or the first."""
+        kind = self.solution.chosen.get("feature_map", self.settings.feature_maps[0])
+        return raw_features(self.settings, d_x, d_y, kind, self.settings.bandwidths[0])
+
     def rank_bound(self, train: Pairs) -> RankBound:
-        bounds = []
-        for kind in self.settings.feature_maps:
-            dims = raw_features(self.settings, *train.dims, kind, self.settings.bandwidths[0]).most_dims
-            bounds.append(groups_bound(dims, train, int(self.centre), named_features(kind)))
-        return min(bounds, key=lambda bound: bound.most)
+        return max((self._bound(kind, train) for kind in self.settings.feature_maps), key=lambda bound: bound.most)
+
+    def _bound(self, kind: str, train: Pairs) -> RankBound:
+        return groups_bound(self._most_dims(kind, train), train, int(self.centre), named_features(kind))
+
+    def _most_dims(self, kind: str, train: Pairs) -> tuple[int, int]:
+        return raw_features(self.settings, *train.dims, kind, self.settings.bandwidths[0]).most_dims
+
+    def _feature_maps(self, train: Pairs) -> Sequence[str]:
+        """Those of the settings that have the rank and fit into memory; one, where none has."""
+        kinds = self.settings.feature_maps
+        able = [
+            kind for kind in kinds
+            if self._bound(kind, train).most >= self.rank and fits(*self._most_dims(kind, train))
+        ]  # fmt: skip
+        return able or kinds[:1]
 
     def raw_x(self, x: Tensor) -> Tensor:
         return self.features.x(x)
@@ -153,7 +170,9 @@ class UniConSpectral(SolvedAligner):
         return 1 if self.settings.negatives == "batch" else super().batches_in_run
 
     def first_pass(self) -> Pass:
-        trainings, records = zip(*(fitted(self._training, kind) for kind in self.settings.feature_maps), strict=True)
+        trainings, records = zip(
+            *(fitted(self._training, kind) for kind in self._feature_maps(self.train_pairs)), strict=True
+        )
         self._tried = {training.features.kind: training.features for training in trainings}
         self.features = trainings[0].features
         return FirstPass(trainings, records, self.stream)
@@ -188,4 +207,6 @@ class UniConSpectral(SolvedAligner):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.solution = Record(**checkpoint["solution"])
+        if self.dims is not None:  # a fit that goes on was built before it knew
+            self.features = self._features(*self.dims).to(self.device)
         super().on_load_checkpoint(checkpoint)

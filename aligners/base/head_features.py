@@ -41,7 +41,8 @@ def widths(settings: SpectralSettings, train: Pairs) -> tuple[int, int]:
     if settings.feature_map == "identity":
         return train.dims
     n_x, n_y = (train.n_x + train.n_y,) * 2 if settings.shared else (train.n_x, train.n_y)
-    return number_of(settings.landmarks, n_x), number_of(settings.landmarks, n_y)
+    d_x, d_y = train.dims
+    return number_of(settings.landmarks, n_x, d_x), number_of(settings.landmarks, n_y, d_y)
 
 
 class HeadFeatures(nn.Module):

@@ -26,9 +26,9 @@ OVERSAMPLING = 4
 CANDIDATES = 64
 """Rows that k-means++ draws and measures at once."""
 
-AUTO_FEWEST, AUTO_MOST, AUTO_PRODUCTS = 1024, 4096, 7e10
-"""By ``auto`` there are as many landmarks as keep the products of a modality's Gram matrix at so many multiplications,
-some tenths of a second: at least so many landmarks, as far as there are rows, and at most."""
+AUTO_FEWEST, AUTO_MOST, AUTO_PRODUCTS = 1024, 4096, 5e10
+"""By ``auto`` there are as many landmarks as keep a modality's kernel rows and their Gram matrix at so many
+multiplications, half a second or so: at least so many landmarks, as far as there are rows, and at most."""
 
 AUTO_RANDOM = 2048
 """Random features by ``auto``."""
@@ -50,21 +50,24 @@ def at_most(landmarks: LandmarkNumber) -> int:
     return AUTO_MOST if isinstance(landmarks, str) else landmarks
 
 
-def number_of(landmarks: LandmarkNumber, rows: int) -> int:
-    """How many landmarks a modality of so many ``rows`` has, all of them different.
+def number_of(landmarks: LandmarkNumber, rows: int, d: int) -> int:
+    """How many landmarks a modality of so many ``rows`` of dimension ``d`` has, if all rows differ.
+
+    ``auto`` is the largest m with ``rows m (d + m / 2)`` multiplications at most ``AUTO_PRODUCTS``, within its bounds.
 
     Example:
-        >>> number_of(500, 2000), [number_of("auto", rows) for rows in (300, 2000, 30_000, 600_000)]
-        (500, [300, 2000, 1527, 1024])
+        >>> number_of(500, 2000, 768), [number_of("auto", rows, 768) for rows in (300, 2000, 30_000, 600_000)]
+        (500, [300, 2000, 1212, 1024])
     """
     if isinstance(landmarks, str):
-        return min(rows, AUTO_MOST, max(AUTO_FEWEST, int((AUTO_PRODUCTS / rows) ** 0.5)))
+        affordable = math.isqrt(d * d + int(2 * AUTO_PRODUCTS / rows)) - d
+        return min(rows, AUTO_MOST, max(AUTO_FEWEST, affordable))
     return min(rows, landmarks)
 
 
-def sample_size(selection: str, landmarks: LandmarkNumber, rows: int) -> int:
-    """How many of so many ``rows`` ``selection`` wants to choose from."""
-    number = number_of(landmarks, rows)
+def sample_size(selection: str, landmarks: LandmarkNumber, rows: int, d: int) -> int:
+    """How many of so many ``rows`` of dimension ``d`` ``selection`` wants to choose from."""
+    number = number_of(landmarks, rows, d)
     return min(rows, number if selection == "uniform" else OVERSAMPLING * number)
 
 

@@ -51,7 +51,7 @@ class RawFeatures(nn.Module):
         self.register_buffer("origin_y", torch.zeros(0, dtype=torch.float64))
 
     def sample_size(self, n_x: int, n_y: int) -> int:
-        """Of n_x and n_y training rows those of each that ``fit`` wants, or all where there are fewer."""
+        """How many of n_x and n_y training rows ``fit`` wants of each, or all where there are fewer."""
         if self.shared:
             return self.map_x.sample_size(n_x + n_y)
         return max(self.map_x.sample_size(n_x), self.map_y.sample_size(n_y))

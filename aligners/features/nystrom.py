@@ -85,7 +85,7 @@ class Nystrom(nn.Module):
 
     def sample_size(self, rows: int) -> int:
         """How many of so many rows ``fit`` wants to see."""
-        size = sample_size(self.selection, self.number, rows)
+        size = sample_size(self.selection, self.number, rows, self.landmarks.shape[1])
         return max(size, MEDIAN_ROWS) if self.kernel in NEEDS_BANDWIDTH else size
 
     def fit(self, sample: Tensor, generator: Generator, rows: int | None = None) -> None:
@@ -99,7 +99,8 @@ class Nystrom(nn.Module):
         if not KERNELS[self.kernel].diagonal(sample, bandwidth).any():
             raise UserError("kernel features need rows that are not zero, got the same row for every training item")
         sample = sample[_first_of_equals(sample)]  # a row twice would make the kernel matrix singular
-        chosen = selected(self.selection, sample, number_of(self.number, rows), self.kernel, bandwidth, generator)
+        number = number_of(self.number, rows, sample.shape[1])
+        chosen = selected(self.selection, sample, number, self.kernel, bandwidth, generator)
         self.landmarks = chosen
         self.fitted_bandwidth = torch.tensor(bandwidth, dtype=torch.float64, device=sample.device)
         self._made.clear()

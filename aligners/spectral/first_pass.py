@@ -81,7 +81,7 @@ class FirstPass:
             start, chosen, ran, record = self._chosen()
         else:
             start, chosen, ran, record = self._start(candidates.first), candidates.first, [], self.maps[0].record
-            record = record.tried([], chosen._asdict())
+            record = record.tried([], _kind(self.maps[0]) | chosen._asdict())
         record = _whitened(start, record)
         if not chosen.passes:
             return start.only(chosen, record), None
@@ -108,12 +108,12 @@ class FirstPass:
             solution = first.coordinates, first.directions
             if chosen.lam != candidates.first.lam:
                 solution = first.mapped.training.solved(first.statistics, chosen.lam)
-            validation, mapped, tried = first.validation, first.mapped, [_told(each, several) for each in firsts]
+            validation, mapped, tried = first.validation, first.mapped, [_told(each) for each in firsts]
             del firsts, first, self.maps  # (m, m) matrices, which nothing needs any more
             start, ran, others = Start(*solution, mapped.contrasted, chosen), list[Place](), len(validation.trials)
             if candidates.passes_open:
                 chosen, ran = choose_passes(candidates, chosen, validation, start.chain, start.embedded)
-        kind = {"feature_map": mapped.training.features.kind} if several else {}
+        kind = _kind(mapped)
         found = kind | chosen._asdict()
         _tell("chosen: %s", ", ".join(f"{name}={value}" for name, value in found.items()))
         tried.append([kind | _plain(trial) for trial in validation.trials[others:]])
@@ -162,10 +162,15 @@ def _plain(trial: Trial) -> dict[str, Any]:
     return trial.chosen._asdict() | {"recall": trial.recall}
 
 
-def _told(first: First, several: bool) -> list[dict[str, Any]]:
-    """The trials of a map, named where there are several."""
-    kind = {"feature_map": first.mapped.training.features.kind} if several else {}
-    return [kind | _plain(trial) for trial in first.validation.trials]
+def _kind(mapped: Mapped) -> dict[str, Any]:
+    """What the record calls a map, where the settings have several."""
+    training = mapped.training
+    return {"feature_map": training.features.kind} if len(training.settings.feature_maps) > 1 else {}
+
+
+def _told(first: First) -> list[dict[str, Any]]:
+    """The trials of a map."""
+    return [_kind(first.mapped) | _plain(trial) for trial in first.validation.trials]
 
 
 def _whitened(start: Start, record: Record) -> Record:

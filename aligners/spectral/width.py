@@ -15,10 +15,19 @@ def check_width(m_x: int, m_y: int) -> None:
     Example:
         >>> check_width(6144, 6144)
     """
-    size = 8.0 * (m_x * m_x + m_y * m_y + m_x * m_y)
-    if size > MOMENTS_BYTES:
+    if not fits(m_x, m_y):
+        size = _bytes(m_x, m_y)
         raise UserError(
             f"the second moments of features of dimensions {m_x} and {m_y} take {size / 1e9:.1f} GB, more than "
             f"{MOMENTS_BYTES / 1e9:.0f}: take aligner=unicon with aligner.feature_map=nystrom (its matrices are of "
             "aligner.landmarks, no more than there are rows), a gradient aligner without warm start, or fewer features"
         )
+
+
+def fits(m_x: int, m_y: int) -> bool:
+    """Whether ``check_width`` takes them."""
+    return _bytes(m_x, m_y) <= MOMENTS_BYTES
+
+
+def _bytes(m_x: int, m_y: int) -> float:
+    return 8.0 * (m_x * m_x + m_y * m_y + m_x * m_y)

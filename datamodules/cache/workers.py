@@ -1,6 +1,5 @@
 """Jobs in threads of one torch thread each, and their results in order."""
 
-import ctypes
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -18,10 +17,6 @@ AHEAD = 2
 """Jobs for each worker that may be begun or done before they are asked for."""
 
 
-class _Abandoned(SystemExit):
-    """Raised in a worker whose results nobody waits for; a thread ends by it without a word."""
-
-
 class _Worker(threading.Thread, Generic[Job, Result]):
     """A thread that does one job after another until it finds None among them."""
 
@@ -33,20 +28,12 @@ class _Worker(threading.Thread, Generic[Job, Result]):
 
     def run(self) -> None:
         torch.set_num_threads(1)  # of this thread; and of those that begin later, which ``in_order`` sets back
-        with suppress(_Abandoned):
-            while (task := self._jobs.get()) is not None:
-                job, future = task
-                try:
-                    future.set_result(self._work(job))
-                except _Abandoned:
-                    raise
-                except BaseException as error:  # whatever it is, somebody waits for it
-                    future.set_exception(error)
-
-    def abandon(self) -> None:
-        """Ends it before its next step of Python: a batch in a network takes seconds, one of its layers does not."""
-        if self.ident is not None and self.is_alive():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident), ctypes.py_object(_Abandoned))
+        while (task := self._jobs.get()) is not None:
+            job, future = task
+            try:
+                future.set_result(self._work(job))
+            except BaseException as error:  # whatever it is, somebody waits for it
+                future.set_exception(error)
 
 
 def in_order(jobs: Iterable[Job], workers: Sequence[Callable[[Job], Result]]) -> Generator[Result, None, None]:
@@ -54,7 +41,7 @@ def in_order(jobs: Iterable[Job], workers: Sequence[Callable[[Job], Result]]) ->
 
     Within a worker torch computes in one thread, so that a result depends neither on how many workers there are nor on
     which of them made it. ``AHEAD`` jobs for each worker are begun before they are asked for, no more. The workers have
-    ended when the generator has, also where it is closed or interrupted.
+    ended when the generator has; where it is closed or interrupted, with the jobs that they are at.
 
     Raises:
         Exception: what the first job in order that fails raises.
@@ -101,9 +88,6 @@ def _end(
                 tasks.get_nowait()
     for _ in crew:
         tasks.put(None)
-    if at_once:
-        for worker in crew:
-            worker.abandon()
     for worker in crew:
         if worker.ident is not None:  # it may not have begun
             worker.join()

@@ -62,7 +62,7 @@ def test_inner_products_are_those_of_unicons_coordinates(pairs: Pairs, kind: str
     """Rows are UniCon's up to a rotation: the same landmarks of the same seed, the same means and whitening."""
     aligner = fitted(make("sgd_clip", features=kind, landmarks=landmarks, **FAST), pairs)
     settings = {"lam": 1.0, "tau": 0.1, "passes": 0, "weight_power": 1.0, "whiten": kind == "kernel_whitened"}
-    unicon = fitted(UniConSpectral(rank=RANK, landmarks=landmarks, **settings), pairs)
+    unicon = fitted(UniConSpectral(rank=RANK, feature_map="nystrom", landmarks=landmarks, **settings), pairs)
     assert torch.equal(aligner.head_features.maps.map_y.landmarks, unicon.features.map_y.landmarks)
     rows = aligner.prepare_y(pairs.y).double()
     raw = unicon.features.y(unicon.prepare_y(pairs.y)).double()
@@ -81,7 +81,7 @@ def test_unicon_can_be_read_off_the_features(pairs: Pairs) -> None:
     """Heads that are the solver's directions in these coordinates embed as the solver does."""
     aligner = fitted(make("sgd_clip", features="kernel_whitened", **FAST), pairs)
     settings = {"lam": 1.0, "tau": 0.1, "passes": 2, "weight_power": 1.0}
-    unicon = fitted(UniConSpectral(rank=RANK, **settings), pairs)
+    unicon = fitted(UniConSpectral(rank=RANK, feature_map="nystrom", **settings), pairs)
     padding = torch.zeros(aligner.widths[0] - len(unicon.U), RANK)
     head = torch.cat([(unicon.U * unicon.singular_values).float(), padding])
     torch.testing.assert_close(aligner.prepare_x(pairs.x) @ head, unicon.encode_x(pairs.x), rtol=1e-3, atol=1e-4)

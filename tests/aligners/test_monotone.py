@@ -34,7 +34,7 @@ def test_objective_does_not_rise(
     data: dict[str, torch.Tensor], objective: str, tau: float, one_to_one: bool, step: str
 ) -> None:
     aligner = UniConSpectral(
-        **{**FIXED, "tau": tau, "step": step}, rank=16, feature_map="identity", objective=objective,
+        **{**FIXED, "tau": tau, "step": step, "feature_map": "identity"}, rank=16, objective=objective,
         objective_options=OBJECTIVES[objective],
     )  # fmt: skip
     if one_to_one:

@@ -99,7 +99,8 @@ def test_linear_kernel_is_the_linear_path(whiten: bool) -> None:
 def test_all_items_as_landmarks_are_the_exact_kernel_solution(kernel: str) -> None:
     x, y, _ = random_features(50, 1, 9, 7, seed=6)
     new_x, new_y, _ = random_features(20, 1, 9, 7, seed=8)
-    aligner = UniConSpectral(rank=5, kernel=kernel, landmark_ridge=1e-11, passes=0, lam=0.5, weight_power=1.0, tau=0.1)
+    settings: dict[str, Any] = {"passes": 0, "lam": 0.5, "weight_power": 1.0, "tau": 0.1, "feature_map": "nystrom"}
+    aligner = UniConSpectral(rank=5, kernel=kernel, landmark_ridge=1e-11, **settings)
     aligner.fit(x.double(), y.double())
     assert aligner.features.dims == (50, 50)
 
@@ -118,7 +119,7 @@ def test_all_items_as_landmarks_are_the_exact_kernel_solution(kernel: str) -> No
 
 def test_batches_do_not_matter(pairs: Pairs) -> None:
     one = fitted(pairs)
-    other = UniConSpectral(rank=6, feature_map="identity", **FIXED).fit(
+    other = UniConSpectral(rank=6, **FIXED | {"feature_map": "identity"}).fit(
         pairs.x.double(), pairs.y.double(), x_of_y=pairs.x_of_y, group=pairs.group, batch_size=7, seed=5
     )
     torch.testing.assert_close(one.encode_x(pairs.x), other.encode_x(pairs.x), rtol=1e-6, atol=1e-7)
@@ -133,7 +134,7 @@ def test_rows_read_again_give_what_kept_rows_give(pairs: Pairs) -> None:
 
 def test_one_batch_contrasts_with_all(pairs: Pairs) -> None:
     def solved(negatives: str) -> UniConSpectral:
-        return UniConSpectral(rank=6, feature_map="identity", negatives=negatives, **FIXED).fit(
+        return UniConSpectral(rank=6, negatives=negatives, **FIXED | {"feature_map": "identity"}).fit(
             pairs.x.double(), pairs.y.double(), x_of_y=pairs.x_of_y, group=pairs.group, batch_size=100
         )
 
@@ -143,7 +144,7 @@ def test_one_batch_contrasts_with_all(pairs: Pairs) -> None:
 @pytest.mark.parametrize("feature_map", ["identity", "nystrom"])
 def test_permuted_samples(pairs: Pairs, feature_map: str) -> None:
     order = torch.randperm(pairs.n_x, generator=torch.Generator().manual_seed(1))
-    permuted = UniConSpectral(rank=6, feature_map=feature_map, **FIXED).fit(  # all items are landmarks
+    permuted = UniConSpectral(rank=6, **FIXED | {"feature_map": feature_map}).fit(  # all items are landmarks
         pairs.x[order].double(), pairs.y.double(), x_of_y=torch.argsort(order)[pairs.x_of_y], group=pairs.group[order]
     )
     plain = fitted(pairs, feature_map=feature_map)
@@ -153,7 +154,7 @@ def test_permuted_samples(pairs: Pairs, feature_map: str) -> None:
 
 @pytest.mark.parametrize("feature_map", ["identity", "nystrom"])
 def test_float32_features_have_nearly_the_solution_of_float64(pairs: Pairs, feature_map: str) -> None:
-    single = UniConSpectral(rank=6, feature_map=feature_map, **FIXED).fit(
+    single = UniConSpectral(rank=6, **FIXED | {"feature_map": feature_map}).fit(
         pairs.x, pairs.y, x_of_y=pairs.x_of_y, group=pairs.group
     )
     double = fitted(pairs, feature_map=feature_map)
@@ -216,10 +217,10 @@ def test_the_record_is_in_the_checkpoint(pairs: Pairs, tmp_path: Path) -> None:
 def test_two_views_of_one_modality_share_an_encoder() -> None:
     x, y, _ = random_features(80, 1, 12, 12, seed=2)
     views = torch.stack([x, x + 0.3 * torch.randn(80, 12, generator=torch.Generator().manual_seed(0))])
-    aligner = UniConSpectral(rank=4, shared=True, feature_map="nystrom", **FIXED).fit(*views.double())
+    aligner = UniConSpectral(rank=4, shared=True, **FIXED | {"feature_map": "nystrom"}).fit(*views.double())
     assert torch.equal(aligner.encode_x(x), aligner.encode_y(x))
-    swapped = UniConSpectral(rank=4, shared=True, feature_map="identity", **FIXED).fit(*views.flip(0).double())
-    straight = UniConSpectral(rank=4, shared=True, feature_map="identity", **FIXED).fit(*views.double())
+    swapped = UniConSpectral(rank=4, shared=True, **FIXED | {"feature_map": "identity"}).fit(*views.flip(0).double())
+    straight = UniConSpectral(rank=4, shared=True, **FIXED | {"feature_map": "identity"}).fit(*views.double())
     torch.testing.assert_close(swapped.encode_x(x), straight.encode_x(x), rtol=0, atol=1e-5)
     values = [entry["objective"] for entry in straight.solution.passes]
     assert values[-1] < values[0]

@@ -45,14 +45,16 @@ def cosines(aligner: Aligner, pairs: Pairs) -> Tensor:
 @pytest.mark.parametrize("unit", [True, False])
 def test_before_any_step_the_cosines_are_the_spectral_ones(pairs: Pairs, name: str, unit: bool) -> None:
     spectral = fitted(
-        UniConSpectral(rank=RANK, unit=unit, feature_map="identity", **first_settings()), pairs, max_epochs=None
+        UniConSpectral(rank=RANK, unit=unit, **first_settings() | {"feature_map": "identity"}), pairs, max_epochs=None
     )
     standing = fitted(make(name, unit=unit, **WARM, **STANDING), pairs)
     torch.testing.assert_close(cosines(standing, pairs), cosines(spectral, pairs), rtol=0, atol=1e-5)
 
 
 def test_the_first_loss_is_that_of_the_spectral_solution(pairs: Pairs) -> None:
-    spectral = fitted(UniConSpectral(rank=RANK, feature_map="identity", **first_settings()), pairs, max_epochs=None)
+    spectral = fitted(
+        UniConSpectral(rank=RANK, **first_settings() | {"feature_map": "identity"}), pairs, max_epochs=None
+    )
     trainer = fit_arrays(
         make("sgd_clip", tau=0.2, **WARM, **STANDING), pairs.x, pairs.y, x_of_y=pairs.x_of_y, group=pairs.group,
         batch_size=61, max_epochs=1,

@@ -24,7 +24,7 @@ FITS: dict[str, tuple[str, dict[str, Any]]] = {
     "convex": ("unicon_convex", {"max_iterations": 20, "block_size": 7}),
 }
 FIXED = {"rank": 6}
-ONE_OF_EACH = {"lam": 1.0, "tau": 0.1, "weight_power": 1.0}
+ONE_OF_EACH = {"feature_map": "nystrom", "lam": 1.0, "tau": 0.1, "weight_power": 1.0}
 
 
 def settings(name: str) -> tuple[str, dict[str, Any]]:

@@ -41,7 +41,7 @@ def linear(sample: Tensor) -> dict[str, object]:
 @pytest.mark.parametrize("selection", ROW_SELECTIONS)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_rule_chooses_m_different_rows_by_the_seed(selection: str, kernel: str) -> None:
-    sample = normal(sample_size(selection, 30, 1000), 50)
+    sample = normal(sample_size(selection, 30, 1000, 12), 50)
     first, again = (select(selection, sample, 30, kernel, 3.0, draws(2)) for _ in range(2))
     assert torch.equal(first, again)
     assert len(first.unique()) == 30
@@ -57,7 +57,7 @@ def test_fewer_rows_than_landmarks_are_all_taken(selection: str) -> None:
 
 def test_uniform_takes_the_first_rows() -> None:
     assert select("uniform", normal(9, 3), 4, "linear", 1.0, draws()).tolist() == [0, 1, 2, 3]
-    assert sample_size("uniform", 7, 1000) == 7
+    assert sample_size("uniform", 7, 1000, 12) == 7
 
 
 @pytest.mark.parametrize("selection", ["kmeans++", "leverage", "rpcholesky"])
@@ -158,8 +158,9 @@ def test_rules_of_rows_give_rows(selection: str) -> None:
 
 
 def test_auto_takes_as_many_as_the_products_allow() -> None:
-    assert [number_of("auto", rows) for rows in (10, 1024, 4096, 4500, 10**6)] == [10, 1024, 4096, 3944, 1024]
-    assert 4500 * 3944**2 <= AUTO_PRODUCTS < 4500 * 3945**2
-    assert number_of(30, 20) == 20
-    assert [sample_size(selection, "auto", 10**6) for selection in ("uniform", "kmeans")] == [1024, 4096]
-    assert sample_size("kmeans", "auto", 5000) == 5000
+    numbers = [number_of("auto", rows, 500) for rows in (10, 1024, 3000, 7000, 10**6)]
+    assert numbers == [10, 1024, 3000, 3312, 1024]
+    assert 7000 * 3312 * (500 + 3312 / 2) <= AUTO_PRODUCTS < 7000 * 3313 * (500 + 3313 / 2)
+    assert number_of(30, 20, 500) == 20
+    assert [sample_size(selection, "auto", 10**6, 500) for selection in ("uniform", "kmeans")] == [1024, 4096]
+    assert sample_size("kmeans", "auto", 5000, 500) == 5000

@@ -53,7 +53,9 @@ class Problem(NamedTuple):
         return self.start(at.lam)[0].embedding(place.factors, at.weight_power)
 
     def choose(self, candidates: Candidates) -> tuple[Chosen, list[Trial]]:
-        chosen = choose_first(candidates, self.validation, self.solution)
+        chosen = candidates.first
+        if candidates.first_open:
+            chosen = choose_first(candidates, self.validation, self.solution).chosen._replace(passes=chosen.passes)
         if candidates.passes_open:
             chosen, _ = self.choose_passes(candidates, chosen)
         return chosen, self.validation.trials
