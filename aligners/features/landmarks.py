@@ -46,7 +46,7 @@ Gram = Callable[[Tensor, Tensor], Tensor]
 
 
 def at_most(landmarks: LandmarkNumber) -> int:
-    """How many landmarks there are where rows abound."""
+    """How many landmarks no modality has more than, whatever its rows."""
     return AUTO_MOST if isinstance(landmarks, str) else landmarks
 
 

@@ -12,9 +12,9 @@ class Span:
     r"""The span of k directions of each modality in whitened coordinates, orthonormal: U (m_x, k) and V (m_y, l).
 
     They are the ``directions``, and beside them the span of further columns ``beside_x`` (m_x, r) and ``beside_y``
-    (m_y, r) where there are such. A row is
-    :math:`U^T \psi(x)` (k,) there, as ``rows`` makes it once, and passes go on in the place of ``Coordinates``
-    with these: the solver then minimises over the heads whose directions lie in the span.
+    (m_y, r) where there are such. A row is :math:`U^T \psi(x)` (k,) there, as ``rows`` makes it once, and passes go on
+    in the place of ``Coordinates`` with these: the solver then minimises over the heads whose directions lie in the
+    span.
 
     Example:
         >>> from aligners.spectral.whitening import Whitening
@@ -37,7 +37,7 @@ class Span:
         if beside_x is not None and beside_y is not None:
             if whole.shared:
                 beside_x = beside_y = beside_x + beside_y
-            self.U, self.V = _with(self.U, beside_x), _with(self.V, beside_y)
+            self.U, self.V = _extended(self.U, beside_x), _extended(self.V, beside_y)
         self.onto = whole.projector(self.U, self.V)
         self.shared = whole.shared
 
@@ -75,7 +75,7 @@ class Span:
         return Factors(one, s, other, gap)
 
 
-def _with(basis: Tensor, target: Tensor) -> Tensor:
+def _extended(basis: Tensor, target: Tensor) -> Tensor:
     """An orthonormal basis of a basis and a target, the basis first."""
     beside = orthonormal(target - basis @ (basis.T @ target), scale=float(target.norm()))
     beside = orthonormal(beside - basis @ (basis.T @ beside))  # once more: the first projection leaves rounding behind

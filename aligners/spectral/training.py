@@ -92,14 +92,14 @@ class Training:
 
     def moments(self, n_x: int, n_y: int, square_rows: int | None = None, block: int | None = None) -> Moments:
         """Empty moments of n_x and n_y rows of these features, multiplied by ``block`` batches at once."""
-        exact = self.features.has_metric and not self._carried_by_float32
+        exact = self.features.has_metric and not self._ridges_carried_by_float32
         return Moments(*self.features.dims, n_x, n_y, self.device, square_rows, block, exact=exact)
 
     @property
-    def _carried_by_float32(self) -> bool:
-        """Whether products of kernel rows, and what is made of them, may be float32."""
+    def _ridges_carried_by_float32(self) -> bool:
+        """Whether products of float32 kernel rows may be float32."""
         settings = self.settings
-        return self.features.has_metric and min(settings.candidates.lam) * settings.landmark_ridge >= LEAST_RIDGES
+        return min(settings.candidates.lam) * settings.landmark_ridge >= LEAST_RIDGES
 
     def statistics(self, moments: Moments) -> Statistics:
         """What the moments of all processes, added in place, come to.
@@ -109,7 +109,11 @@ class Training:
         """
         add_over_processes(*moments.tensors())
         settings, metrics = self.settings, self.features.metrics
-        dtype = torch.float32 if self._carried_by_float32 else torch.float64
+        # what is made of the rows is float32 where their metric is too: a flat kernel needs more of the ridge
+        single = self._ridges_carried_by_float32 and all(
+            metric is not None and metric.matrix.dtype == torch.float32 for metric in metrics
+        )
+        dtype = torch.float32 if single else torch.float64
         return statistics(moments, *metrics, shared=settings.shared, centre=settings.centre, dtype=dtype)
 
     def coordinates(self, statistics: Statistics, lam: float) -> Coordinates:

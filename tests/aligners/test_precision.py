@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from aligners import UniConSpectral
 from aligners.features.kernels import KERNELS, NEEDS_BANDWIDTH
+from aligners.spectral.coordinates import Statistics, statistics
 from datamodules.pairs.pairs import Pairs
 
 CONFIG = Path(__file__).parents[2] / "configs" / "datamodule" / "synthetic.yaml"
@@ -39,7 +40,12 @@ def made(n_train: int) -> dict[str, Pairs]:
 def recall(splits: dict[str, Pairs], dtype: torch.dtype, **settings: object) -> float:
     train, test = splits["train"], splits["test"]
     torch.manual_seed(0)
-    aligner = UniConSpectral(rank=10, landmarks=600, **settings).fit(train.x.to(dtype), train.y.to(dtype))
+    aligner = UniConSpectral(rank=10, feature_map="nystrom", landmarks=600, **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        if dtype == torch.float64:  # in all of it, whatever the ridges
+            patch.setattr("aligners.spectral.training.LEAST_RIDGES", float("inf"))
+            patch.setattr("aligners.features.nystrom.LEAST_IN_FLOAT32", float("inf"))
+        aligner.fit(train.x.to(dtype), train.y.to(dtype))
     similarity = aligner.similarity(test.x.to(dtype), test.y.to(dtype))
     own = torch.arange(len(similarity))
     return 50 * sum(float((similarity.argmax(dim) == own).double().mean()) for dim in (0, 1))
@@ -78,6 +84,25 @@ def test_every_kernel_is_whitened_in_float32_as_in_float64(
         one, other = (recall(few, dtype, **settings) for dtype in (torch.float32, torch.float64))
         assert other > 20
         assert one == pytest.approx(other, abs=0.5), ridge
+
+
+@pytest.mark.parametrize("bandwidth", [1.0, 100.0])
+def test_matrices_are_float32_where_the_rows_and_the_ridges_allow_it(few: dict[str, Pairs], bandwidth: float) -> None:
+    settings = WHITENED | {"passes": 0, "kernel": "rbf", "bandwidth": bandwidth, "landmark_ridge": 1e-4}
+    kept: list[Statistics] = []
+
+    def seen(*arguments: object, **named: object) -> Statistics:
+        kept.append(statistics(*arguments, **named))
+        return kept[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aligners.spectral.training.statistics", seen)
+        aligner = UniConSpectral(rank=10, feature_map="nystrom", landmarks=150, **settings).fit(
+            few["train"].x, few["train"].y
+        )
+    flat = bandwidth == 100.0  # its values differ in their last digits alone
+    assert aligner.features.near_singular == flat
+    assert kept[0].cross.dtype == kept[0].x.covariance.dtype == (torch.float64 if flat else torch.float32)
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "exp_cosine", "arc_cosine_1"])
