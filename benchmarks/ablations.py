@@ -8,6 +8,7 @@ Row = tuple[str, str, list[str]]
 
 LAST_PASS = "evaluation.keep=last"
 LANDMARKS = "aligner.landmarks=1024"
+NYSTROM = "aligner.feature_map=nystrom"
 PLAIN = "benchmarks.plain_similarities"
 
 PARTS: list[Row] = [
@@ -17,9 +18,9 @@ PARTS: list[Row] = [
         ("pass chosen on validation", ["evaluation.keep=best"]),
         (
             "nothing chosen: the first of each list",
-            [LAST_PASS, "aligner.lam=1", "aligner.tau=0.1", "aligner.passes=4", "aligner.weight_power=1"],
+            [LAST_PASS, NYSTROM, "aligner.lam=1", "aligner.tau=0.1", "aligner.passes=4", "aligner.weight_power=1"],
         ),
-        ("2,048 landmarks", [LAST_PASS, "aligner.landmarks=2048"]),
+        ("2,048 landmarks", [LAST_PASS, NYSTROM, "aligner.landmarks=2048"]),
         ("features not scaled to length 1", [LAST_PASS, "aligner.unit=false"]),
         ("linear, no feature map", [LAST_PASS, "aligner.feature_map=identity"]),
         ("nothing whitened", [LAST_PASS, "aligner.whiten=false"]),
@@ -45,7 +46,7 @@ WEIGHTS = {
     ", nothing whitened": [*FOUR, "aligner.whiten=false"],
     ", nothing whitened, centring matrix as S": ["aligner.passes=0", "aligner.whiten=false"],
 }
-MAPS = {"linear": ["aligner.feature_map=identity"], "kernel": [LANDMARKS]}
+MAPS = {"linear": ["aligner.feature_map=identity"], "kernel": [NYSTROM, LANDMARKS]}
 FEATURES = {"raw": [], "whitened": [], "kernel": [LANDMARKS], "kernel_whitened": [LANDMARKS]}
 
 MATCHED: list[Row] = [

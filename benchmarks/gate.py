@@ -38,7 +38,13 @@ def runs(root: Path, data: Path) -> dict[str, list[str]]:
     for name in ("synthetic_nonlinear", "synthetic_triplet"):
         listed[f"experiment_{name}"] = [f"experiment={name}", EPOCHS]
     listed["batch_negatives"] = ["aligner=unicon", "aligner.negatives=batch", "aligner.memory_mb=0", EPOCHS]
-    listed["bandwidths"] = ["aligner=unicon", "aligner.kernel=rbf", "aligner.bandwidth=[0.5,1]", EPOCHS]
+    listed["bandwidths"] = [
+        "aligner=unicon",
+        "aligner.feature_map=nystrom",
+        "aligner.kernel=rbf",
+        "aligner.bandwidth=[0.5,1]",
+        EPOCHS,
+    ]
     listed["warm_start"] = ["aligner=sgd_clip", "aligner.warm_start=unicon", EPOCHS]
     if (data / FEATURES).is_file():
         features = [

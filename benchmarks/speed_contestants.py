@@ -42,7 +42,7 @@ GIVEN = [f"aligner.lam={LAM}", "aligner.weight_power=0.5", "aligner.tau=0.1"]
 """UniCon's settings, chosen on validation beforehand as SGD-CLIP's are."""
 LINEAR = ["aligner.feature_map=identity", *GIVEN]
 CLOSED_FORM = [*LINEAR, "aligner.passes=0"]
-KERNEL = ["aligner.landmarks=2048", *GIVEN, "aligner.passes=0"]
+KERNEL = ["aligner.feature_map=nystrom", "aligner.landmarks=2048", *GIVEN, "aligner.passes=0"]
 PASS = [*LINEAR, "aligner.passes=1", "aligner.weight_power=1.0"]
 """At this power the first step is taken whole: one sweep for the pull and one for the objective."""
 SAMPLE = "aligner.sample=0.7"
