@@ -14,7 +14,7 @@ from aligners.base.aligner import Aligner
 from aligners.base.rank_bound import RankBound, groups_bound
 from aligners.spectral.coordinates import project
 from aligners.spectral.moments import run_length
-from aligners.spectral.passes import Pass, Solved
+from aligners.spectral.passes import Pass, Solved, Undecided
 from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.errors import UserError
 
@@ -52,6 +52,7 @@ class SolvedAligner(Aligner):
         super().__init__(rank, unit, shared)
         self.automatic_optimization = False
         self._pass: Pass | None = None
+        self._undecided: Undecided | None = None
 
     @abstractmethod
     def first_pass(self) -> Pass:
@@ -143,16 +144,31 @@ class SolvedAligner(Aligner):
                 "trainer.limit_train_batches alone, and go on from a checkpoint that was written between passes"
             )
         with torch.no_grad():
-            solved, self._pass = self._pass.end()
+            solved, following = self._pass.end()
+        self.hold(solved)
+        if isinstance(following, Undecided):
+            self._pass, self._undecided = None, following
+        else:
+            self._follow(solved, following)
+
+    def on_train_epoch_end(self) -> None:
+        undecided, self._undecided = self._undecided, None
+        if undecided is not None:  # what is held has been judged
+            with torch.no_grad():
+                solved, following = undecided.decided()
             self.hold(solved)
+            self._follow(solved, following)
+
+    def _follow(self, solved: Solved, following: Pass | None) -> None:
+        self._pass = following
         self.log_dict({f"fit/{key}": value for key, value in solved.passed.items()}, rank_zero_only=True)
         if "objective" in solved.passed:
             self.log("objective", solved.passed["objective"], prog_bar=True, logger=False, rank_zero_only=True)
-        if self._pass is None:
+        if following is None:
             self.trainer.should_stop = True
 
     def on_train_end(self) -> None:
-        self._pass = None  # it holds training rows
+        self._pass = self._undecided = None  # they hold training rows
 
     def configure_callbacks(self) -> list[Callback]:
         return [_Forget()]
@@ -163,7 +179,7 @@ class _Forget(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if isinstance(pl_module, SolvedAligner):
-            pl_module._pass = None
+            pl_module._pass = pl_module._undecided = None
 
 
 class NoOptimizer(torch.optim.Optimizer):

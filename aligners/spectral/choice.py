@@ -1,7 +1,7 @@
 """Choosing the solver's settings on validation: by first solutions, then by passes that are the fit's own."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, product
 from typing import NamedTuple
 
 import torch
@@ -99,22 +99,30 @@ def choose_passes(
 
     By successive halving (Jamieson and Talwalkar 2016): all contestants run to the fewest passes of the list; those
     behind the default are left behind, and of the others the better half goes on to the next number. The default is
-    run to the end, unless fewer passes beat all that run on. ``start`` gives the place that a contestant starts from
-    and the chain of those after it.
+    run to the end, unless fewer passes beat all that run on; and alone where none beats its fewest. ``start`` gives the
+    place that a contestant starts from and the chain of those after it.
     """
-    contestants = []
-    for tau in candidates.tau:
-        for step in candidates.step:
-            of = at._replace(tau=tau, step=step)
-            place, chain = start(of)
-            contestants.append(Contestant(of, chain, [place], {}))
-    default, *challengers = contestants
+
+    def entered(tau: float, step: str) -> Contestant:
+        of = at._replace(tau=tau, step=step)
+        place, chain = start(of)
+        return Contestant(of, chain, [place], {})
+
+    first, *others = product(candidates.tau, candidates.step)
+    default = entered(*first)
     if 0 in candidates.passes:  # of any contestant the same
         _try(default, 0, validation, embedded)
-    for passes in sorted(set(candidates.passes) - {0}):
-        fewer = [trial for each in contestants for trial in each.trials.values()]
+    rungs = sorted(set(candidates.passes) - {0})
+    if rungs:
+        _try(default, rungs[0], validation, embedded)
+    worse = 0 in candidates.passes and bool(rungs) and default.trials[0].beats(default.trials[rungs[0]])
+    contestants = [default] if worse else [default, *(entered(*each) for each in others)]
+    challengers = contestants[1:]
+    for passes in rungs:
+        fewer = [trial for each in contestants for k, trial in each.trials.items() if k < passes]
         for contestant in (default, *challengers):
-            _try(contestant, passes, validation, embedded)
+            if passes not in contestant.trials:
+                _try(contestant, passes, validation, embedded)
         if any(all(each.beats(now.trials[passes]) for now in (default, *challengers)) for each in fewer):
             break
         ahead = [each for each in challengers if each.trials[passes].recall >= default.trials[passes].recall]

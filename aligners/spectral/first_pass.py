@@ -1,19 +1,16 @@
 """The first pass of the spectral solver: moments, the choice of settings, and the solution for the uniform weights."""
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from aligners.spectral.choice import Validation, at_an_end, choose_first, choose_passes
-from aligners.spectral.coordinates import Coordinates, Projector, Statistics
+from aligners.spectral.choice import Validation, at_an_end, choose_passes
 from aligners.spectral.factors import Factors
+from aligners.spectral.first import First, best_first, first_of
 from aligners.spectral.mapped import Mapped
-from aligners.spectral.negatives import Place
-from aligners.spectral.passes import KnownPasses, Pass, Solved, StepPass, after, after_tried
+from aligners.spectral.passes import KnownPasses, Pass, Solved, StepPass, Undecided, after, after_tried
 from aligners.spectral.record import Record
-from aligners.spectral.ridges import Ridges
 from aligners.spectral.settings import Chosen
-from aligners.spectral.span import Span
 from aligners.spectral.start import Start
 from aligners.spectral.training import Training
 from aligners.spectral.trial import Trial
@@ -23,18 +20,6 @@ from ground.distributed import rank_and_world
 from ground.progress import progress_bar
 
 logger = logging.getLogger(__name__)
-
-
-class First(NamedTuple):
-    """The first solution of a map at the first of the ridges, and what is best by first solutions."""
-
-    mapped: Mapped
-    validation: Validation
-    statistics: Statistics
-    coordinates: Coordinates
-    directions: Factors
-    trial: Trial | None
-    """None where there was nothing to choose."""
 
 
 class FirstPass:
@@ -75,62 +60,82 @@ class FirstPass:
         for each in self.maps:
             each.add(batch)
 
-    def end(self) -> tuple[Solved, Pass | None]:
+    def end(self) -> tuple[Solved, Pass | Undecided | None]:
         candidates = self.settings.candidates
         if candidates.open or len(self.maps) > 1:
-            start, chosen, ran, record = self._chosen()
+            start, at, validation, record = self._chosen()
         else:
-            start, chosen, ran, record = self._start(candidates.first), candidates.first, [], self.maps[0].record
-            record = record.tried([], _kind(self.maps[0]) | chosen._asdict())
+            (only,) = self.maps
+            start, at, validation = self._start(candidates.first), candidates.first, None
+            record = only.record.tried([], _kind(only) | at._asdict())
         record = _whitened(start, record)
-        if not chosen.passes:
-            return start.only(chosen, record), None
-        negatives = start.negatives(chosen)
-        if ran:
-            return after_tried(negatives, ran, record)
-        return after(negatives, start.place(negatives), record, chosen.passes)
+        if max(candidates.passes) == 0:
+            return start.only(at, record), None
+        first = start.only(at, record.tried([], {"passes": 0}))
+        return first, Undecided(first, lambda: self._decided(start, at, validation, record))
 
     def _start(self, at: Chosen) -> Start:
         (only,) = self.maps
         return Start(*only.training.solved(only.statistics(), at.lam), only.contrasted, at)
 
-    def _chosen(self) -> tuple[Start, Chosen, list[Place], Record]:
-        """Where the passes start from, at what setting, the passes that were tried there, and what is to be told."""
+    def _chosen(self) -> tuple[Start, Chosen, Validation, Record]:
+        """Where passes start from, by first solutions: at what setting, what it was tried on, and what was tried."""
         candidates, several = self.settings.candidates, len(self.maps) > 1
-        names = [*(["feature_map"] if several else []), *candidates.open_names]
-        _tell("choosing %s on validation", ", ".join(names))
-        trials = candidates.trials_of(len(self.maps))
-        with progress_bar("settings tried on validation", trials, 0, visible=self.maps[0].training.shows) as advance:
-            firsts = [self._first(each, advance) for each in self.maps]
-            first, chosen = _best_first(firsts), candidates.first
+        _tell("choosing %s on validation", ", ".join([*(["feature_map"] if several else []), *candidates.open_names]))
+        tries = candidates.first_open or several
+        trials = len(self.maps) * candidates.first_trials if tries else 0
+        with progress_bar("settings tried on validation", trials, 0, visible=self._shows and tries) as advance:
+            firsts = [first_of(each, advance, tries) for each in self.maps]
+            first, at = best_first(firsts), candidates.first
             if first.trial is not None:
-                chosen = first.trial.chosen._replace(passes=chosen.passes)
+                at = first.trial.chosen._replace(passes=at.passes)
             solution = first.coordinates, first.directions
-            if chosen.lam != candidates.first.lam:
-                solution = first.mapped.training.solved(first.statistics, chosen.lam)
-            validation, mapped, tried = first.validation, first.mapped, [_told(each) for each in firsts]
-            del firsts, first, self.maps  # (m, m) matrices, which nothing needs any more
-            start, ran, others = Start(*solution, mapped.contrasted, chosen), list[Place](), len(validation.trials)
-            if candidates.passes_open:
-                chosen, ran = choose_passes(candidates, chosen, validation, start.chain, start.embedded)
-        kind = _kind(mapped)
-        found = kind | chosen._asdict()
+            if at.lam != candidates.first.lam:
+                solution = first.mapped.training.solved(first.statistics, at.lam)
+        tried = [trial for each in firsts for trial in _told(each)]
+        mapped, self.maps = first.mapped, [first.mapped]  # what the others collected is let go
+        record, start = (
+            mapped.record.tried(tried, _kind(mapped) | at._asdict()),
+            Start(*solution, mapped.contrasted, at),
+        )
+        return (
+            start,
+            at,
+            first.validation,
+            record if candidates.passes_open else self._ended(record, at, first.validation),
+        )
+
+    def _decided(
+        self, start: Start, at: Chosen, validation: Validation | None, record: Record
+    ) -> tuple[Solved, Pass | None]:
+        """The start with all there is to tell of it, and the passes after it, which are chosen if they are open."""
+        candidates = self.settings.candidates
+        if validation is None or not candidates.passes_open:
+            negatives = start.negatives(at)
+            return after(negatives, start.place(negatives), record, at.passes)
+        before = len(validation.trials)
+        with progress_bar("passes tried on validation", candidates.passes_trials, 0, visible=self._shows) as advance:
+            validation.advance = advance
+            chosen, ran = choose_passes(candidates, at, validation, start.chain, start.embedded)
+        kind = _kind(self.maps[0])
+        record = record.tried([kind | _plain(trial) for trial in validation.trials[before:]], chosen._asdict())
+        record = self._ended(record, chosen, validation)
+        if not chosen.passes:
+            return start.only(chosen, record), None
+        return after_tried(start.negatives(chosen), ran, record)
+
+    def _ended(self, record: Record, chosen: Chosen, validation: Validation) -> Record:
+        """The record of a choice that is made, which is told."""
+        found = _kind(self.maps[0]) | chosen._asdict()
         _tell("chosen: %s", ", ".join(f"{name}={value}" for name, value in found.items()))
-        tried.append([kind | _plain(trial) for trial in validation.trials[others:]])
-        ends = at_an_end(candidates, chosen, validation.trials)
+        ends = at_an_end(self.settings.candidates, chosen, validation.trials)
         for line in ends:
             _tell("%s", line)
-        return start, chosen, ran, mapped.record.tried([trial for each in tried for trial in each], found).warned(ends)
+        return record.warned(ends)
 
-    def _first(self, mapped: Mapped, advance: Callable[[int], None]) -> First:
-        training, candidates = mapped.training, self.settings.candidates
-        validation, statistics = Validation(training.validation_rows(), advance), mapped.statistics()
-        coordinates, directions = training.solved(statistics, candidates.first.lam)
-        trial = None
-        if candidates.first_open or len(self.maps) > 1:
-            solutions = first_solutions(training, statistics, coordinates, directions)
-            trial = choose_first(candidates, validation, solutions)
-        return First(mapped, validation, statistics, coordinates, directions, trial)
+    @property
+    def _shows(self) -> bool:
+        return self.maps[0].training.shows
 
     def resume(self, factors: Factors) -> Pass:
         """In the place of ``end``: the pass that goes on from ``factors``, at the settings of the record."""
@@ -147,15 +152,6 @@ class FirstPass:
             return KnownPasses([Solved(projector, factors, passes[-1], record)])
         negatives = start.negatives(chosen)
         return StepPass(negatives, start.place(negatives, factors), record, left)
-
-
-def _best_first(firsts: Sequence[First]) -> First:
-    """The first, unless another is better by more than the standard error of the difference."""
-    best, *others = firsts
-    for each in others:
-        if each.trial is not None and best.trial is not None and each.trial.beats(best.trial):
-            best = each
-    return best
 
 
 def _plain(trial: Trial) -> dict[str, Any]:
@@ -178,29 +174,6 @@ def _whitened(start: Start, record: Record) -> Record:
     dims = dict(zip("xy", training.features.dims, strict=True))
     conditions = {"x": W_x.condition, "y": W_y.condition}
     return record.whitened(conditions, {"x": training.train.n_x, "y": training.train.n_y}, dims)
-
-
-def first_solutions(
-    training: Training, statistics: Statistics, coordinates: Coordinates, directions: Factors
-) -> Callable[[float], Callable[[float], Projector]]:
-    """What embeds at a ridge and a weight power, from the solution at the first of the ridges.
-
-    Within the span of its directions, where passes move in a span too; else each ridge is solved on its own. Without
-    whitening a ridge is nothing, and all have the one solution.
-    """
-    settings = training.settings
-    lam = settings.candidates.first.lam
-
-    def solved(at: float) -> Callable[[float], Projector]:
-        there, factors = (
-            (coordinates, directions) if at == lam or not settings.whiten else training.solved(statistics, at)
-        )
-        return lambda power: there.embedding(factors.leading(settings.rank), power)
-
-    if settings.span_directions is None or not settings.whiten or len(settings.candidates.lam) == 1:
-        return solved
-    ridges = Ridges(statistics, lam, Span(coordinates, directions), directions, settings.factorise)
-    return lambda at: solved(at) if at == lam else ridges.at(at, settings.rank)
 
 
 def _tell(line: str, *facts: str) -> None:

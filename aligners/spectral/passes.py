@@ -1,23 +1,18 @@
 """A fit is a chain of passes over the training rows, with or without a Trainer around it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Protocol
-
-from torch import Tensor
 
 from aligners.spectral.coordinates import Projector
 from aligners.spectral.factors import Factors
 from aligners.spectral.gradient import relative_norm
-from aligners.spectral.krylov import full_step
 from aligners.spectral.movement import movement
-from aligners.spectral.negatives import Negatives, Place, Weights
+from aligners.spectral.negatives import Negatives, Place
+from aligners.spectral.pull import Pull, Pulled
 from aligners.spectral.record import Record
-from aligners.spectral.step import Step, tangent_step
 from datamodules.pairs.pairs import PairBatch
 from datamodules.pairs.stream import Stream
-from ground.distributed import add_over_processes
 
 
 @dataclass(frozen=True)
@@ -67,8 +62,30 @@ class Pass(Protocol):
     def add(self, batch: PairBatch) -> None:
         """The next of this process's batches, in the order of the stream."""
 
-    def end(self) -> tuple[Solved, "Pass | None"]:
-        """What all processes' batches come to; no pass where nothing is left to do."""
+    def end(self) -> tuple[Solved, "Pass | Undecided | None"]:
+        """What all processes' batches come to, and the pass after it; None where nothing is left to do."""
+
+
+class Undecided:
+    """In the place of a pass: what follows ``solved`` takes long to find out, so that this is held and judged first.
+
+    ``decide`` gives what is to be told of the same solution by then, and the pass after it.
+
+    Example:
+        >>> import torch
+        >>> projector = Projector(torch.eye(3)[:, :2], torch.eye(3)[:, :2], torch.zeros(2), torch.zeros(2))
+        >>> solved = Solved(projector, Factors(torch.eye(3)[:, :2], torch.ones(2), torch.eye(3)[:, :2], gap=1.0))
+        >>> Undecided(solved, lambda: (Solved(projector, solved.factors, {"gap": 1.0}), None)).decided()[0].passed
+        {'gap': 1.0}
+    """
+
+    def __init__(self, solved: Solved, decide: "Callable[[], tuple[Solved, Pass | None]]"):
+        self._solved, self._decide = solved, decide
+
+    def decided(self) -> "tuple[Solved, Pass | None]":
+        """The solution, to the last bit as it was held, and the pass after it; once."""
+        told, following = self._decide()
+        return replace(told, projector=self._solved.projector, factors=self._solved.factors), following
 
 
 def solutions(first: Pass, stream: Stream) -> Iterator[Solved]:
@@ -77,7 +94,8 @@ def solutions(first: Pass, stream: Stream) -> Iterator[Solved]:
     while following is not None:
         for batch in stream(following.reads):
             following.add(batch)
-        solved, following = following.end()
+        solved, then = following.end()
+        solved, following = then.decided() if isinstance(then, Undecided) else (solved, then)
         yield solved
 
 
@@ -116,78 +134,6 @@ class StepPass:
             self.pull.add_all()
         place = self.pull.place_after()
         return after(self.negatives, place, self.record, self.left - 1, self.place.factors)
-
-
-def places(negatives: Negatives, place: Place) -> Iterator[Place]:
-    """Where each pass leads, one after the other from ``place`` on, by sweeps outside a pass; ends where one stays."""
-    while not place.last:
-        pull = Pull(negatives, place)
-        pull.add_all()
-        place = pull.place_after()
-        yield place
-
-
-class Pull:
-    """What the weights at ``place`` pull towards, added up over rows, and the place that it leads to."""
-
-    def __init__(self, negatives: Negatives, place: Place):
-        self.negatives, self.place = negatives, place
-        U, V = place.factors.U, place.factors.V
-        self.weights = negatives.weights(place, U, V)
-        self.pulled = Pulled(negatives, U, V)
-
-    def add(self, rows: PairBatch) -> None:
-        """The next of this process's rows."""
-        self.pulled.add(rows, self.weights)
-
-    def add_all(self) -> None:
-        """All of this process's rows."""
-        for rows in self.negatives.rows:
-            self.add(rows)
-
-    def place_after(self) -> Place:
-        """Where all processes' rows lead; the same place with step 0, the last, where the objective cannot fall."""
-        step = self._step(*self.pulled.end())
-        place = None if step.stands else self.negatives.search(self.place, step)
-        return place or self.place._replace(eta=0.0, last=True)
-
-    def _step(self, CV: Tensor, CtU: Tensor) -> Step:
-        rule, factors, shared = self.negatives.rule, self.place.factors, self.negatives.frame.shared
-        if rule.step == "tangent":
-            return tangent_step(factors, CV, CtU, shared)
-        return full_step(factors, CV, CtU, partial(products, self.negatives, self.place), shared, rule.exact)
-
-
-class Pulled:
-    """``C D_y`` (m_x, l) and ``C^T D_x`` (m_y, k) from the rows' weights, added up over batches and processes."""
-
-    def __init__(self, negatives: Negatives, D_x: Tensor, D_y: Tensor):
-        self.negatives = negatives
-        (m_x, k_x), (m_y, k_y) = D_x.shape, D_y.shape
-        # contiguous, which D_x and D_y need not be: they are added over processes
-        self.sums = [D_x.new_zeros(shape) for shape in ((m_x, k_y), (k_y,), (m_y, k_x), (k_x,))]
-
-    def add(self, rows: PairBatch, weights: Weights) -> None:
-        """The next rows, with what gives ``S B`` and ``S^T A`` of them."""
-        if not len(rows.x_index):
-            return
-        SB, StA = weights(rows)
-        for total, part in zip(self.sums, (rows.x.T @ SB, SB.sum(0), rows.y.T @ StA, StA.sum(0)), strict=True):
-            total += part
-
-    def end(self) -> tuple[Tensor, Tensor]:
-        """Both products, whitened, of the rows of all processes."""
-        add_over_processes(*self.sums)
-        return self.negatives.frame.pulled(*self.sums)
-
-
-def products(negatives: Negatives, place: Place, D_x: Tensor, D_y: Tensor) -> tuple[Tensor, Tensor]:
-    """``C D_y`` (m_x, l) and ``C^T D_x`` (m_y, k) at ``place``, by a sweep over all rows outside a pass."""
-    D_x, D_y = D_x.to(place.factors.U), D_y.to(place.factors.V)
-    pulled, weights = Pulled(negatives, D_x, D_y), negatives.weights(place, D_x, D_y)
-    for rows in negatives.rows:
-        pulled.add(rows, weights)
-    return pulled.end()
 
 
 def after(

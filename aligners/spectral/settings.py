@@ -53,12 +53,15 @@ class Candidates(NamedTuple):
         """Whether first solutions are tried."""
         return len(self.lam) + len(self.weight_power) > 2
 
-    def trials_of(self, maps: int) -> int:
-        """How many solutions are tried on validation at most, with so many feature maps."""
-        first = maps * len(self.lam) * len(self.weight_power) if maps > 1 or self.first_open else 0
-        rungs = len(set(self.passes) - {0})
-        contestants = len(self.tau) * len(self.step)
-        return first + (contestants * rungs + (0 in self.passes) if self.passes_open else 0)
+    @property
+    def first_trials(self) -> int:
+        """How many first solutions are tried on validation, of each feature map."""
+        return len(self.lam) * len(self.weight_power)
+
+    @property
+    def passes_trials(self) -> int:
+        """How many solutions are tried at most where passes are."""
+        return len(self.tau) * len(self.step) * len(set(self.passes) - {0}) + (0 in self.passes)
 
     @property
     def passes_open(self) -> bool:

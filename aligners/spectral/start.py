@@ -1,15 +1,15 @@
 """Where passes start from: the first solution in the frame that they move in."""
 
 from collections.abc import Iterator
-
-from torch import Tensor
+from functools import cached_property
 
 from aligners.spectral.contrasted_rows import ContrastedRows
 from aligners.spectral.coordinates import Coordinates, Frame, Projector
 from aligners.spectral.factors import Factors
 from aligners.spectral.movement import movement
 from aligners.spectral.negatives import NEGATIVES, Negatives, Place
-from aligners.spectral.passes import Pull, Solved, places
+from aligners.spectral.passes import Solved
+from aligners.spectral.pull import Pull, Towards, places
 from aligners.spectral.record import Record
 from aligners.spectral.rows import RowSource
 from aligners.spectral.settings import Chosen
@@ -26,21 +26,26 @@ class Start:
     """
 
     def __init__(self, coordinates: Coordinates, directions: Factors, contrasted: ContrastedRows, at: Chosen):
-        settings = contrasted.training.settings
-        self.coordinates, self.contrasted, self.settings = coordinates, contrasted, settings
-        self.first = directions.leading(settings.rank)
-        self.span: Span | None = None
+        self.coordinates, self.directions, self.contrasted = coordinates, directions, contrasted
+        self.settings = contrasted.training.settings
+        self.first = directions.leading(self.settings.rank)
+        self._first_at = at._replace(tau=self.settings.candidates.tau[0])
         self._source: RowSource | None = None
-        if settings.span_directions is not None and max(settings.candidates.passes) > 0:
-            self.span = Span(coordinates, directions, *self._pulled_towards(at))
 
-    def _pulled_towards(self, at: Chosen) -> tuple[Tensor, Tensor]:
-        """``C V`` (m_x, r) and ``C^T U`` (m_y, r) at the first solution, of all rows in all coordinates."""
-        rule, rows = self.settings.rule(at._replace(tau=self.settings.candidates.tau[0])), self.contrasted.raw()
-        negatives = self._negatives(rule, self.coordinates, rows)
+    @cached_property
+    def _first_pull(self) -> tuple[Place, Towards]:
+        """The objective at the start and what it pulls towards, at the first temperature, in all coordinates."""
+        negatives = self._negatives(self.settings.rule(self._first_at), self.coordinates, self.contrasted.raw())
         pull = Pull(negatives, negatives.at(self.first))
         pull.add_all()
-        return pull.pulled.end()
+        return pull.place, pull.pulled.end()
+
+    @cached_property
+    def span(self) -> Span | None:
+        """What the passes move in, unless in all coordinates."""
+        if self.settings.span_directions is None:
+            return None
+        return Span(self.coordinates, self.directions, *self._first_pull[1])
 
     @property
     def frame(self) -> Frame:
@@ -65,8 +70,13 @@ class Start:
     def chain(self, at: Chosen) -> tuple[Place, Iterator[Place]]:
         """The start at a setting, and where each pass leads from there."""
         negatives = self.negatives(at)
-        place = self.place(negatives)
-        return place, places(negatives, place)
+        if self.span is None or at.tau != self._first_at.tau:
+            place = self.place(negatives)
+            return place, places(negatives, place)
+        # what made the span is what the first pass from here would find, in the span's own coordinates
+        place, (CV, CtU) = self._first_pull
+        place = place._replace(factors=self.span.within(place.factors))
+        return place, places(negatives, place, (self.span.U.T @ CV, self.span.V.T @ CtU))
 
     def embedded(self, at: Chosen, place: Place) -> Projector:
         """What embeds at a place, at a setting."""

@@ -13,7 +13,7 @@ from aligners.spectral.coordinates import Coordinates, Projector, Statistics, un
 from aligners.spectral.factors import Factors
 from aligners.spectral.moments import Moments
 from aligners.spectral.negatives import AllPairs, Place
-from aligners.spectral.passes import places
+from aligners.spectral.pull import places
 from aligners.spectral.rows import KeptRows
 from aligners.spectral.settings import Candidates, Chosen
 from aligners.spectral.step import Damping, Rule
