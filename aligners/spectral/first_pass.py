@@ -1,6 +1,7 @@
 """The first pass of the spectral solver: moments, the choice of settings, and the solution for the uniform weights."""
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,12 @@ from datamodules.pairs.pairs import PairBatch
 from datamodules.pairs.stream import Stream
 from ground.distributed import rank_and_world
 from ground.progress import progress_bar
+
+JUDGED_ITEMS, JUDGED_SHARE = 8192, 0.25
+"""x after which several maps are judged first, and the share of them, if that is more."""
+
+CLEARLY = 3.0
+"""Standard errors of the difference by which a map is so much worse then that it is let go."""
 
 logger = logging.getLogger(__name__)
 
@@ -55,14 +62,32 @@ class FirstPass:
     def __init__(self, trainings: Sequence[Training], records: Sequence[Record], stream: Stream):
         self.maps = [Mapped(*each, stream) for each in zip(trainings, records, strict=True)]
         self.settings = trainings[0].settings
+        self._added, self._batches = 0, len(stream)
+        self._judged_after = judged_after(trainings[0].train.n_x, self._batches, stream.sampler.whole_runs or 1)
+        self._early: list[dict[str, Any]] = []
 
     def add(self, batch: PairBatch) -> None:
         for each in self.maps:
             each.add(batch)
+        self._added += 1
+        if len(self.maps) > 1 and self._added == self._judged_after:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Of several maps, those that are clearly worse already: their rows are half of the work or more."""
+        tried = [each.trial() for each in self.maps]
+        best = max(tried, key=lambda trial: trial.recall)
+        left = [not best.beats(trial, CLEARLY) for trial in tried]
+        if not all(left):
+            share = self._added / self._batches
+            self._early = [
+                _kind(each) | _plain(trial) | {"share": share} for each, trial in zip(self.maps, tried, strict=True)
+            ]
+            self.maps = [each for each, stays in zip(self.maps, left, strict=True) if stays]
 
     def end(self) -> tuple[Solved, Pass | Undecided | None]:
         candidates = self.settings.candidates
-        if candidates.open or len(self.maps) > 1:
+        if candidates.open or len(self.maps) > 1 or self._early:
             start, at, validation, record = self._chosen()
         else:
             (only,) = self.maps
@@ -92,7 +117,7 @@ class FirstPass:
             solution = first.coordinates, first.directions
             if at.lam != candidates.first.lam:
                 solution = first.mapped.training.solved(first.statistics, at.lam)
-        tried = [trial for each in firsts for trial in _told(each)]
+        tried = self._early + [trial for each in firsts for trial in _told(each)]
         mapped, self.maps = first.mapped, [first.mapped]  # what the others collected is let go
         record, start = (
             mapped.record.tried(tried, _kind(mapped) | at._asdict()),
@@ -179,3 +204,16 @@ def _whitened(start: Start, record: Record) -> Record:
 def _tell(line: str, *facts: str) -> None:
     if rank_and_world()[0] == 0:
         logger.info(line, *facts)
+
+
+def judged_after(n_x: int, batches: int, run: int) -> int | None:
+    """After how many of the batches of ``n_x`` x several maps are judged; None where too few would be left.
+
+    At the end of a ``run`` of batches, whose rows are multiplied at once.
+
+    Example:
+        >>> judged_after(6000, 24, 4), judged_after(29_000, 57, 4), judged_after(113_000, 400, 4)
+        (None, 20, 100)
+    """
+    share = max(JUDGED_ITEMS / n_x, JUDGED_SHARE)
+    return math.ceil(share * batches / run) * run if share <= 0.5 else None

@@ -33,6 +33,10 @@ class Mapped:
         self.contrasted.add(batch, rows)
         self.sampled.add(rows)
 
+    def trial(self) -> Trial:
+        """The first solution from what is added so far."""
+        return first_trial(self.training, self.sampled.moments.copy())
+
     def statistics(self) -> Statistics:
         """Once; the sums, (m, m) matrices, are let go."""
         found = self.training.statistics(self.sampled.moments)

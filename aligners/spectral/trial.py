@@ -19,8 +19,8 @@ class Trial(NamedTuple):
         """Mean recall in percent."""
         return float(sum(side.mean() for side in self.hits)) / 2
 
-    def beats(self, other: "Trial") -> bool:
-        """Better than ``other`` by more than the standard error of their difference on the same queries."""
+    def beats(self, other: "Trial", errors: float = 1.0) -> bool:
+        """Better than ``other`` by more than so many standard errors of their difference on the same queries."""
         differences = [mine - theirs for mine, theirs in zip(self.hits, other.hits, strict=True)]
         error: float = sum(float(d.var() / len(d)) if len(d) > 1 else 0.0 for d in differences) ** 0.5 / 2
-        return self.recall - other.recall > error
+        return self.recall - other.recall > errors * error

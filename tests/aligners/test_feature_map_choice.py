@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from aligners.spectral import first_pass
 from aligners.unicon import UniConSpectral
 from ground.errors import UserError
 from tests.problems import random_features
@@ -53,3 +54,21 @@ def test_a_map_that_is_given_is_no_choice() -> None:
     aligner, _ = fitted(feature_map="nystrom")
     assert "feature_map" not in aligner.solution.chosen
     assert aligner.solution.trials == []
+
+
+@pytest.mark.parametrize(("clearly", "left"), [(3.0, ["identity"]), (1000.0, ["nystrom", "identity"])])
+def test_a_map_that_is_clearly_worse_after_some_items_is_let_go(
+    clearly: float, left: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_pass, "JUDGED_ITEMS", 30)
+    monkeypatch.setattr(first_pass, "CLEARLY", clearly)
+    monkeypatch.setattr(UniConSpectral, "batches_in_run", 1)
+    x, y, x_of_y = random_features(120, 2, 9, 9, seed=1, noise=1.0)
+    aligner = UniConSpectral(rank=4, **ONE_OF_EACH, **USELESS, feature_map=["nystrom", "identity"])
+    aligner.fit(x, y, x_of_y=x_of_y, batch_size=20)
+    early = [trial["feature_map"] for trial in aligner.solution.trials if "share" in trial]
+    judged = [trial["feature_map"] for trial in aligner.solution.trials if "share" not in trial]
+    assert early == (["nystrom", "identity"] if left == ["identity"] else [])
+    assert judged == ([] if left == ["identity"] else left)  # of one map and one of each setting there is no choice
+    assert aligner.solution.chosen["feature_map"] == aligner.features.kind == "identity"
+    assert aligner.U.shape == (9, 4)

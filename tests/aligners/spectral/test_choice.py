@@ -130,7 +130,22 @@ def test_nothing_open_tries_nothing() -> None:
 def test_no_more_is_tried_than_was_announced() -> None:
     of = candidates([0.3, 1.0], [0.1, 1.0, 0.5], [1.0, 0.5], [4, 2, 1, 0])
     _, trials = problem(120, 1.0).choose(of)
-    assert of.trials_of(1) - 4 <= len(trials) <= of.trials_of(1)  # two contestants may be left behind twice
+    announced = of.first_trials + of.passes_trials
+    assert announced - 4 <= len(trials) <= announced  # two contestants may be left behind twice
+
+
+def test_where_a_pass_is_worse_than_none_no_other_temperature_is_tried() -> None:
+    on = problem(120, 1.0)
+    of = candidates([0.3], [0.1, 1.0], [1.0], [2, 1, 0])
+
+    def spoilt(at: Chosen, place: Place) -> Projector:
+        projector = on.embedded(at, place)
+        return projector if at.passes == 0 else projector._replace(P_y=projector.P_y.flip(1))
+
+    chosen, ran = choose_passes(of, Chosen(0.3, 0.1, 1.0, 2, "tangent"), on.validation, on.chain, spoilt)
+    assert chosen == Chosen(0.3, 0.1, 1.0, 0, "tangent")
+    assert len(ran) == 1
+    assert [(trial.chosen.tau, trial.chosen.passes) for trial in on.validation.trials] == [(0.1, 0), (0.1, 1)]
 
 
 def test_a_trial_beats_another_by_its_paired_standard_error() -> None:
