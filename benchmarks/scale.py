@@ -34,17 +34,19 @@ QUICK_MODEL = dataclasses.replace(MODEL, d_x=48, d_y=32, shared=16, private=16, 
 QUICK_SIZES = (1_000, 2_000)
 RANK = 128
 QUICK_RANK = 8
-GIVEN = ["aligner.feature_map=identity", "aligner.lam=0.3", "aligner.tau=0.1", "aligner.weight_power=1.0"]
+GIVEN = ["aligner.lam=0.3", "aligner.tau=0.1", "aligner.weight_power=1.0"]
+LINEAR = "aligner.feature_map=identity"
 CONTESTANTS: dict[str, tuple[str, list[str]]] = {
-    "unicon linear, closed form": ("unicon", [*GIVEN, "aligner.passes=0"]),
-    "unicon linear, a pass": ("unicon", [*GIVEN, "aligner.passes=1", "aligner.negatives=batch"]),
+    "unicon linear, closed form": ("unicon", [LINEAR, *GIVEN, "aligner.passes=0"]),
+    "unicon linear, choice and passes": ("unicon", [LINEAR]),
+    "unicon": ("unicon", []),
 }
-"""The aligner and its overrides. The negatives of a pass are the batch's: all pairs would cost n^2."""
+"""The aligner and its overrides; the last has its defaults."""
 HELD_OUT = 1_000
 
 
 def write_shards(model: LatentFactors, sizes: Sequence[int], folder: Path) -> None:
-    """Shards ``x-00000``, ``y-00000``, ... of ``SHARD`` pairs for the largest size, and ``held_out``."""
+    """Shards ``x-00000``, ``y-00000``, ... of ``SHARD`` pairs for the largest size, ``validation`` and ``held_out``."""
     n = max(sizes)
     with progress_bar("writing shards", n, 0, visible=True) as advance:
         for number, start in enumerate(range(0, n, SHARD)):
@@ -52,6 +54,7 @@ def write_shards(model: LatentFactors, sizes: Sequence[int], folder: Path) -> No
             _write(model, folder, f"{number:05d}", rows, number + 1)
             advance(rows)
     _write(model, folder, "held_out", HELD_OUT, 0)
+    _write(model, folder, "validation", HELD_OUT, number + 2)
 
 
 def _write(model: LatentFactors, folder: Path, name: str, rows: int, block: int) -> None:

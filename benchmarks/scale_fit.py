@@ -58,11 +58,14 @@ def measure(folder: Path, n: int, aligner: str, overrides: list[str]) -> dict[st
     memory = OwnMemory()
     memory.start()
     datamodule = PairsDataModule(BATCH, BATCH, config.seed)
-    datamodule.splits = {"train": mapped_pairs(folder, n)}
+    chosen_on = [_mapped(folder, side, ["validation"]) for side in "xy"]
+    index = torch.arange(chosen_on[0].shape[0])
+    datamodule.splits = {"train": mapped_pairs(folder, n), "val": Pairs(*chosen_on, index, index)}
     clock = Clock()
     trainer = lightning.Trainer(
         max_epochs=config.trainer.max_epochs, devices=1, logger=False, enable_checkpointing=False,
-        enable_model_summary=False, enable_progress_bar=False, use_distributed_sampler=False, limit_val_batches=0,
+        enable_model_summary=False, enable_progress_bar=False, use_distributed_sampler=False,
+        limit_val_batches=0, num_sanity_val_steps=0,
         callbacks=[clock],
     )  # fmt: skip
     lightning.seed_everything(config.seed, workers=True, verbose=False)
