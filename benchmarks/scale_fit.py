@@ -58,9 +58,9 @@ def measure(folder: Path, n: int, aligner: str, overrides: list[str]) -> dict[st
     memory = OwnMemory()
     memory.start()
     datamodule = PairsDataModule(BATCH, BATCH, config.seed)
-    chosen_on = [_mapped(folder, side, ["validation"]) for side in "xy"]
-    index = torch.arange(chosen_on[0].shape[0])
-    datamodule.splits = {"train": mapped_pairs(folder, n), "val": Pairs(*chosen_on, index, index)}
+    x, y = (_mapped(folder, side, ["validation"]) for side in "xy")
+    index = torch.arange(x.shape[0])
+    datamodule.splits = {"train": mapped_pairs(folder, n), "val": Pairs(x, y, index, index)}
     clock = Clock()
     trainer = lightning.Trainer(
         max_epochs=config.trainer.max_epochs, devices=1, logger=False, enable_checkpointing=False,
@@ -72,9 +72,9 @@ def measure(folder: Path, n: int, aligner: str, overrides: list[str]) -> dict[st
     trainer.fit(module, datamodule=datamodule)
     result = {"fit_seconds": clock.total, "rss_mb": peak_rss_mb() - before, **memory.end()}
     every = torch.arange(_mapped(folder, "x", ["held_out"]).shape[0])
-    x, y = (_mapped(folder, side, ["held_out"])[every].float().to(module.device) for side in "xy")
+    rows = (_mapped(folder, side, ["held_out"])[every].float().to(module.device) for side in "xy")
     module.eval()
-    embeddings = (module.encode_x(x).cpu(), module.encode_y(y).cpu())
+    embeddings = [encode(side).cpu() for encode, side in zip((module.encode_x, module.encode_y), rows, strict=True)]
     return result | {"recall": evaluate_retrieval(*embeddings, every, every, "x", "y", 1024)["mean_recall"]}
 
 

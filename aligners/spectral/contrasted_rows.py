@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from aligners.spectral.rows import KeptRows, RowMap, RowSource, StreamedRows
+from aligners.spectral.rows import ItemSample, KeptRows, RowMap, RowSource, StreamedRows
 from aligners.spectral.training import Training
 from datamodules.pairs.pairs import PairBatch
 from datamodules.pairs.stream import Stream
@@ -22,16 +22,16 @@ class ContrastedRows:
         >>> features = raw_features(settings, 8, 8, "identity", 1.0)
         >>> training = Training(settings, features, pairs, None, torch.clone, torch.clone, x.device, False)
         >>> stream = Stream(pairs, GroupBatches(pairs.group, batch_size=25, seed=0), x.device)
-        >>> rows = ContrastedRows(training, stream)
+        >>> rows = ContrastedRows(training, stream, training.sample())
         >>> for batch in stream():
         ...     rows.add(batch, None)
         >>> [len(batch.x) for batch in rows.raw()]
         [25, 25]
     """
 
-    def __init__(self, training: Training, stream: Stream):
+    def __init__(self, training: Training, stream: Stream, sample: ItemSample):
         settings, features = training.settings, training.features
-        self.training, self.stream, self.sample = training, stream, training.sample()
+        self.training, self.stream, self.sample = training, stream, sample
         self._itemsize = 8 if features.near_singular else 4
         self._keeps = max(settings.candidates.passes) > 0 and self._fit(*features.dims)
         self._kept: list[PairBatch] = []

@@ -60,7 +60,8 @@ class FirstPass:
     reads = True
 
     def __init__(self, trainings: Sequence[Training], records: Sequence[Record], stream: Stream):
-        self.maps = [Mapped(*each, stream) for each in zip(trainings, records, strict=True)]
+        contrasted = trainings[0].sample()
+        self.maps = [Mapped(*each, stream, contrasted) for each in zip(trainings, records, strict=True)]
         self.settings = trainings[0].settings
         self._added, self._batches = 0, len(stream)
         self._judged_after = judged_after(trainings[0].train.n_x, self._batches, stream.sampler.whole_runs or 1)

@@ -5,6 +5,7 @@ from aligners.spectral.contrasted_rows import ContrastedRows
 from aligners.spectral.coordinates import Statistics
 from aligners.spectral.moments import Moments
 from aligners.spectral.record import Record
+from aligners.spectral.rows import ItemSample
 from aligners.spectral.sampling import SampledMoments
 from aligners.spectral.training import Training
 from aligners.spectral.trial import Trial
@@ -18,14 +19,14 @@ class Mapped:
     ``record`` holds how it was fitted.
     """
 
-    def __init__(self, training: Training, record: Record, stream: Stream):
+    def __init__(self, training: Training, record: Record, stream: Stream, contrasted: ItemSample):
         settings, train = training.settings, training.train
         self.training, self.record = training, record
         moments = training.moments(train.n_x, train.n_y, settings.covariance_rows, stream.sampler.whole_runs)
         self.sampled = SampledMoments(
             moments, settings.sample, len(stream), lambda moments: first_trial(training, moments)
         )
-        self.contrasted = ContrastedRows(training, stream)
+        self.contrasted = ContrastedRows(training, stream, contrasted)
 
     def add(self, batch: PairBatch) -> None:
         """The next batch of features."""

@@ -82,10 +82,9 @@ class Moments:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        phi_x, phi_y, x_group, y_group, x_index, y_index = (
-            parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*self._waiting, strict=True)
-        )
+        fields = [list(parts) for parts in zip(*self._waiting, strict=True)]
         self._waiting = []
+        phi_x, phi_y, x_group, y_group, x_index, y_index = map(_joined, fields)
         squared_x, squared_y = _thinned(phi_x, x_index, self.share_x), _thinned(phi_y, y_index, self.share_y)
         for upper, total, count, rows in (
             (self.upper_x, self.sum_x, self.count_x, squared_x),
@@ -194,6 +193,19 @@ class Moments:
 def run_length(pairs: Pairs, batches: int) -> int:
     """Batches that make a block of ``BLOCK_ROWS`` rows, where the split is cut into ``batches``."""
     return max(1, math.ceil(BLOCK_ROWS * batches / max(pairs.n_x, pairs.n_y)))
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """One tensor of all parts, which are taken out of the list one by one: they never are in memory twice."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = parts[0].new_empty(sum(map(len, parts)), *parts[0].shape[1:])
+    start = 0
+    while parts:
+        part = parts.pop(0)
+        whole[start : start + len(part)] = part
+        start += len(part)
+    return whole
 
 
 def _add_gram(upper: Tensor, rows: Tensor) -> None:
