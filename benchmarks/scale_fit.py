@@ -42,6 +42,12 @@ def mapped_pairs(folder: Path, n: int) -> Pairs:
     return Pairs(x, y, index, index)
 
 
+def _validation(folder: Path) -> Pairs:
+    x, y = (_mapped(folder, side, ["validation"]) for side in "xy")
+    index = torch.arange(x.shape[0])
+    return Pairs(x, y, index, index)
+
+
 def _mapped(folder: Path, side: str, names: list[str]) -> MappedRows:
     paths = [folder / f"{side}-{name}.safetensors" for name in names]
     rows, _ = map_rows(paths[0])
@@ -58,9 +64,7 @@ def measure(folder: Path, n: int, aligner: str, overrides: list[str]) -> dict[st
     memory = OwnMemory()
     memory.start()
     datamodule = PairsDataModule(BATCH, BATCH, config.seed)
-    x, y = (_mapped(folder, side, ["validation"]) for side in "xy")
-    index = torch.arange(x.shape[0])
-    datamodule.splits = {"train": mapped_pairs(folder, n), "val": Pairs(x, y, index, index)}
+    datamodule.splits = {"train": mapped_pairs(folder, n), "val": _validation(folder)}
     clock = Clock()
     trainer = lightning.Trainer(
         max_epochs=config.trainer.max_epochs, devices=1, logger=False, enable_checkpointing=False,
@@ -72,9 +76,9 @@ def measure(folder: Path, n: int, aligner: str, overrides: list[str]) -> dict[st
     trainer.fit(module, datamodule=datamodule)
     result = {"fit_seconds": clock.total, "rss_mb": peak_rss_mb() - before, **memory.end()}
     every = torch.arange(_mapped(folder, "x", ["held_out"]).shape[0])
-    rows = (_mapped(folder, side, ["held_out"])[every].float().to(module.device) for side in "xy")
+    x, y = (_mapped(folder, side, ["held_out"])[every].float().to(module.device) for side in "xy")
     module.eval()
-    embeddings = [encode(side).cpu() for encode, side in zip((module.encode_x, module.encode_y), rows, strict=True)]
+    embeddings = (module.encode_x(x).cpu(), module.encode_y(y).cpu())
     return result | {"recall": evaluate_retrieval(*embeddings, every, every, "x", "y", 1024)["mean_recall"]}
 
 

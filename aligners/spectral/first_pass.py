@@ -75,7 +75,7 @@ class FirstPass:
             self._let_go()
 
     def _let_go(self) -> None:
-        """Of several maps, those that are clearly worse already: their rows are half of the work or more."""
+        """Go on without the maps that are clearly worse already: their rows are half of the work or more."""
         tried = [each.trial() for each in self.maps]
         best = max(tried, key=lambda trial: trial.recall)
         left = [not best.beats(trial, CLEARLY) for trial in tried]
