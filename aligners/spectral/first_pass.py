@@ -120,16 +120,10 @@ class FirstPass:
                 solution = first.mapped.training.solved(first.statistics, at.lam)
         tried = self._early + [trial for each in firsts for trial in _told(each)]
         mapped, self.maps = first.mapped, [first.mapped]  # what the others collected is let go
-        record, start = (
-            mapped.record.tried(tried, _kind(mapped) | at._asdict()),
-            Start(*solution, mapped.contrasted, at),
-        )
-        return (
-            start,
-            at,
-            first.validation,
-            record if candidates.passes_open else self._ended(record, at, first.validation),
-        )
+        record = mapped.record.tried(tried, _kind(mapped) | at._asdict())
+        if not candidates.passes_open:
+            record = self._ended(record, at, first.validation)
+        return Start(*solution, mapped.contrasted, at), at, first.validation, record
 
     def _decided(
         self, start: Start, at: Chosen, validation: Validation | None, record: Record
