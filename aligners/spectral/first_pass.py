@@ -21,7 +21,7 @@ from ground.distributed import rank_and_world
 from ground.progress import progress_bar
 
 JUDGED_ITEMS, JUDGED_SHARE = 8192, 0.25
-"""x after which several maps are judged first, and the share of them, if that is more."""
+"""Items x after which several maps are first judged, or this share of them where that is more."""
 
 CLEARLY = 3.0
 """Standard errors of the difference by which a map is so much worse then that it is let go."""
@@ -78,13 +78,16 @@ class FirstPass:
         """Go on without the maps that are clearly worse already: their rows are half of the work or more."""
         tried = [each.trial() for each in self.maps]
         best = max(tried, key=lambda trial: trial.recall)
-        left = [not best.beats(trial, CLEARLY) for trial in tried]
-        if not all(left):
-            share = self._added / self._batches
-            self._early = [
-                _kind(each) | _plain(trial) | {"share": share} for each, trial in zip(self.maps, tried, strict=True)
-            ]
-            self.maps = [each for each, stays in zip(self.maps, left, strict=True) if stays]
+        stay = [not best.beats(trial, CLEARLY) for trial in tried]
+        if all(stay):
+            return
+        told = [_kind(each) | _plain(trial) for each, trial in zip(self.maps, tried, strict=True)]
+        share = self._added / self._batches
+        self._early = [each | {"share": share} for each in told]
+        for each, stays in zip(told, stay, strict=True):
+            if not stays:
+                _tell("feature_map=%s is let go: it is clearly worse on validation", each["feature_map"])
+        self.maps = [each for each, stays in zip(self.maps, stay, strict=True) if stays]
 
     def end(self) -> tuple[Solved, Pass | Undecided | None]:
         candidates = self.settings.candidates
