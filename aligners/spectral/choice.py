@@ -35,6 +35,12 @@ class Validation:
         self.advance(1)
         return made
 
+    def retried(self, trial: Trial, projector: Projector) -> Trial:
+        """A trial of the same setting in the place of one that was by an estimate of what embeds."""
+        exact = trial._replace(hits=from_first(lambda: self._hits(projector)))
+        self.trials = [exact if each is trial else each for each in self.trials]
+        return exact
+
     def _hits(self, projector: Projector) -> tuple[Tensor, Tensor]:
         rows = self.rows
         x, y = (side.cpu() for side in projector(rows))

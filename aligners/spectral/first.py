@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from aligners.spectral.choice import Validation, choose_first
+from aligners.spectral.choice import Validation, best_of, choose_first
 from aligners.spectral.coordinates import Coordinates, Projector, Statistics
 from aligners.spectral.factors import Factors
 from aligners.spectral.mapped import Mapped
@@ -14,7 +14,7 @@ from aligners.spectral.trial import Trial
 
 
 class First(NamedTuple):
-    """The first solution of a map at the first of the ridges, and what is best by first solutions."""
+    """The first solution of a map at the ridge of ``trial``, what is best by first solutions, or at the first ridge."""
 
     mapped: Mapped
     validation: Validation
@@ -39,6 +39,14 @@ def first_of(mapped: Mapped, advance: Callable[[int], None], tries: bool) -> Fir
     if tries:
         solutions = first_solutions(training, statistics, coordinates, directions)
         trial = choose_first(candidates, validation, solutions)
+        if trial.chosen.lam != candidates.first.lam:
+            # an estimate, within the span of another ridge's directions: it stands if it holds
+            there, beside = training.solved(statistics, trial.chosen.lam)
+            embedded = there.embedding(beside.leading(training.settings.rank), trial.chosen.weight_power)
+            exact = validation.retried(trial, embedded)
+            trial = best_of([each for each in validation.trials if each.chosen.lam == candidates.first.lam])
+            if exact.beats(trial):
+                trial, coordinates, directions = exact, there, beside
     return First(mapped, validation, statistics, coordinates, directions, trial)
 
 

@@ -118,15 +118,12 @@ class FirstPass:
             first, at = best_first(firsts), candidates.first
             if first.trial is not None:
                 at = first.trial.chosen._replace(passes=at.passes)
-            solution = first.coordinates, first.directions
-            if at.lam != candidates.first.lam:
-                solution = first.mapped.training.solved(first.statistics, at.lam)
         tried = self._early + [trial for each in firsts for trial in _told(each)]
         mapped, self.maps = first.mapped, [first.mapped]  # what the others collected is let go
         record = mapped.record.tried(tried, _kind(mapped) | at._asdict())
         if not candidates.passes_open:
             record = self._ended(record, at, first.validation)
-        return Start(*solution, mapped.contrasted, at), at, first.validation, record
+        return Start(first.coordinates, first.directions, mapped.contrasted, at), at, first.validation, record
 
     def _decided(
         self, start: Start, at: Chosen, validation: Validation | None, record: Record

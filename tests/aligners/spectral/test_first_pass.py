@@ -7,14 +7,17 @@ import lightning
 import pytest
 import torch
 
-from aligners.spectral import first_pass
+from aligners.spectral import first, first_pass
+from aligners.spectral.choice import Validation
 from aligners.spectral.negatives import Place
 from aligners.spectral.pull import Pull, places
 from aligners.spectral.settings import Chosen
 from aligners.spectral.start import Start
+from aligners.spectral.trial import Trial
 from aligners.unicon import UniConSpectral
 from datamodules.base import PairsDataModule
-from datamodules.pairs import Pairs
+from datamodules.pairs import Pairs, pairs_of_tensors
+from tests.problems import random_features
 
 OPEN: dict[str, Any] = {"rank": 4, "feature_map": "identity", "lam": 1.0, "weight_power": 1.0, "tolerance": 0.0}
 
@@ -92,3 +95,41 @@ def test_a_first_pass_that_is_known_from_the_span_is_the_one_that_is_made_anew(
         assert one == pytest.approx(other)
     for one, other in zip(known.solution.passes, made.solution.passes, strict=True):
         assert one == pytest.approx(other, rel=1e-4, abs=1e-4)  # of float32 rows
+
+
+RIDGES: dict[str, Any] = {"lam": [1.0, 0.03, 10.0], "weight_power": [1.0, 0.5], "tau": 0.1, "passes": 0, "subspace": 1}
+
+
+def recalls(aligner: UniConSpectral) -> dict[tuple[float, float], float]:
+    return {(trial["lam"], trial["weight_power"]): trial["recall"] for trial in aligner.solution.trials}
+
+
+def at_ridge(pairs: Pairs, lam: float) -> dict[tuple[float, float], float]:
+    return recalls(fitted(pairs, **RIDGES | {"lam": lam})[0])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_ridge_that_is_chosen_was_tried_by_its_own_solution(seed: int) -> None:
+    x, y, x_of_y = random_features(120, 2, 9, 9, seed=seed, noise=2.0)
+    pairs = pairs_of_tensors(x, y, x_of_y=x_of_y)
+    aligner, _ = fitted(pairs, **RIDGES)
+    chosen, tried = aligner.solution.chosen, recalls(aligner)
+    lam, power = chosen["lam"], chosen["weight_power"]
+    assert len(tried) == len(aligner.solution.trials) == 6
+    assert tried[lam, power] == at_ridge(pairs, lam)[lam, power]
+
+
+def test_a_ridge_that_an_estimate_alone_prefers_is_not_chosen(pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flattering(candidates: Any, validation: Validation, solution: Any) -> Trial:
+        trials = [
+            validation.trial(candidates.first._replace(lam=lam, passes=0), solution(1.0)(1.0))
+            for lam in candidates.lam
+        ]  # fmt: skip
+        flattered = trials[1]._replace(hits=(100 + 0 * trials[1].hits[0], 100 + 0 * trials[1].hits[1]))
+        validation.trials[1] = flattered
+        return flattered
+
+    monkeypatch.setattr(first, "choose_first", flattering)
+    aligner, _ = fitted(pairs, **RIDGES | {"lam": [1.0, 1e4], "weight_power": 1.0})
+    assert aligner.solution.chosen["lam"] == 1.0
+    assert max(recalls(aligner).values()) < 100
