@@ -15,9 +15,9 @@ from aligners.features.kernels import KernelName
 from aligners.features.landmarks import LandmarkNumber, Selection
 from aligners.features.maps import FeatureMapName, RawFeatures, named_features
 from aligners.objectives.base import Objective
-from aligners.spectral.bandwidth import fitted
 from aligners.spectral.factors import SVD, Factors
 from aligners.spectral.first_pass import FirstPass
+from aligners.spectral.fitted_map import fitted
 from aligners.spectral.negatives import NEGATIVES
 from aligners.spectral.passes import Pass, Solved
 from aligners.spectral.record import Record
@@ -65,9 +65,9 @@ class UniConSpectral(SolvedAligner):
         centre: bool,
         shared: bool | None,
         feature_map: Choosable[FeatureMapName],
-        kernel: KernelName,
+        kernel: Choosable[KernelName],
         bandwidth: Choosable[Positive],
-        landmarks: LandmarkNumber,
+        landmarks: Choosable[LandmarkNumber],
         landmark_selection: Selection,
         landmark_ridge: NonNegative,
         whiten: bool,
@@ -104,7 +104,7 @@ class UniConSpectral(SolvedAligner):
             covariance_rows=covariance_rows, block_size=block_size, memory_mb=memory_mb,
             centre=centre, shared=bool(shared),
         )  # fmt: skip
-        for kind, each in product(self.settings.feature_maps, self.settings.bandwidths):  # mistakes show at once
+        for kind, each in product(self.settings.feature_maps, self.settings.kernel_maps):  # mistakes show at once
             raw_features(self.settings, 1, 1, kind, each)
         self.solution = Record()
         self._tried: dict[str, RawFeatures] = {}
@@ -117,9 +117,10 @@ class UniConSpectral(SolvedAligner):
             self.register_buffer(name, torch.zeros(m, self.rank, dtype=torch.float64))
 
     def _features(self, d_x: int, d_y: int) -> RawFeatures:
-        """Not fitted: of the kind that was chosen, where it was, or the first."""
-        kind = self.solution.chosen.get("feature_map", self.settings.feature_maps[0])
-        return raw_features(self.settings, d_x, d_y, kind, self.settings.bandwidths[0])
+        """Not fitted: of the kind and kernel that were chosen, where they were, or the first."""
+        chosen, of = self.solution.chosen, self.settings.kernel_maps[0]
+        of = of._replace(**{name: chosen[name] for name in of._fields if name in chosen})
+        return raw_features(self.settings, d_x, d_y, chosen.get("feature_map", self.settings.feature_maps[0]), of)
 
     def rank_bound(self, train: Pairs) -> RankBound:
         return max((self._bound(kind, train) for kind in self.settings.feature_maps), key=lambda bound: bound.most)
@@ -128,7 +129,9 @@ class UniConSpectral(SolvedAligner):
         return groups_bound(self._most_dims(kind, train), train, int(self.centre), named_features(kind))
 
     def _most_dims(self, kind: str, train: Pairs) -> tuple[int, int]:
-        return raw_features(self.settings, *train.dims, kind, self.settings.bandwidths[0]).most_dims
+        made = [raw_features(self.settings, *train.dims, kind, of).most_dims for of in self.settings.kernel_maps]
+        most_x, most_y = (max(side) for side in zip(*made, strict=True))
+        return most_x, most_y
 
     def _feature_maps(self, train: Pairs) -> Sequence[str]:
         """Those of the settings that have the rank and fit into memory; one, where none has."""

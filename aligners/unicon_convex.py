@@ -19,9 +19,9 @@ from aligners.objectives.base import Objective
 from aligners.objectives.pairwise import SigLIP
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
 from aligners.spectral import convex
-from aligners.spectral.bandwidth import sampled
 from aligners.spectral.coordinates import Projector
 from aligners.spectral.factors import truncated_svd
+from aligners.spectral.fitted_map import sampled
 from aligners.spectral.passes import Pass, Solved
 from aligners.spectral.whitening import spread, unwhitened, whitening
 from aligners.spectral.width import check_width

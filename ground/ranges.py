@@ -54,7 +54,7 @@ def between(low: float, high: float) -> Rule:
 
 def one_of(names: Collection[str]) -> Rule:
     """One of ``names``: for those that are the keys of a table; others are a ``Literal``."""
-    return Rule(f"one of {', '.join(sorted(names))}", lambda value: value in names, names)
+    return Rule(f"one of {', '.join(sorted(names))}", lambda value: value in names, tuple(names))
 
 
 even = Rule("even", lambda value: value % 2 == 0)

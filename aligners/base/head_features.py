@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from aligners.base.warm_start import first_settings
 from aligners.base.yaml_defaults import aligner_config
 from aligners.features.landmarks import number_of
-from aligners.spectral.bandwidth import fitted
+from aligners.spectral.fitted_map import fitted
 from aligners.spectral.moments import run_length
 from aligners.spectral.settings import SpectralSettings
 from aligners.spectral.training import Training, raw_features
@@ -42,7 +42,8 @@ def widths(settings: SpectralSettings, train: Pairs) -> tuple[int, int]:
         return train.dims
     n_x, n_y = (train.n_x + train.n_y,) * 2 if settings.shared else (train.n_x, train.n_y)
     d_x, d_y = train.dims
-    return number_of(settings.landmarks, n_x, d_x), number_of(settings.landmarks, n_y, d_y)
+    landmarks = settings.kernel_maps[0].landmarks
+    return number_of(landmarks, n_x, d_x), number_of(landmarks, n_y, d_y)
 
 
 class HeadFeatures(nn.Module):
@@ -71,7 +72,7 @@ class HeadFeatures(nn.Module):
         super().__init__()
         self.settings = settings
         self.widths = widths
-        self.maps = raw_features(settings, *dims, settings.feature_maps[0], settings.bandwidths[0])
+        self.maps = raw_features(settings, *dims, settings.feature_maps[0], settings.kernel_maps[0])
         for side in "xy":
             self.register_buffer(f"factor_{side}", torch.zeros(0, 0))
             self.register_buffer(f"centre_{side}", torch.zeros(0, dtype=torch.float64))

@@ -60,7 +60,7 @@ def spectral_solution(aligner: Aligner) -> Projector:
     pairs = aligner.train_pairs
     stream = aligner.stream.dealt_whole(run_length(pairs, len(aligner.stream)))
     stream.sampler.reshuffles = False
-    features = raw_features(settings, *pairs.dims, "identity", settings.bandwidths[0]).to(aligner.device)
+    features = raw_features(settings, *pairs.dims, "identity", settings.kernel_maps[0]).to(aligner.device)
     training = Training(
         settings, features, pairs, None, aligner.prepare_x, aligner.prepare_y, aligner.device, shows=False
     )

@@ -19,7 +19,6 @@ Without ``centre`` the means are left in: :math:`\Psi = \Phi W`, with W of the s
 What has the size of the data is in the features' own dtype, what has the size of their dimensions in float64.
 """
 
-from aligners.spectral.bandwidth import fitted
 from aligners.spectral.coordinates import Coordinates, Projector, Statistics, project, statistics, uniform_solution
 from aligners.spectral.factors import (
     POSITIVE_PART,
@@ -31,6 +30,7 @@ from aligners.spectral.factors import (
     truncated_svd,
 )
 from aligners.spectral.first_pass import FirstPass
+from aligners.spectral.fitted_map import fitted
 from aligners.spectral.krylov import full_step
 from aligners.spectral.moment_pass import MomentPass
 from aligners.spectral.moments import Moments, run_length

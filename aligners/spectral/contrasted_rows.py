@@ -19,7 +19,7 @@ class ContrastedRows:
         >>> from datamodules.pairs import GroupBatches, pairs_of_tensors
         >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
         >>> pairs, settings = pairs_of_tensors(x, x), UniConSpectral(rank=4, feature_map="identity").settings
-        >>> features = raw_features(settings, 8, 8, "identity", 1.0)
+        >>> features = raw_features(settings, 8, 8, "identity", settings.kernel_maps[0])
         >>> training = Training(settings, features, pairs, None, torch.clone, torch.clone, x.device, False)
         >>> stream = Stream(pairs, GroupBatches(pairs.group, batch_size=25, seed=0), x.device)
         >>> rows = ContrastedRows(training, stream, training.sample())

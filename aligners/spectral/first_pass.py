@@ -2,8 +2,8 @@
 
 import logging
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from aligners.spectral.choice import Validation, at_an_end, choose_passes
 from aligners.spectral.factors import Factors
@@ -11,13 +11,14 @@ from aligners.spectral.first import First, best_first, first_of
 from aligners.spectral.mapped import Mapped
 from aligners.spectral.passes import KnownPasses, Pass, Solved, StepPass, Undecided, after, after_tried
 from aligners.spectral.record import Record
-from aligners.spectral.settings import Chosen
+from aligners.spectral.settings import Chosen, KernelMap
 from aligners.spectral.start import Start
 from aligners.spectral.training import Training
 from aligners.spectral.trial import Trial
 from datamodules.pairs.pairs import PairBatch
 from datamodules.pairs.stream import Stream
 from ground.distributed import rank_and_world
+from ground.errors import UserError
 from ground.progress import progress_bar
 
 JUDGED_ITEMS, JUDGED_SHARE = 8192, 0.25
@@ -27,6 +28,8 @@ CLEARLY = 3.0
 """Standard errors of the difference by which a map is so much worse then that it is let go."""
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class FirstPass:
@@ -49,7 +52,8 @@ class FirstPass:
         >>> pairs, settings = pairs_of_tensors(x, x[:, :6]), UniConSpectral(
         ...     rank=4, feature_map="identity", tau=0.1, lam=1.0, passes=2, weight_power=1.0
         ... ).settings
-        >>> features, device = raw_features(settings, *pairs.dims, "identity", bandwidth=1.0), torch.device("cpu")
+        >>> features = raw_features(settings, *pairs.dims, "identity", settings.kernel_maps[0])
+        >>> device = torch.device("cpu")
         >>> training = Training(settings, features, pairs, None, torch.clone, torch.clone, device, False)
         >>> stream = Stream(pairs, GroupBatches(pairs.group, batch_size=25, seed=0), device)
         >>> solved = run(FirstPass([training], [Record()], stream), stream)  # without a Trainer
@@ -76,7 +80,7 @@ class FirstPass:
 
     def _let_go(self) -> None:
         """Go on without the maps that are clearly worse already: their rows are half of the work or more."""
-        tried = [each.trial() for each in self.maps]
+        tried = self._of_each(Mapped.trial)
         best = max(tried, key=lambda trial: trial.recall)
         stay = [not best.beats(trial, CLEARLY) for trial in tried]
         if all(stay):
@@ -88,6 +92,26 @@ class FirstPass:
             if not stays:
                 _tell("feature_map=%s is let go: it is clearly worse on validation", each["feature_map"])
         self.maps = [each for each, stays in zip(self.maps, stay, strict=True) if stays]
+
+    def _of_each(self, found: Callable[[Mapped], T]) -> list[T]:
+        """What each map gives; of several, one that has no solution is left out.
+
+        Raises:
+            UserError: none has one; what the first one refuses.
+        """
+        able, results, refused = [], [], {}
+        for each in self.maps:
+            try:
+                results.append(found(each))
+                able.append(each)
+            except UserError as error:
+                refused[each.training.features.kind] = error
+        if not able:
+            raise next(iter(refused.values()))
+        for kind, why in refused.items():
+            _tell("feature_map=%s is left out: %s", kind, str(why))
+        self.maps = able
+        return results
 
     def end(self) -> tuple[Solved, Pass | Undecided | None]:
         candidates = self.settings.candidates
@@ -114,7 +138,7 @@ class FirstPass:
         tries = candidates.first_open or several
         trials = len(self.maps) * candidates.first_trials if tries else 0
         with progress_bar("settings tried on validation", trials, 0, visible=self._shows and tries) as advance:
-            firsts = [first_of(each, advance, tries) for each in self.maps]
+            firsts = self._of_each(lambda each: first_of(each, advance, tries))
             first, at = best_first(firsts), candidates.first
             if first.trial is not None:
                 at = first.trial.chosen._replace(passes=at.passes)
@@ -146,7 +170,8 @@ class FirstPass:
 
     def _ended(self, record: Record, chosen: Chosen, validation: Validation) -> Record:
         """The record of a choice that is made, which is told."""
-        found = _kind(self.maps[0]) | chosen._asdict()
+        of_map = {name: value for name, value in record.chosen.items() if name in KernelMap._fields}
+        found = _kind(self.maps[0]) | of_map | chosen._asdict()
         _tell("chosen: %s", ", ".join(f"{name}={value}" for name, value in found.items()))
         ends = at_an_end(self.settings.candidates, chosen, validation.trials)
         for line in ends:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Annotated, Any, NamedTuple
 
 from aligners.features.landmarks import LandmarkNumber
@@ -27,6 +28,14 @@ class Chosen(NamedTuple):
     weight_power: float
     passes: int
     step: str
+
+
+class KernelMap(NamedTuple):
+    """What a kernel map is made of."""
+
+    kernel: str
+    landmarks: LandmarkNumber
+    bandwidth: float
 
 
 class Candidates(NamedTuple):
@@ -84,15 +93,15 @@ class SpectralSettings:
     Example:
         >>> from aligners import UniConSpectral
         >>> settings = UniConSpectral(tau=[0.1, 0.05], lam=1.0, passes=4, weight_power=1.0).settings
-        >>> settings.chooses, settings.candidates.open_names, settings.bandwidths
-        (True, ['tau'], (1.0,))
+        >>> settings.chooses, settings.candidates.open_names, settings.kernel_maps[0].bandwidth
+        (True, ['tau'], 1.0)
     """
 
     rank: int
     feature_map: str | list[str]
-    kernel: str
+    kernel: str | list[str]
     bandwidth: float | list[float]
-    landmarks: LandmarkNumber
+    landmarks: LandmarkNumber | list[LandmarkNumber]
     landmark_selection: str
     landmark_ridge: float
     whiten: bool
@@ -144,14 +153,21 @@ class SpectralSettings:
         return _as_tuple(self.feature_map)
 
     @property
-    def bandwidths(self) -> tuple[float, ...]:
+    def kernel_maps(self) -> tuple[KernelMap, ...]:
         """What is given, or chosen from before the others: each is a feature map of its own."""
-        return _as_tuple(self.bandwidth)
+        listed = map(_as_tuple, (self.kernel, self.landmarks, self.bandwidth))
+        return tuple(KernelMap(*each) for each in product(*listed))
+
+    def told_of(self, kernel_map: KernelMap) -> dict[str, Any]:
+        """What of a kernel map there is to choose."""
+        listed = (self.kernel, self.landmarks, self.bandwidth)
+        every = zip(kernel_map._asdict().items(), listed, strict=True)
+        return {name: value for (name, value), values in every if len(_as_tuple(values)) > 1}
 
     @property
     def chooses(self) -> bool:
         """Whether settings are left to the validation split."""
-        several = len(self.bandwidths) > 1 or len(self.feature_maps) > 1
+        several = len(self.kernel_maps) > 1 or len(self.feature_maps) > 1
         return self.candidates.open or several or self.sample == "enough"
 
     @property

@@ -11,7 +11,7 @@ from aligners.spectral.coordinates import Coordinates, Statistics, statistics, u
 from aligners.spectral.factors import Factors
 from aligners.spectral.moments import Moments
 from aligners.spectral.rows import ItemSample
-from aligners.spectral.settings import SpectralSettings
+from aligners.spectral.settings import KernelMap, SpectralSettings
 from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.distributed import add_over_processes
 from ground.errors import UserError
@@ -21,7 +21,7 @@ LEAST_RIDGES = 1e-5
 leave is divided by, and float32's rounding of the products is some 1e-7 of the largest variance."""
 
 
-def raw_features(settings: SpectralSettings, d_x: int, d_y: int, feature_map: str, bandwidth: float) -> RawFeatures:
+def raw_features(settings: SpectralSettings, d_x: int, d_y: int, feature_map: str, of: KernelMap) -> RawFeatures:
     """The feature maps of a kind, to be fitted.
 
     Raises:
@@ -29,8 +29,7 @@ def raw_features(settings: SpectralSettings, d_x: int, d_y: int, feature_map: st
     """
     return RawFeatures(
         feature_map, d_x, d_y, settings.shared, settings.centre,
-        kernel=settings.kernel, bandwidth=bandwidth, landmarks=settings.landmarks,
-        landmark_selection=settings.landmark_selection, landmark_ridge=settings.landmark_ridge,
+        **of._asdict(), landmark_selection=settings.landmark_selection, landmark_ridge=settings.landmark_ridge,
     )  # fmt: skip
 
 
@@ -46,7 +45,7 @@ class Training:
         >>> from datamodules.pairs import pairs_of_tensors
         >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
         >>> pairs, settings = pairs_of_tensors(x, x[:, :6]), UniConSpectral(rank=4, feature_map="identity").settings
-        >>> features = raw_features(settings, *pairs.dims, "identity", bandwidth=1.0)
+        >>> features = raw_features(settings, *pairs.dims, "identity", settings.kernel_maps[0])
         >>> training = Training(settings, features, pairs, None, torch.clone, torch.clone, torch.device("cpu"), False)
         >>> training.mapped(pairs[torch.arange(5)]).y.shape
         torch.Size([5, 6])

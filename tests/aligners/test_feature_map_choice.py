@@ -1,5 +1,6 @@
 """The feature map, chosen by first solutions on validation, and what is kept of it."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,42 @@ def test_a_map_without_the_rank_is_left_out() -> None:
     assert aligner.solution.chosen["feature_map"] == aligner.features.kind == "nystrom"
     with pytest.raises(UserError, match="rank 12 is above what the data allows: features of 9"):
         fitted(feature_map="identity", rank=12)
+
+
+@pytest.mark.parametrize("order", [["nystrom", "identity"], ["identity", "nystrom"]])
+def test_a_map_that_has_no_solution_is_left_out(order: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    constant: dict[str, Any] = {"kernel": "rbf", "bandwidth": 1e-3, "landmark_selection": "kmeans", "landmarks": 20}
+    with caplog.at_level("INFO"):
+        aligner, _ = fitted(feature_map=order, **constant)  # 0 between any row and any centre
+    assert aligner.solution.chosen["feature_map"] == aligner.features.kind == "identity"
+    assert "feature_map=nystrom is left out: whitening needs features that vary" in caplog.text
+    with pytest.raises(UserError, match="whitening needs features that vary"):
+        fitted(feature_map="nystrom", **constant)
+
+
+@pytest.mark.parametrize(
+    ("listed", "best"),
+    [
+        ({"kernel": ["rbf", "arc_cosine_1"], "bandwidth": 1e-3}, {"kernel": "arc_cosine_1"}),
+        ({"landmarks": [4, "auto"]}, {"landmarks": "auto"}),
+        ({"kernel": ["rbf", "linear"], "bandwidth": [1e-3, 1.0]}, {"kernel": "rbf", "bandwidth": 1.0}),
+    ],
+)
+def test_kernel_and_landmarks_are_chosen_and_loaded_again(
+    listed: dict[str, Any], best: dict[str, Any], tmp_path: Path
+) -> None:
+    # beside a choice that both fits make, so that both leave out the same rows for it
+    aligner, x = fitted(feature_map="nystrom", tau=[0.1, 0.2], **listed)
+    chosen = aligner.solution.chosen
+    assert {name: chosen[name] for name in best} == best
+    assert {name for name in ("kernel", "landmarks", "bandwidth") if name in chosen} == set(best)
+    of_maps = [set(trial) for trial in aligner.solution.trials if "tau" not in trial]
+    assert of_maps == [{*best, "recall"}] * math.prod(len(listed[name]) for name in best)
+    alone, _ = fitted(feature_map="nystrom", tau=[0.1, 0.2], **listed | best)
+    torch.testing.assert_close(aligner.projection_x, alone.projection_x)
+    aligner.save(tmp_path / "aligner.safetensors")
+    again = UniConSpectral.load(tmp_path / "aligner.safetensors")
+    assert torch.equal(again.encode_x(x), aligner.encode_x(x))
 
 
 def test_a_map_that_is_given_is_no_choice() -> None:

@@ -1,11 +1,10 @@
-"""Fitting the feature maps of a spectral fit, at the bandwidth that is given or best on validation."""
+"""Fitting the feature maps of a spectral fit, at the kernel, landmarks and bandwidth given or best on validation."""
 
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from aligners.features.maps import RawFeatures
 from aligners.spectral.mapped import first_trial
 from aligners.spectral.record import Record
 from aligners.spectral.training import Training, raw_features
@@ -17,29 +16,29 @@ from ground.distributed import rank_and_world
 def fitted(training: Training, feature_map: str) -> tuple[Training, Record]:
     """``training`` with feature maps of a kind, fitted on training rows, the same in every process.
 
-    Where there are several bandwidths, the trials and the one in use are noted in the record.
+    Where there are several kernels, numbers of landmarks or bandwidths, each map is tried by the first solution on the
+    contrasted items; the trials and the one in use are noted in the record.
     """
     settings, train = training.settings, training.train
     generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed, in every process
-    bandwidths = settings.bandwidths[:1] if feature_map == "identity" else settings.bandwidths
-    first = raw_features(settings, *train.dims, feature_map, bandwidths[0])
-    size = first.sample_size(train.n_x, train.n_y)
-    x, y = sampled(train, size, generator, training.device)
+    kernel_maps = settings.kernel_maps[:1] if feature_map == "identity" else settings.kernel_maps
+    made = [raw_features(settings, *train.dims, feature_map, each) for each in kernel_maps]
+    sizes = [each.sample_size(train.n_x, train.n_y) for each in made]
+    x, y = sampled(train, max(sizes), generator, training.device)
     x, y, state = training.prepare_x(x), training.prepare_y(y), generator.get_state()
-    tried: list[tuple[float, Trial, RawFeatures]] = []
+    tried: list[Trial] = []
     best = 0
-    for bandwidth in bandwidths:
+    for features, size in zip(made, sizes, strict=True):
         generator.set_state(state)
-        features = raw_features(settings, *train.dims, feature_map, bandwidth).to(training.device)
-        features.fit(x, y, generator, (train.n_x, train.n_y))
-        if len(bandwidths) == 1:
+        features.to(training.device).fit(x[:size], y[:size], generator, (train.n_x, train.n_y))
+        if len(made) == 1:
             return replace(training, features=features), Record()
-        tried.append((bandwidth, _sample_trial(replace(training, features=features)), features))
-        if tried[-1][1].beats(tried[best][1]):
+        tried.append(_sample_trial(replace(training, features=features)))
+        if tried[-1].beats(tried[best]):
             best = len(tried) - 1
-    bandwidth, _, features = tried[best]
-    trials = [{"bandwidth": bandwidth, "recall": trial.recall} for bandwidth, trial, _ in tried]
-    return replace(training, features=features), Record().tried(trials, {"bandwidth": bandwidth})
+    told = [settings.told_of(each) for each in kernel_maps]
+    trials = [each | {"recall": trial.recall} for each, trial in zip(told, tried, strict=True)]
+    return replace(training, features=made[best]), Record().tried(trials, told[best])
 
 
 def sampled(train: Pairs, size: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
