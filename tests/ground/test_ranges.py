@@ -5,7 +5,7 @@ from math import inf, isfinite, nan
 from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -175,11 +175,14 @@ SCALARS = st.one_of(
 )  # fmt: skip
 
 
+@example(argument="count", value=2**63)
 @given(argument=st.sampled_from(list(TRUTH)), value=st.one_of(SCALARS, st.lists(SCALARS, max_size=3)))
 def test_a_value_passes_one_way_exactly_when_it_passes_the_other(argument: str, value: Any) -> None:
     line = by_call(argument, value)
     assert line == by_command_line(argument, value)
-    assert (line is None) == TRUTH[argument](value)
+    each_value = value if isinstance(value, list) else [value]
+    fits = all(type(each) is not int or -(2**63) <= each < 2**63 for each in each_value)
+    assert (line is None) == (fits and TRUTH[argument](value))
     assert line is None or ("\n" not in line and f"method.{argument} " in line)
 
 

@@ -38,7 +38,7 @@ def test_right_values_pass(override: str) -> None:
         ("aligner.unit=1", "aligner.unit must be true or false, got 1"),
         ("aligner.rank=8.5", "aligner.rank must be an integer, got 8.5"),
         ("aligner.rank=true", "aligner.rank must be an integer, got True"),
-        ("aligner.kernel=7", "aligner.kernel must be text, got 7"),
+        ("aligner.kernel=7", "aligner.kernel must be text or a list, each text, got 7"),
         ("aligner.tau=null", "aligner.tau must be a number or a list, each a number, got None"),
         ("aligner.tau=[0.1,cold]", "aligner.tau must be a number or a list, each a number, got [0.1, 'cold']"),
         ("threads=many", "threads must be an integer or null, got 'many'"),
