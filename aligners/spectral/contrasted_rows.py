@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from torch import Tensor
+
 from aligners.spectral.rows import ItemSample, KeptRows, RowMap, RowSource, StreamedRows
 from aligners.spectral.training import Training
 from datamodules.pairs.pairs import PairBatch
@@ -35,11 +37,15 @@ class ContrastedRows:
         self._itemsize = 8 if features.near_singular else 4
         self._keeps = max(settings.candidates.passes) > 0 and self._fit(*features.dims)
         self._kept: list[PairBatch] = []
+        self._x, self._y = Shelf(sample.n_x), Shelf(sample.n_y)
 
     def add(self, batch: PairBatch, rows: PairBatch | None) -> None:
         """The next batch of features, and its raw rows where others needed them."""
         if self._keeps:
-            self._kept.append(self._mapped(batch) if rows is None else self.sample.of(rows))
+            kept = self._mapped(batch) if rows is None else self.sample.of(rows)
+            if not self.sample.of_all:
+                kept = kept._replace(x=self._x.put(kept.x), y=self._y.put(kept.y))
+            self._kept.append(kept)
 
     def raw(self) -> RowSource:
         """The raw rows: kept, or read and mapped again each time."""
@@ -48,7 +54,9 @@ class ContrastedRows:
     def within(self, within: RowMap, *dims: int) -> RowSource:
         """The rows ``within`` a span, of ``dims`` columns there, in the place of the raw ones."""
         if self._keeps:
-            return _kept([within(self._kept.pop(0)) for _ in range(len(self._kept))])  # not both at once
+            kept = [within(batch) for batch in self._kept]
+            del self._kept, self._x, self._y  # the raw rows
+            return _kept(kept)
         streamed = StreamedRows(lambda batch: within(self._mapped(batch)), self._stream)
         return _kept(list(streamed)) if self._fit(*dims) else streamed
 
@@ -63,6 +71,33 @@ class ContrastedRows:
         share = -(-runs // rank_and_world()[1]) / runs  # the largest of a process
         rows = self._itemsize * (self.sample.n_x * m_x + self.sample.n_y * m_y)
         return rows * share <= self.training.settings.memory_mb * 2**20
+
+
+class Shelf:
+    """Rows put side by side into one piece of memory, which is taken once.
+
+    A few rows of each of a thousand batches, kept between what comes and goes with a batch, would leave holes in the
+    process's memory that nothing of a batch's size fits into.
+
+    Example:
+        >>> import torch
+        >>> shelf = Shelf(3)
+        >>> first, second = shelf.put(torch.ones(1, 2)), shelf.put(torch.zeros(2, 2))
+        >>> first, first.data_ptr() + 8 == second.data_ptr()
+        (tensor([[1., 1.]]), True)
+    """
+
+    def __init__(self, size: int):
+        self.size, self._filled = size, 0
+        self._rows: Tensor | None = None
+
+    def put(self, rows: Tensor) -> Tensor:
+        """The same rows, on the shelf."""
+        if self._rows is None:
+            self._rows = rows.new_empty(self.size, *rows.shape[1:])
+        place = self._rows[self._filled : self._filled + len(rows)]
+        self._filled += len(rows)
+        return place.copy_(rows)
 
 
 def _kept(batches: list[PairBatch]) -> KeptRows:

@@ -96,6 +96,11 @@ class ItemSample:
         self.x_group, self.y_group = pairs.group[of_x <= last], pairs.y_group[of_y <= last]
 
     @property
+    def of_all(self) -> bool:
+        """Whether it is all items."""
+        return self.x_place is None
+
+    @property
     def n_x(self) -> int:
         """x in the sample."""
         return len(self.x_group)
