@@ -43,7 +43,7 @@ class ContrastedRows:
         """The next batch of features, and its raw rows where others needed them."""
         if self._keeps:
             kept = self._mapped(batch) if rows is None else self.sample.of(rows)
-            if not self.sample.of_all:
+            if not self.sample.of_all and kept.x.device.type == "cpu":  # a GPU's allocator has no such holes
                 kept = kept._replace(x=self._x.put(kept.x), y=self._y.put(kept.y))
             self._kept.append(kept)
 
@@ -54,8 +54,8 @@ class ContrastedRows:
     def within(self, within: RowMap, *dims: int) -> RowSource:
         """The rows ``within`` a span, of ``dims`` columns there, in the place of the raw ones."""
         if self._keeps:
-            kept = [within(batch) for batch in self._kept]
-            del self._kept, self._x, self._y  # the raw rows
+            kept = [within(self._kept.pop(0)) for _ in range(len(self._kept))]  # not both at once
+            self._x, self._y = Shelf(0), Shelf(0)
             return _kept(kept)
         streamed = StreamedRows(lambda batch: within(self._mapped(batch)), self._stream)
         return _kept(list(streamed)) if self._fit(*dims) else streamed

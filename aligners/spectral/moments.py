@@ -17,7 +17,8 @@ from aligners.spectral.width import check_width
 from datamodules.pairs.pairs import PairBatch, Pairs
 
 BLOCK_ROWS = 2048
-"""Rows of a block: enough for its product to cost more than adding it up, (m, m) numbers in float64."""
+"""Rows of a block: enough for its product to cost more than adding it up, (m, m) numbers in float64, and no more: a fit
+has some blocks of either modality's rows in memory."""
 EXACT_ROWS = 1024
 """Rows that are widened to float64 at once: a copy of a block's would be twice its size."""
 STRIPS = 4

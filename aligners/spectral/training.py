@@ -22,7 +22,7 @@ leave is divided by, and float32's rounding of the products is some 1e-7 of the 
 
 
 def raw_features(settings: SpectralSettings, d_x: int, d_y: int, feature_map: str, of: KernelMap) -> RawFeatures:
-    """The feature maps of a kind, to be fitted.
+    """The feature maps of a kind, to be fitted; kernel maps are made as ``of`` says.
 
     Raises:
         UserError: a kernel that has no such map, or a number out of its range.
