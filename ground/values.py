@@ -15,6 +15,7 @@ from ground.ranges import Count, Positive, Seed, at_least, at_most
 DECLARED: dict[str, Any] = {
     "name": str, "aligner_name": str, "seed": Seed, "run_dir": str,
     "threads": Annotated[int, at_least(1), at_most(2**31 - 1)] | None,
+    "matmul_precision": Literal["highest", "high", "medium"],
     "data_dir": str, "cache_dir": str, "tags": list[str], "resume": str | None, "test": str | None,
     "aligner.scheduler.T_max": Count | Literal["total_steps"],
     "trainer.max_epochs": Count | None, "trainer.check_val_every_n_epoch": Count | None,

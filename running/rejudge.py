@@ -16,7 +16,7 @@ from ground.mistakes import AS_IN_RUN, parsed
 from running.finished import FinishedRun
 
 GROUPS = ("aligner", "datamodule", "eval_datamodule", "evaluation", "report", "trainer", "logger")
-VALUES = ("seed", "data_dir", "cache_dir", "threads", "tags", "aligner_name", "name")
+VALUES = ("seed", "data_dir", "cache_dir", "matmul_precision", "threads", "tags", "aligner_name", "name")
 OF_THE_FIT = ("aligner", "experiment", "seed", "resume", "evaluation.keep", "evaluation.select")
 """What cannot be set any more: these keys and those below them."""
 
@@ -59,6 +59,6 @@ def _store(run: FinishedRun, named: bool) -> None:
         store.store(AS_IN_RUN, config[group] or {}, group)
         if config[group] is not None:
             defaults.append({f"override /{group}": AS_IN_RUN})
-    values = {key: config[key] for key in VALUES if named or key != "name"}
+    values = {key: config[key] for key in VALUES if key in config and (named or key != "name")}  # older runs lack some
     place = {"run_dir": f"{run.path}/test/${{now:%Y-%m-%d_%H-%M-%S}}"}
     store.store(AS_IN_RUN, {"defaults": [*defaults, "_self_"], **values, **place}, "experiment", "_global_")

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -112,7 +114,7 @@ def _run(
     try:
         log_config(loggers, config)
         if fitted is None:
-            with of_another_aligner(resumed):
+            with of_another_aligner(resumed), _matmul_precision(config.matmul_precision):
                 trainer.fit(aligner, datamodule=datamodule, ckpt_path=resumed, weights_only=True)
             trainer.save_checkpoint(checkpoint)  # of the pass that evaluation keeps
         else:
@@ -145,6 +147,17 @@ def _run(
         "first_number": aligner.first_number,
         "confusion": confusion(evaluation.tests["test"]),
     }
+
+
+@contextmanager
+def _matmul_precision(name: str) -> Iterator[None]:
+    """Torch's precision of float32 products within the block: of the fit alone, features and ranks are as ever."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(name)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _figures(

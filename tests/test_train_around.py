@@ -1,10 +1,12 @@
 """train.py: what surrounds a run: its directory, its strings, the disk, loggers, and a run that goes on."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
@@ -195,3 +197,20 @@ def test_the_log_has_a_users_warnings_and_none_of_lightnings_own(tmp_path: Path)
     log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
     assert "a word of the user" in log
     assert "LeafSpec" not in log
+
+
+def test_precision_of_products_is_of_the_fit_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: dict[str, str] = {}
+
+    def told(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **given: Any) -> Any:
+            seen[name] = torch.get_float32_matmul_precision()
+            return method(*args, **given)
+
+        return call
+
+    for name in ("fit", "test"):
+        monkeypatch.setattr(Trainer, name, told(name, getattr(Trainer, name)))
+    assert small(f"run_dir={tmp_path}", "matmul_precision=high") == 0
+    assert seen == {"fit": "high", "test": "highest"}
+    assert torch.get_float32_matmul_precision() == "highest"

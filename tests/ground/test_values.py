@@ -42,6 +42,7 @@ def test_right_values_pass(override: str) -> None:
         ("aligner.tau=null", "aligner.tau must be a number or a list, each a number, got None"),
         ("aligner.tau=[0.1,cold]", "aligner.tau must be a number or a list, each a number, got [0.1, 'cold']"),
         ("threads=many", "threads must be an integer or null, got 'many'"),
+        ("matmul_precision=tf32", "unknown matmul_precision 'tf32': known are high, highest, medium"),
         ("tags=a", "tags must be a list, each text, got 'a'"),
         ("seed=4294967296", "seed must be from 0 to 4294967295"),
         ("logger.csv.save_dir=[a]", "logger.csv.save_dir must be text"),
