@@ -86,6 +86,7 @@ class UniConSpectral(SolvedAligner):
         max_halvings: Natural,
         weight_power: Choosable[NonNegative],
         contrast_items: Count | Literal["all"],
+        contrast_redraw: bool,
         sample: Annotated[float, above(0), at_most(1)] | Literal["enough"],
         covariance_rows: Count,
         block_size: Count,
@@ -100,7 +101,7 @@ class UniConSpectral(SolvedAligner):
             whiten=whiten, lam=lam, svd=svd, subspace=subspace,
             objective=objective, objective_options=objective_options, tau=tau, step=step, negatives=negatives,
             eta=eta, safeguard=safeguard, passes=passes, tolerance=tolerance, max_halvings=max_halvings,
-            weight_power=weight_power, contrast_items=contrast_items, sample=sample,
+            weight_power=weight_power, contrast_items=contrast_items, contrast_redraw=contrast_redraw, sample=sample,
             covariance_rows=covariance_rows, block_size=block_size, memory_mb=memory_mb,
             centre=centre, shared=bool(shared),
         )  # fmt: skip

@@ -191,12 +191,13 @@ class FirstPass:
         start, passes = self._start(chosen), record.passes
         left = int(chosen.passes) - (len(passes) - 1)
         values = [each["objective"] for each in passes if "objective" in each]
-        stopped = len(values) > 1 and self.settings.damping.stops(*values[-2:])
+        of_the_same = not self.settings.contrast_redraw
+        stopped = of_the_same and len(values) > 1 and self.settings.damping.stops(*values[-2:])
         if left <= 0 or stopped:
             projector = start.coordinates.embedding(factors, chosen.weight_power)
             return KnownPasses([Solved(projector, factors, passes[-1], record)])
         negatives = start.negatives(chosen)
-        return StepPass(negatives, start.place(negatives, factors), record, left)
+        return StepPass(negatives, start.place(negatives, factors, len(passes) - 1), record, left)
 
 
 def _plain(trial: Trial) -> dict[str, Any]:

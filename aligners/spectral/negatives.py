@@ -11,6 +11,7 @@ from aligners.objectives.whole import WholeObjective
 from aligners.spectral.coordinates import Frame
 from aligners.spectral.factors import Factors
 from aligners.spectral.gradient import cosine_gradients
+from aligners.spectral.parts import Part, parts
 from aligners.spectral.rows import RowSource
 from aligners.spectral.step import Accepted, Rule, Step, line_search, rotated
 from datamodules.pairs.pairs import PairBatch
@@ -30,6 +31,8 @@ class Place(NamedTuple):
     """The length of the step that led here."""
     last: bool = False
     """Whether that step hardly lowered the objective."""
+    number: int = 0
+    """How many passes led here, where each contrasts other items."""
 
 
 Weights = Callable[[PairBatch], tuple[Tensor, Tensor]]
@@ -43,8 +46,8 @@ class Negatives(Protocol):
     frame: Frame
     rows: RowSource
 
-    def at(self, factors: Factors) -> Place:
-        """The objective at ``factors``."""
+    def at(self, factors: Factors, number: int = 0) -> Place:
+        """The objective at ``factors``, to which so many passes have led."""
 
     def weights(self, place: Place, D_x: Tensor, D_y: Tensor) -> Weights:
         """The weights at ``place``, batch by batch, times projections on D_x (m_x, k) and D_y (m_y, l)."""
@@ -57,25 +60,37 @@ class Negatives(Protocol):
 
 
 class AllPairs:
-    """S over all training pairs; every process holds the projections A (n_x, r), B (n_y, r) of all items."""
+    """S over all training pairs; every process holds the projections A (n_x, r), B (n_y, r) of all items.
 
-    def __init__(self, rule: Rule, frame: Frame, rows: RowSource, x_group: Tensor, y_group: Tensor):
+    With ``items``, S is over so many x, others for each pass; the objective at a place is that of the pass from there.
+    """
+
+    def __init__(
+        self, rule: Rule, frame: Frame, rows: RowSource, x_group: Tensor, y_group: Tensor, items: int | None = None
+    ):
         self.rule, self.frame, self.rows = rule, frame, rows
-        self.contrast = Contrast(rule.objective, x_group, y_group, rule.block_size, *rank_and_world())
+        self.n_x, self.n_y = len(x_group), len(y_group)
+        self.parts = parts(
+            lambda x, y: Contrast(rule.objective, x, y, rule.block_size, *rank_and_world()), x_group, y_group, items
+        )
 
-    def at(self, factors: Factors) -> Place:
+    def at(self, factors: Factors, number: int = 0) -> Place:
         A, B = self._projected(factors.U, factors.V)
-        return Place(factors, self._contrasted(factors.s, A, B), A, B)
+        return Place(factors, self._contrasted(number, factors.s, A, B), A, B, number=number)
+
+    def _part(self, number: int) -> Contrast | Part:
+        return self.parts[number % len(self.parts)]
 
     def weights(self, place: Place, D_x: Tensor, D_y: Tensor) -> Weights:
         at, factors = _projections(place), place.factors
         A, B = at if D_x is factors.U and D_y is factors.V else self._projected(D_x, D_y)
-        SB, StA = self.contrast.products(*self.rule.weighted(factors.s, *at), A, B, place.contrasted)
+        weighted = self.rule.weighted(factors.s, *at)
+        SB, StA = self._part(place.number).products(*weighted, A, B, place.contrasted)
         return lambda rows: (SB[rows.x_index], StA[rows.y_index])
 
     def gradients(self, place: Place) -> Weights:
         embeddings = self.rule.weighted(place.factors.s, *_projections(place))
-        G_x, G_y = cosine_gradients(self.contrast, *embeddings, place.contrasted)
+        G_x, G_y = cosine_gradients(self._part(place.number), *embeddings, place.contrasted)
         return lambda rows: (G_x[rows.x_index], G_y[rows.y_index])
 
     def search(self, place: Place, step: Step) -> Place | None:
@@ -91,9 +106,9 @@ class AllPairs:
             place.factors.s,
             place.contrasted.value,
             self.rule.damping,
-            lambda u, s, v: self._contrasted(s, A @ u.to(A), B @ v.to(B)),
+            lambda u, s, v: self._contrasted(place.number, s, A @ u.to(A), B @ v.to(B)),
         )
-        return accepted and _place(place, step, accepted)._replace(A=A @ accepted.u.to(A), B=B @ accepted.v.to(B))
+        return accepted and self._after(place, step, accepted, A @ accepted.u.to(A), B @ accepted.v.to(B))
 
     def _search_wide(self, place: Place, step: Step) -> Place | None:
         U, V = torch.cat([place.factors.U, step.Q_x], 1), torch.cat([place.factors.V, step.Q_y], 1)
@@ -101,13 +116,20 @@ class AllPairs:
 
         def contrasted(u: Tensor, s: Tensor, v: Tensor) -> Contrasted:
             tried[:] = [self._projected(U @ u, V @ v)]
-            return self._contrasted(s, *tried[0])
+            return self._contrasted(place.number, s, *tried[0])
 
         accepted = line_search(step, place.factors.s, place.contrasted.value, self.rule.damping, contrasted)
-        return accepted and _place(place, step, accepted)._replace(A=tried[0][0], B=tried[0][1])
+        return accepted and self._after(place, step, accepted, *tried[0])
 
-    def _contrasted(self, s: Tensor, A: Tensor, B: Tensor) -> Contrasted:
-        return self.contrast.value(*self.rule.weighted(s, A, B))
+    def _after(self, place: Place, step: Step, accepted: Accepted[Contrasted], A: Tensor, B: Tensor) -> Place:
+        following = _place(place, step, accepted)._replace(A=A, B=B)
+        if len(self.parts) == 1:
+            return following
+        number = place.number + 1
+        return following._replace(number=number, contrasted=self._contrasted(number, following.factors.s, A, B))
+
+    def _contrasted(self, number: int, s: Tensor, A: Tensor, B: Tensor) -> Contrasted:
+        return self._part(number).value(*self.rule.weighted(s, A, B))
 
     def _projected(self, directions_x: Tensor, directions_y: Tensor) -> tuple[Tensor, Tensor]:
         projector = self.frame.projector(directions_x, directions_y)
@@ -119,8 +141,8 @@ class AllPairs:
             A.append(a)
             B.append(b)
         return (
-            gather_rows(len(self.contrast.x_id), torch.cat(x_index), torch.cat(A)),
-            gather_rows(len(self.contrast.y_id), torch.cat(y_index), torch.cat(B)),
+            gather_rows(self.n_x, torch.cat(x_index), torch.cat(A)),
+            gather_rows(self.n_y, torch.cat(y_index), torch.cat(B)),
         )
 
 
@@ -133,7 +155,7 @@ class WithinBatches:
     def __init__(self, rule: Rule, frame: Frame, rows: RowSource, x_group: Tensor, y_group: Tensor):
         self.rule, self.frame, self.rows, self.n_x = rule, frame, rows, len(x_group)
 
-    def at(self, factors: Factors) -> Place:
+    def at(self, factors: Factors, number: int = 0) -> Place:
         return Place(factors, self._contrasted(factors.U, factors.s, factors.V))
 
     def weights(self, place: Place, D_x: Tensor, D_y: Tensor) -> Weights:
@@ -188,7 +210,7 @@ class WithinBatches:
         return Contrast(objective, rows.x_group, rows.y_group, self.rule.block_size)
 
 
-NEGATIVES: dict[str, Callable[[Rule, Frame, RowSource, Tensor, Tensor], Negatives]] = {
+NEGATIVES: dict[str, Callable[..., Negatives]] = {
     "all": AllPairs,
     "batch": WithinBatches,
 }

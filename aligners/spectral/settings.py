@@ -120,6 +120,7 @@ class SpectralSettings:
     max_halvings: int
     weight_power: float | list[float]
     contrast_items: int | str
+    contrast_redraw: bool
     sample: float | str
     covariance_rows: int
     block_size: int
@@ -128,6 +129,11 @@ class SpectralSettings:
     shared: bool  # what the argument and the data come to
 
     def __post_init__(self) -> None:
+        if self.contrast_redraw and (self.negatives == "batch" or isinstance(self.contrast_items, str)):
+            raise UserError(
+                "aligner.contrast_redraw=true takes other items for each pass, so it needs a number of "
+                f"aligner.contrast_items and aligner.negatives=all, got {self.contrast_items} and {self.negatives}"
+            )
         objective = self.objective_at(self.candidates.first.tau)  # mistakes in its options show at once
         if objective.has_rows:
             return

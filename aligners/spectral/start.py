@@ -58,14 +58,15 @@ class Start:
 
     def _negatives(self, rule: Rule, frame: Frame, rows: RowSource) -> Negatives:
         sample, device = self.contrasted.sample, self.contrasted.training.device
+        redrawn = {"items": self.settings.contrast_items} if self.settings.contrast_redraw else {}
         return NEGATIVES[self.settings.negatives](
-            rule, frame, rows, sample.x_group.to(device), sample.y_group.to(device)
+            rule, frame, rows, sample.x_group.to(device), sample.y_group.to(device), **redrawn
         )
 
-    def place(self, negatives: Negatives, factors: Factors | None = None) -> Place:
-        """The objective at the first solution, or at ``factors`` of the whitened coordinates."""
+    def place(self, negatives: Negatives, factors: Factors | None = None, number: int = 0) -> Place:
+        """The objective at the first solution, or at ``factors`` of the whitened coordinates after so many passes."""
         at = self.first if factors is None else factors
-        return negatives.at(at if self.span is None else self.span.within(at))
+        return negatives.at(at if self.span is None else self.span.within(at), number)
 
     def chain(self, at: Chosen) -> tuple[Place, Iterator[Place]]:
         """The start at a setting, and where each pass leads from there."""

@@ -68,9 +68,11 @@ class Training:
         )
 
     def sample(self) -> ItemSample:
-        """The training items that are contrasted, the same in every process."""
-        negatives, items = self.settings.negatives, self.settings.contrast_items
-        return ItemSample(self.train, "all" if negatives == "batch" else items)  # type: ignore[arg-type]
+        """The training items that are contrasted, by any pass, the same in every process."""
+        settings, items = self.settings, self.settings.contrast_items
+        if settings.negatives == "batch" or isinstance(items, str):
+            return ItemSample(self.train, "all")
+        return ItemSample(self.train, items * (max(settings.candidates.passes) if settings.contrast_redraw else 1))
 
     def validation_rows(self) -> PairBatch:
         """The raw rows of the whole validation split, in every process.

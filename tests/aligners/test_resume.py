@@ -34,14 +34,17 @@ def passes_of(checkpoint: Path) -> int:
     return len(torch.load(checkpoint, weights_only=True)["solution"]["passes"])
 
 
-def test_a_killed_fit_goes_on_to_the_solution_of_an_uninterrupted_one(features: Path, tmp_path: Path) -> None:
-    whole = run_here(features, tmp_path / "whole", *SLOW)
-    process = started(features, tmp_path / "cut", "trainer.accelerator=cpu")
+@pytest.mark.parametrize("more", [[], ["aligner.contrast_redraw=true", "aligner.contrast_items=50"]])
+def test_a_killed_fit_goes_on_to_the_solution_of_an_uninterrupted_one(
+    features: Path, tmp_path: Path, more: list[str]
+) -> None:
+    whole = run_here(features, tmp_path / "whole", *SLOW, *more)
+    process = started(features, tmp_path / "cut", "trainer.accelerator=cpu", *more)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     checkpoint = tmp_path / "cut" / "checkpoints" / "last.ckpt"
     assert 1 <= passes_of(checkpoint) < 61
-    overrides = [*SLOW, f"resume={checkpoint}"]  # its run directory is moved aside, and found
+    overrides = [*SLOW, *more, f"resume={checkpoint}"]  # its run directory is moved aside, and found
     resumed = run_here(features, tmp_path / "cut", *overrides)
     assert ranked(resumed) == ranked(whole)
     assert resumed["fit/passes"] == whole["fit/passes"]
