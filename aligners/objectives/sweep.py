@@ -95,28 +95,36 @@ class Contrast:
     # softmax objectives
 
     def _tiles(self) -> list[tuple[slice, slice]]:
-        width = max(1, self.block_size // TILE_ROWS)
+        width = self._tile_width
         return [
             (i, slice(j, min(j + width, len(self.y_id))))
             for i in self._dealt(len(self.x_id), TILE_ROWS)
             for j in range(0, len(self.y_id), width)
         ]
 
+    @property
+    def _tile_width(self) -> int:
+        return max(1, self.block_size // TILE_ROWS)
+
+    def _room(self, like: Tensor) -> Tensor:
+        """Memory for a tile, in which one after the other is formed: new memory costs as much as the arithmetic."""
+        return like.new_empty(min(TILE_ROWS, len(self.x_id)), min(self._tile_width, len(self.y_id)))
+
     def _dealt(self, n: int, size: int) -> list[slice]:
         """This process's blocks of ``size`` of n rows."""
         return [slice(i, min(i + size, n)) for i in range(self.share * size, n, self.shares * size)]
 
-    def _exponentials(self, scaled_x: Tensor, y: Tensor, i: slice, j: slice) -> Tensor:
-        # one shift for all: rows and columns share each exponential
-        shift = scaled_x.new_full((), -1 / self.tau)
-        return torch.addmm(shift, scaled_x[i], y[j].T).exp_()
+    def _exponentials(self, scaled_x: Tensor, y: Tensor, i: slice, j: slice, room: Tensor) -> Tensor:
+        E = _within(room, i, j)
+        torch.mm(scaled_x[i], y[j].T, out=E)
+        return E.sub_(1 / self.tau).exp_()  # one shift for all: rows and columns share each exponential
 
     def _softmax_value(self, x: Tensor, y: Tensor) -> Contrasted:
         tau, symmetric = self.tau, self.objective.symmetric
         rows, columns = (x.new_zeros(len(side), dtype=torch.float64) for side in (x, y))
-        scaled = x / tau
+        scaled, room = x / tau, self._room(x)
         for i, j in self._tiles():
-            E = self._exponentials(scaled, y, i, j)
+            E = self._exponentials(scaled, y, i, j, room)
             rows[i] += E.sum(1)
             if symmetric:
                 columns[j] += E.sum(0)
@@ -136,8 +144,10 @@ class Contrast:
         beta = (1 / (sides * len(y) * at.columns)).to(x) if self.objective.symmetric else torch.zeros_like(y[:, 0])
         SB, StA = (A.new_zeros(n, side.shape[1], dtype=torch.float64) for n, side in ((len(A), B), (len(B), A)))
         scaled, A_, B_ = x / self.tau, A.to(x), B.to(x)
+        room, beside = self._room(x), self._room(x)
         for i, j in self._tiles():
-            W = self._exponentials(scaled, y, i, j).mul_(alpha[i, None] + beta[j])
+            E = self._exponentials(scaled, y, i, j, room)
+            W = E.mul_(torch.add(alpha[i, None], beta[j], out=_within(beside, i, j)))
             SB[i] -= W @ B_[j]
             StA[j] -= W.T @ A_[i]
         # the positives, whose weight is one number for each group; by one process
@@ -190,6 +200,12 @@ class Contrast:
                 SB[rows] += weights @ B
                 StA += weights.T @ A[rows]
         return SB, StA
+
+
+def _within(room: Tensor, i: slice, j: slice) -> Tensor:
+    """The part of the room (a, b) that a tile of the rows i and the columns j takes, in one piece."""
+    rows, columns = i.stop - i.start, j.stop - j.start
+    return room.view(-1)[: rows * columns].view(rows, columns)
 
 
 class WholeContrast:

@@ -142,15 +142,14 @@ def statistics(
     if shared:
         moments = moments.pooled()
     mean_x, mean_y = moments.mean_x, moments.mean_y
-    cross = (moments.cross_covariance if centre else moments.uniform_cross).to(dtype)
-    covariance_x = (moments.covariance_x if centre else moments.second_moment_x).to(dtype)
+    cross, covariance_x = moments.cross_covariance(centre, dtype), moments.covariance_x(centre, dtype)
     if not centre:
         mean_x, mean_y = torch.zeros_like(mean_x), torch.zeros_like(mean_y)
     x = spread(covariance_x, mean_x, moments.mean_square_x, metric_x)
     if shared:
         return Statistics(x, x, cross, shared)
-    covariance_y = (moments.covariance_y if centre else moments.second_moment_y).to(dtype)
-    return Statistics(x, spread(covariance_y, mean_y, moments.mean_square_y, metric_y), cross, shared)
+    y = spread(moments.covariance_y(centre, dtype), mean_y, moments.mean_square_y, metric_y)
+    return Statistics(x, y, cross, shared)
 
 
 def uniform_solution(

@@ -23,6 +23,8 @@ EXACT_ROWS = 1024
 """Rows that are widened to float64 at once: a copy of a block's would be twice its size."""
 STRIPS = 4
 """Column strips of a Gram matrix, of which only those on and right of the diagonal are multiplied."""
+STRIP_ROWS = 256
+"""Rows of a matrix of moments that are divided and converted at once."""
 
 
 class Moments:
@@ -41,7 +43,7 @@ class Moments:
         >>> rows = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
         >>> moments = Moments(2, 2, n_x=2, n_y=2, device="cpu", batches_in_block=1)
         >>> moments.add(PairBatch(rows, rows, *4 * [torch.arange(2)]))
-        >>> moments.mean_x.tolist(), moments.cross_covariance.tolist()
+        >>> moments.mean_x.tolist(), moments.cross_covariance().tolist()
         ([2.0, 0.0], [[1.0, 0.0], [0.0, 0.0]])
     """
 
@@ -146,16 +148,6 @@ class Moments:
         return float(self.upper_y.diagonal().mean() / self.count_y)
 
     @property
-    def second_moment_x(self) -> Tensor:
-        """(m_x, m_x)."""
-        return _symmetric(self.upper_x / self.count_x)
-
-    @property
-    def second_moment_y(self) -> Tensor:
-        """(m_y, m_y)."""
-        return _symmetric(self.upper_y / self.count_y)
-
-    @property
     def mean_x(self) -> Tensor:
         """(m_x,)."""
         return self.sum_x / self.count_x
@@ -165,30 +157,28 @@ class Moments:
         """(m_y,)."""
         return self.sum_y / self.count_y
 
-    @property
-    def covariance_x(self) -> Tensor:
-        """(m_x, m_x)."""
-        return self.second_moment_x.addr_(self.mean_x, self.mean_x, alpha=-1)
+    def covariance_x(self, centre: bool = True, dtype: torch.dtype = torch.float64) -> Tensor:
+        """(m_x, m_x); not centred, the second moment."""
+        return _symmetric(self.upper_x, self.count_x, self.mean_x if centre else None, dtype)
 
-    @property
-    def covariance_y(self) -> Tensor:
-        """(m_y, m_y)."""
-        return self.second_moment_y.addr_(self.mean_y, self.mean_y, alpha=-1)
+    def covariance_y(self, centre: bool = True, dtype: torch.dtype = torch.float64) -> Tensor:
+        """(m_y, m_y), as ``covariance_x``."""
+        return _symmetric(self.upper_y, self.count_y, self.mean_y if centre else None, dtype)
 
-    @property
-    def uniform_cross(self) -> Tensor:
-        """``Phi_x^T (P - 1/(n_x n_y)) Phi_y`` (m_x, m_y): C at CLIP's weights of equal similarities, nothing centred.
+    def cross_covariance(self, centre: bool = True, dtype: torch.dtype = torch.float64) -> Tensor:
+        """``(Phi_x - mean)^T P (Phi_y - mean)`` (m_x, m_y); the weights of all positives sum to 1.
 
-        One-to-one it is the cross-covariance. The weights of all positives sum to 1.
+        Not centred ``Phi_x^T (P - 1/(n_x n_y)) Phi_y``: C at CLIP's weights of equal similarities; the same one-to-one.
         """
-        return (self.cross / self.weight).addr_(self.mean_x, self.mean_y, alpha=-1)
-
-    @property
-    def cross_covariance(self) -> Tensor:
-        """``(Phi_x - mean)^T P (Phi_y - mean)`` (m_x, m_y); the weights of all positives sum to 1."""
-        beside = self.weighted_x / self.weight - self.mean_x
-        cross = (self.cross / self.weight).addr_(beside, self.mean_y, alpha=-1)
-        return cross.addr_(self.mean_x, self.weighted_y / self.weight, alpha=-1)
+        mean_x, mean_y = self.mean_x, self.mean_y
+        beside = self.weighted_x / self.weight - mean_x if centre else mean_x
+        cross = torch.empty(self.cross.shape, dtype=dtype, device=self.cross.device)
+        for rows in _strips(len(cross)):
+            strip = (self.cross[rows] / self.weight).addr_(beside[rows], mean_y, alpha=-1)
+            if centre:
+                strip.addr_(mean_x[rows], self.weighted_y / self.weight, alpha=-1)
+            cross[rows] = strip
+        return cross
 
 
 def run_length(pairs: Pairs, batches: int) -> int:
@@ -225,9 +215,26 @@ def _thinned(rows: Tensor, index: Tensor, share: float) -> Tensor:
     return rows[(index.double() * ((5**0.5 - 1) / 2)) % 1 < share]
 
 
-def _symmetric(upper: Tensor) -> Tensor:
-    """In place."""
-    return upper.triu_().add_(upper.triu(1).T)
+def _symmetric(upper: Tensor, count: Tensor, mean: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """``upper / count - mean mean^T`` (m, m), of what is on and right of the diagonal.
+
+    In strips, since memory for one more matrix costs more than all arithmetic on it.
+    """
+    m = len(upper)
+    whole = torch.empty(m, m, dtype=dtype, device=upper.device)
+    for rows in _strips(m):
+        strip = upper[rows, rows.start :] / count
+        if mean is not None:
+            strip.addr_(mean[rows], mean[rows.start :], alpha=-1)
+        corner = strip[:, : len(strip)]
+        corner.copy_(corner.triu() + corner.triu(1).T)
+        whole[rows, rows.start :] = strip
+        whole[rows.start :, rows] = strip.T
+    return whole
+
+
+def _strips(m: int) -> list[slice]:
+    return [slice(start, min(start + STRIP_ROWS, m)) for start in range(0, m, STRIP_ROWS)]
 
 
 def _group_sums(rows: Tensor, group: Tensor, sizes: Tensor) -> Tensor:
