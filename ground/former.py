@@ -77,14 +77,18 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
 
 
 def arguments_of_today(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a saved aligner; of one from before passes moved in a span, with those that say what it did.
+    """The arguments of a saved aligner; of an older one, with those that say what it did.
 
     Example:
-        >>> arguments_of_today({"rank": 8, "choice_items": 4096})
-        {'rank': 8, 'subspace': 'all', 'contrast_items': 'all'}
+        >>> arguments_of_today({"rank": 8, "choice_items": 4096})  # from before passes moved in a span
+        {'rank': 8, 'subspace': 'all', 'contrast_items': 'all', 'contrast_redraw': False}
     """
     kept = {key: value for key, value in arguments.items() if key != "choice_items"}
-    return kept if "choice_items" not in arguments else kept | {"subspace": "all", "contrast_items": "all"}
+    if "choice_items" in arguments:
+        kept |= {"subspace": "all", "contrast_items": "all"}
+    if "contrast_items" in kept:
+        kept.setdefault("contrast_redraw", False)
+    return kept
 
 
 class _Finder(MetaPathFinder, Loader):

@@ -17,7 +17,7 @@ from running.finished import FinishedRun
 
 GROUPS = ("aligner", "datamodule", "eval_datamodule", "evaluation", "report", "trainer", "logger")
 VALUES = ("seed", "data_dir", "cache_dir", "matmul_precision", "threads", "tags", "aligner_name", "name")
-OF_THE_FIT = ("aligner", "experiment", "seed", "resume", "evaluation.keep", "evaluation.select")
+OF_THE_FIT = ("aligner", "experiment", "seed", "resume", "matmul_precision", "evaluation.keep", "evaluation.select")
 """What cannot be set any more: these keys and those below them."""
 
 

@@ -191,8 +191,8 @@ class FirstPass:
         start, passes = self._start(chosen), record.passes
         left = int(chosen.passes) - (len(passes) - 1)
         values = [each["objective"] for each in passes if "objective" in each]
-        of_the_same = not self.settings.contrast_redraw
-        stopped = of_the_same and len(values) > 1 and self.settings.damping.stops(*values[-2:])
+        of_the_same_items = self.maps[0].training.redrawn is None
+        stopped = of_the_same_items and len(values) > 1 and self.settings.damping.stops(*values[-2:])
         if left <= 0 or stopped:
             projector = start.coordinates.embedding(factors, chosen.weight_power)
             return KnownPasses([Solved(projector, factors, passes[-1], record)])

@@ -21,7 +21,7 @@ BLOCK_ROWS = 2048
 has some blocks of either modality's rows in memory."""
 EXACT_ROWS = 1024
 """Rows that are widened to float64 at once: a copy of a block's would be twice its size."""
-STRIPS = 4
+STRIPS = 6
 """Column strips of a Gram matrix, of which only those on and right of the diagonal are multiplied."""
 STRIP_ROWS = 256
 """Rows of a matrix of moments that are divided and converted at once."""

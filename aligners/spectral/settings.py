@@ -129,11 +129,6 @@ class SpectralSettings:
     shared: bool  # what the argument and the data come to
 
     def __post_init__(self) -> None:
-        if self.contrast_redraw and (self.negatives == "batch" or isinstance(self.contrast_items, str)):
-            raise UserError(
-                "aligner.contrast_redraw=true takes other items for each pass, so it needs a number of "
-                f"aligner.contrast_items and aligner.negatives=all, got {self.contrast_items} and {self.negatives}"
-            )
         objective = self.objective_at(self.candidates.first.tau)  # mistakes in its options show at once
         if objective.has_rows:
             return
@@ -175,6 +170,11 @@ class SpectralSettings:
         """Whether settings are left to the validation split."""
         several = len(self.kernel_maps) > 1 or len(self.feature_maps) > 1
         return self.candidates.open or several or self.sample == "enough"
+
+    @property
+    def contrasted(self) -> int | None:
+        """How many x passes contrast at most; None for all, as within batches."""
+        return None if self.negatives == "batch" or isinstance(self.contrast_items, str) else self.contrast_items
 
     @property
     def damping(self) -> Damping:

@@ -58,7 +58,8 @@ class Start:
 
     def _negatives(self, rule: Rule, frame: Frame, rows: RowSource) -> Negatives:
         sample, device = self.contrasted.sample, self.contrasted.training.device
-        redrawn = {"items": self.settings.contrast_items} if self.settings.contrast_redraw else {}
+        items = self.contrasted.training.redrawn
+        redrawn = {} if items is None else {"items": items}
         return NEGATIVES[self.settings.negatives](
             rule, frame, rows, sample.x_group.to(device), sample.y_group.to(device), **redrawn
         )

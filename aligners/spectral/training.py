@@ -69,10 +69,15 @@ class Training:
 
     def sample(self) -> ItemSample:
         """The training items that are contrasted, by any pass, the same in every process."""
-        settings, items = self.settings, self.settings.contrast_items
-        if settings.negatives == "batch" or isinstance(items, str):
-            return ItemSample(self.train, "all")
-        return ItemSample(self.train, items * (max(settings.candidates.passes) if settings.contrast_redraw else 1))
+        items = self.settings.contrasted
+        passes = max(self.settings.candidates.passes) if self.redrawn is not None else 1
+        return ItemSample(self.train, "all" if items is None else items * passes)
+
+    @property
+    def redrawn(self) -> int | None:
+        """How many x each pass contrasts, where it has other ones than the pass before."""
+        items = self.settings.contrasted
+        return items if self.settings.contrast_redraw and items is not None and items < self.train.n_x else None
 
     def validation_rows(self) -> PairBatch:
         """The raw rows of the whole validation split, in every process.

@@ -10,6 +10,9 @@ from aligners.gradient import SGDCLIP
 from aligners.unicon import UniConSpectral
 from tests.aligners.runs import encoded, ranked, run_apart, run_here
 
+REDRAWN = ["aligner.contrast_items=50", "aligner.passes=2"]
+"""Each pass has other items, by default."""
+
 
 @pytest.mark.parametrize(
     ("name", "cls", "processes", "recorded", "overrides"),
@@ -17,18 +20,7 @@ from tests.aligners.runs import encoded, ranked, run_apart, run_here
         ("unicon", UniConSpectral, 2, 1, []),
         ("unicon", UniConSpectral, 4, 1, ["aligner.feature_map=identity", "aligner.lam=[0.3,1.0]"]),
         ("unicon", UniConSpectral, 2, 4, ["aligner.negatives=batch", "aligner.memory_mb=0", "aligner.passes=3"]),
-        (
-            "unicon",
-            UniConSpectral,
-            2,
-            3,
-            [
-                "aligner.contrast_redraw=true",
-                "aligner.contrast_items=50",
-                "aligner.passes=2",
-                "aligner.feature_map=identity",
-            ],
-        ),
+        ("unicon", UniConSpectral, 2, 3, [*REDRAWN, "aligner.feature_map=identity"]),
         ("sgd_clip", SGDCLIP, 2, 3, ["trainer.max_epochs=3"]),
     ],
 )

@@ -35,7 +35,7 @@ def test_a_unicon_before_spans_moves_in_all_directions(tmp_path: Path) -> None:
     config = run_of(
         tmp_path, "rank: 8\naligner: {rank: '${rank}', choice_items: 9}\ndatamodule: {}\nevaluation: {}\nreport: {}"
     ).config
-    assert config.aligner == {"rank": 8, "subspace": "all", "contrast_items": "all"}
+    assert config.aligner == {"rank": 8, "subspace": "all", "contrast_items": "all", "contrast_redraw": False}
 
 
 def test_a_config_of_today_is_as_it_was(tmp_path: Path) -> None:

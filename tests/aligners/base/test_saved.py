@@ -78,12 +78,13 @@ def test_the_record_of_a_fit_is_kept(pairs: Pairs, tmp_path: Path) -> None:
 
 def test_an_aligner_saved_before_spans_is_read_and_moves_in_all_directions(pairs: Pairs, tmp_path: Path) -> None:
     aligner = UniConSpectral(rank=4, feature_map="identity").fit(pairs.x, pairs.y, x_of_y=pairs.x_of_y)
-    del aligner.hparams["subspace"], aligner.hparams["contrast_items"]
+    del aligner.hparams["subspace"], aligner.hparams["contrast_items"], aligner.hparams["contrast_redraw"]
     aligner.hparams["choice_items"] = 4096
     aligner.save(tmp_path / "unicon.safetensors")
     loaded = UniConSpectral.load(tmp_path / "unicon.safetensors")
     assert torch.equal(loaded.encode_x(pairs.x), aligner.encode_x(pairs.x))
-    assert (loaded.settings.subspace, loaded.settings.contrast_items) == ("all", "all")
+    settings = loaded.settings
+    assert (settings.subspace, settings.contrast_items, settings.contrast_redraw) == ("all", "all", False)
 
 
 def test_what_both_sides_share_is_written_once(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from aligners.objectives import named_objective
 from aligners.objectives.sweep import Contrast
 from aligners.spectral.parts import Part, parts
 from aligners.unicon import UniConSpectral
-from ground.errors import UserError
 from tests.aligners.fixed import FIXED
 from tests.aligners.spectral.drawn import normal
 from tests.problems import random_features
@@ -85,11 +84,8 @@ def test_redrawn_rows_that_are_read_again_are_those_that_were_kept(subspace: Any
     torch.testing.assert_close(other.projection_x, kept.projection_x, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("changed", "got"), [({"contrast_items": "all"}, "all and all"), ({"negatives": "batch"}, "30 and batch")]
-)
-def test_redrawing_needs_a_number_of_items(changed: dict[str, Any], got: str) -> None:
-    with pytest.raises(
-        UserError, match=f"needs a number of aligner.contrast_items and aligner.negatives=all, got {got}"
-    ):
-        UniConSpectral(**{**FIXED, "contrast_items": 30, "contrast_redraw": True} | changed)
+@pytest.mark.parametrize("changed", [{"contrast_items": "all"}, {"negatives": "batch"}])
+def test_where_passes_contrast_all_or_batches_nothing_is_redrawn(changed: dict[str, Any]) -> None:
+    once, redrawn = (fitted(**{"contrast_items": 30, "contrast_redraw": redraw} | changed) for redraw in (False, True))
+    assert redrawn.solution.passes == once.solution.passes
+    assert torch.equal(redrawn.projection_x, once.projection_x)
