@@ -182,13 +182,14 @@ def solving() -> Iterator[None]:
     Torch fills it where algorithms are to be deterministic, so that what reads it by mistake shows; a solver's large
     matrices lose a tenth of a fit by that.
     """
-    before = torch.utils.deterministic.fill_uninitialized_memory
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    deterministic: Any = torch.utils.deterministic  # a module with a property
+    before = deterministic.fill_uninitialized_memory
+    deterministic.fill_uninitialized_memory = False
     try:
         with torch.no_grad():
             yield
     finally:
-        torch.utils.deterministic.fill_uninitialized_memory = before
+        deterministic.fill_uninitialized_memory = before
 
 
 class _Forget(Callback):

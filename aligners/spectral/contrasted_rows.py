@@ -12,7 +12,7 @@ from ground.distributed import rank_and_world
 
 
 class ContrastedRows:
-    """Raw rows of the contrasted items, kept as the first pass maps them where they fit into memory.
+    """Raw rows of a sample of contrasted items, kept as the first pass maps them where they fit into memory.
 
     Example:
         >>> import torch
@@ -24,16 +24,16 @@ class ContrastedRows:
         >>> features = raw_features(settings, 8, 8, "identity", settings.kernel_maps[0])
         >>> training = Training(settings, features, pairs, None, torch.clone, torch.clone, x.device, False)
         >>> stream = Stream(pairs, GroupBatches(pairs.group, batch_size=25, seed=0), x.device)
-        >>> rows = ContrastedRows(training, stream, training.sample())
+        >>> rows = ContrastedRows(training, stream, training.samples()[0], memory_mb=100)
         >>> for batch in stream():
         ...     rows.add(batch, None)
         >>> [len(batch.x) for batch in rows.raw()]
         [25, 25]
     """
 
-    def __init__(self, training: Training, stream: Stream, sample: ItemSample):
+    def __init__(self, training: Training, stream: Stream, sample: ItemSample, memory_mb: float):
         settings, features = training.settings, training.features
-        self.training, self.stream, self.sample = training, stream, sample
+        self.training, self.stream, self.sample, self._memory_mb = training, stream, sample, memory_mb
         self._itemsize = 8 if features.near_singular else 4
         self._keeps = max(settings.candidates.passes) > 0 and self._fit(*features.dims)
         self._kept: list[PairBatch] = []
@@ -70,7 +70,7 @@ class ContrastedRows:
         runs = -(-len(self.stream) // (self.stream.sampler.whole_runs or 1))
         share = -(-runs // rank_and_world()[1]) / runs  # the largest of a process
         rows = self._itemsize * (self.sample.n_x * m_x + self.sample.n_y * m_y)
-        return rows * share <= self.training.settings.memory_mb * 2**20
+        return rows * share <= self._memory_mb * 2**20
 
 
 class Shelf:

@@ -64,8 +64,8 @@ class FirstPass:
     reads = True
 
     def __init__(self, trainings: Sequence[Training], records: Sequence[Record], stream: Stream):
-        contrasted = trainings[0].sample()
-        self.maps = [Mapped(*each, stream, contrasted) for each in zip(trainings, records, strict=True)]
+        samples = trainings[0].samples()
+        self.maps = [Mapped(*each, stream, samples) for each in zip(trainings, records, strict=True)]
         self.settings = trainings[0].settings
         self._added, self._batches = 0, len(stream)
         self._judged_after = judged_after(trainings[0].train.n_x, self._batches, stream.sampler.whole_runs or 1)
@@ -191,13 +191,13 @@ class FirstPass:
         start, passes = self._start(chosen), record.passes
         left = int(chosen.passes) - (len(passes) - 1)
         values = [each["objective"] for each in passes if "objective" in each]
-        of_the_same_items = self.maps[0].training.redrawn is None
+        of_the_same_items = len(start.contrasted) == 1
         stopped = of_the_same_items and len(values) > 1 and self.settings.damping.stops(*values[-2:])
         if left <= 0 or stopped:
             projector = start.coordinates.embedding(factors, chosen.weight_power)
             return KnownPasses([Solved(projector, factors, passes[-1], record)])
-        negatives = start.negatives(chosen)
-        return StepPass(negatives, start.place(negatives, factors, len(passes) - 1), record, left)
+        negatives = start.negatives(chosen, len(passes) - 1)
+        return StepPass(negatives, start.place(negatives, factors), record, left)
 
 
 def _plain(trial: Trial) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def _told(first: First) -> list[dict[str, Any]]:
 
 
 def _whitened(start: Start, record: Record) -> Record:
-    training, W_x, W_y = start.contrasted.training, start.coordinates.W_x, start.coordinates.W_y
+    training, W_x, W_y = start.training, start.coordinates.W_x, start.coordinates.W_y
     dims = dict(zip("xy", training.features.dims, strict=True))
     conditions = {"x": W_x.condition, "y": W_y.condition}
     return record.whitened(conditions, {"x": training.train.n_x, "y": training.train.n_y}, dims)

@@ -12,15 +12,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from aligners.objectives.sweep import Contrast, Contrasted, WholeContrast
-from aligners.spectral.parts import Part
 
 SMALLEST = 1e-12
 """A length that is taken in the place of 0, as ``normalize`` does."""
 
 
-def cosine_gradients(
-    contrast: Contrast | WholeContrast | Part, a: Tensor, b: Tensor, at: Contrasted
-) -> tuple[Tensor, Tensor]:
+def cosine_gradients(contrast: Contrast | WholeContrast, a: Tensor, b: Tensor, at: Contrasted) -> tuple[Tensor, Tensor]:
     """G_x (n_x, r) and G_y (n_y, r): minus the objective's gradient in embeddings a (n_x, r) and b (n_y, r).
 
     Example:

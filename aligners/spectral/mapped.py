@@ -1,5 +1,7 @@
 """What the first pass collects of one kind of feature map."""
 
+from collections.abc import Sequence
+
 from aligners.spectral.choice import Validation
 from aligners.spectral.contrasted_rows import ContrastedRows
 from aligners.spectral.coordinates import Statistics
@@ -19,19 +21,21 @@ class Mapped:
     ``record`` holds how it was fitted.
     """
 
-    def __init__(self, training: Training, record: Record, stream: Stream, contrasted: ItemSample):
+    def __init__(self, training: Training, record: Record, stream: Stream, samples: Sequence[ItemSample]):
         settings, train = training.settings, training.train
         self.training, self.record = training, record
         moments = training.moments(train.n_x, train.n_y, settings.covariance_rows, stream.sampler.whole_runs)
         self.sampled = SampledMoments(
             moments, settings.sample, len(stream), lambda moments: first_trial(training, moments)
         )
-        self.contrasted = ContrastedRows(training, stream, contrasted)
+        memory_mb = settings.memory_mb / len(samples)
+        self.contrasted = [ContrastedRows(training, stream, sample, memory_mb) for sample in samples]
 
     def add(self, batch: PairBatch) -> None:
         """The next batch of features."""
         rows = self.training.mapped(batch) if self.sampled.wants_next else None
-        self.contrasted.add(batch, rows)
+        for each in self.contrasted:
+            each.add(batch, rows)
         self.sampled.add(rows)
 
     def trial(self) -> Trial:

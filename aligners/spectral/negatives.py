@@ -11,7 +11,6 @@ from aligners.objectives.whole import WholeObjective
 from aligners.spectral.coordinates import Frame
 from aligners.spectral.factors import Factors
 from aligners.spectral.gradient import cosine_gradients
-from aligners.spectral.parts import Part, parts
 from aligners.spectral.rows import RowSource
 from aligners.spectral.step import Accepted, Rule, Step, line_search, rotated
 from datamodules.pairs.pairs import PairBatch
@@ -42,12 +41,19 @@ Weights = Callable[[PairBatch], tuple[Tensor, Tensor]]
 class Negatives(Protocol):
     """The objective at a solution, its weights there, and the search along a step. Nothing in it changes."""
 
-    rule: Rule
-    frame: Frame
-    rows: RowSource
+    @property
+    def rule(self) -> Rule:
+        """What every pass does."""
 
-    def at(self, factors: Factors, number: int = 0) -> Place:
-        """The objective at ``factors``, to which so many passes have led."""
+    @property
+    def frame(self) -> Frame:
+        """Where passes move."""
+
+    def at(self, factors: Factors) -> Place:
+        """The objective at ``factors``."""
+
+    def rows_at(self, place: Place) -> RowSource:
+        """The rows of the pass from ``place``."""
 
     def weights(self, place: Place, D_x: Tensor, D_y: Tensor) -> Weights:
         """The weights at ``place``, batch by batch, times projections on D_x (m_x, k) and D_y (m_y, l)."""
@@ -60,37 +66,30 @@ class Negatives(Protocol):
 
 
 class AllPairs:
-    """S over all training pairs; every process holds the projections A (n_x, r), B (n_y, r) of all items.
+    """S over all pairs of the rows' items; every process holds the projections A (n_x, r), B (n_y, r) of all."""
 
-    With ``items``, S is over so many x, others for each pass; the objective at a place is that of the pass from there.
-    """
-
-    def __init__(
-        self, rule: Rule, frame: Frame, rows: RowSource, x_group: Tensor, y_group: Tensor, items: int | None = None
-    ):
+    def __init__(self, rule: Rule, frame: Frame, rows: RowSource, x_group: Tensor, y_group: Tensor):
         self.rule, self.frame, self.rows = rule, frame, rows
         self.n_x, self.n_y = len(x_group), len(y_group)
-        self.parts = parts(
-            lambda x, y: Contrast(rule.objective, x, y, rule.block_size, *rank_and_world()), x_group, y_group, items
-        )
+        self.contrast = Contrast(rule.objective, x_group, y_group, rule.block_size, *rank_and_world())
 
-    def at(self, factors: Factors, number: int = 0) -> Place:
+    def at(self, factors: Factors) -> Place:
         A, B = self._projected(factors.U, factors.V)
-        return Place(factors, self._contrasted(number, factors.s, A, B), A, B, number=number)
+        return Place(factors, self._contrasted(factors.s, A, B), A, B)
 
-    def _part(self, number: int) -> Contrast | Part:
-        return self.parts[number % len(self.parts)]
+    def rows_at(self, place: Place) -> RowSource:
+        return self.rows
 
     def weights(self, place: Place, D_x: Tensor, D_y: Tensor) -> Weights:
         at, factors = _projections(place), place.factors
         A, B = at if D_x is factors.U and D_y is factors.V else self._projected(D_x, D_y)
         weighted = self.rule.weighted(factors.s, *at)
-        SB, StA = self._part(place.number).products(*weighted, A, B, place.contrasted)
+        SB, StA = self.contrast.products(*weighted, A, B, place.contrasted)
         return lambda rows: (SB[rows.x_index], StA[rows.y_index])
 
     def gradients(self, place: Place) -> Weights:
         embeddings = self.rule.weighted(place.factors.s, *_projections(place))
-        G_x, G_y = cosine_gradients(self._part(place.number), *embeddings, place.contrasted)
+        G_x, G_y = cosine_gradients(self.contrast, *embeddings, place.contrasted)
         return lambda rows: (G_x[rows.x_index], G_y[rows.y_index])
 
     def search(self, place: Place, step: Step) -> Place | None:
@@ -106,9 +105,11 @@ class AllPairs:
             place.factors.s,
             place.contrasted.value,
             self.rule.damping,
-            lambda u, s, v: self._contrasted(place.number, s, A @ u.to(A), B @ v.to(B)),
+            lambda u, s, v: self._contrasted(s, A @ u.to(A), B @ v.to(B)),
         )
-        return accepted and self._after(place, step, accepted, A @ accepted.u.to(A), B @ accepted.v.to(B))
+        if accepted is None:
+            return None
+        return _place(place, step, accepted)._replace(A=A @ accepted.u.to(A), B=B @ accepted.v.to(B))
 
     def _search_wide(self, place: Place, step: Step) -> Place | None:
         U, V = torch.cat([place.factors.U, step.Q_x], 1), torch.cat([place.factors.V, step.Q_y], 1)
@@ -116,20 +117,16 @@ class AllPairs:
 
         def contrasted(u: Tensor, s: Tensor, v: Tensor) -> Contrasted:
             tried[:] = [self._projected(U @ u, V @ v)]
-            return self._contrasted(place.number, s, *tried[0])
+            return self._contrasted(s, *tried[0])
 
         accepted = line_search(step, place.factors.s, place.contrasted.value, self.rule.damping, contrasted)
-        return accepted and self._after(place, step, accepted, *tried[0])
+        if accepted is None:
+            return None
+        A, B = tried[0]
+        return _place(place, step, accepted)._replace(A=A, B=B)
 
-    def _after(self, place: Place, step: Step, accepted: Accepted[Contrasted], A: Tensor, B: Tensor) -> Place:
-        following = _place(place, step, accepted)._replace(A=A, B=B)
-        if len(self.parts) == 1:
-            return following
-        number = place.number + 1
-        return following._replace(number=number, contrasted=self._contrasted(number, following.factors.s, A, B))
-
-    def _contrasted(self, number: int, s: Tensor, A: Tensor, B: Tensor) -> Contrasted:
-        return self._part(number).value(*self.rule.weighted(s, A, B))
+    def _contrasted(self, s: Tensor, A: Tensor, B: Tensor) -> Contrasted:
+        return self.contrast.value(*self.rule.weighted(s, A, B))
 
     def _projected(self, directions_x: Tensor, directions_y: Tensor) -> tuple[Tensor, Tensor]:
         projector = self.frame.projector(directions_x, directions_y)
@@ -155,7 +152,10 @@ class WithinBatches:
     def __init__(self, rule: Rule, frame: Frame, rows: RowSource, x_group: Tensor, y_group: Tensor):
         self.rule, self.frame, self.rows, self.n_x = rule, frame, rows, len(x_group)
 
-    def at(self, factors: Factors, number: int = 0) -> Place:
+    def rows_at(self, place: Place) -> RowSource:
+        return self.rows
+
+    def at(self, factors: Factors) -> Place:
         return Place(factors, self._contrasted(factors.U, factors.s, factors.V))
 
     def weights(self, place: Place, D_x: Tensor, D_y: Tensor) -> Weights:

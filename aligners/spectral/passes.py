@@ -11,6 +11,7 @@ from aligners.spectral.movement import movement
 from aligners.spectral.negatives import Negatives, Place
 from aligners.spectral.pull import Pull, Pulled
 from aligners.spectral.record import Record
+from aligners.spectral.rows import RowSource
 from datamodules.pairs.pairs import PairBatch
 from datamodules.pairs.stream import Stream
 
@@ -123,11 +124,15 @@ class StepPass:
 
     @property
     def reads(self) -> bool:
-        return self.negatives.rows.reads
+        return self._rows.reads
+
+    @property
+    def _rows(self) -> RowSource:
+        return self.negatives.rows_at(self.place)
 
     def add(self, batch: PairBatch) -> None:
         if self.reads:
-            self.pull.add(self.negatives.rows.mapped(batch))
+            self.pull.add(self._rows.mapped(batch))
 
     def end(self) -> tuple[Solved, Pass | None]:
         if not self.reads:
@@ -172,7 +177,7 @@ def gradient_norm(negatives: Negatives, place: Place) -> float:
     factors = place.factors
     heads = negatives.rule.weighted(factors.s, factors.U, factors.V)
     pulled, gradients = Pulled(negatives, *heads), negatives.gradients(place)
-    for rows in negatives.rows:
+    for rows in negatives.rows_at(place):
         pulled.add(rows, gradients)
     return relative_norm(pulled.end(), heads, negatives.frame.shared)
 

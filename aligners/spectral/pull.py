@@ -45,7 +45,7 @@ class Pull:
 
     def add_all(self) -> None:
         """All of this process's rows."""
-        for rows in self.negatives.rows:
+        for rows in self.negatives.rows_at(self.place):
             self.add(rows)
 
     def place_after(self) -> Place:
@@ -94,6 +94,6 @@ def products(negatives: Negatives, place: Place, D_x: Tensor, D_y: Tensor) -> tu
     """``C D_y`` (m_x, l) and ``C^T D_x`` (m_y, k) at ``place``, by a sweep over all rows outside a pass."""
     D_x, D_y = D_x.to(place.factors.U), D_y.to(place.factors.V)
     pulled, weights = Pulled(negatives, D_x, D_y), negatives.weights(place, D_x, D_y)
-    for rows in negatives.rows:
+    for rows in negatives.rows_at(place):
         pulled.add(rows, weights)
     return pulled.end()

@@ -1,7 +1,7 @@
 """Mapped rows of the training split: where a pass takes them from, and which items it contrasts."""
 
 from collections.abc import Callable, Iterator
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -66,7 +66,10 @@ class StreamedRows:
 
 
 class ItemSample:
-    """Randomly drawn whole groups of at least ``items`` x, or of all, the same in every process.
+    """Randomly drawn whole groups of about ``items`` x, or of all, the same in every process.
+
+    The groups stand in one random order; those are drawn that begin at the ``start``-th x or up to ``items`` after it,
+    after the last x with the first.
 
     Example:
         >>> from datamodules.pairs.arrays import pairs_of_tensors
@@ -80,20 +83,21 @@ class ItemSample:
         (tensor([0, 1]), True)
     """
 
-    def __init__(self, pairs: Pairs, items: int | Literal["all"]):
+    def __init__(self, pairs: Pairs, items: int | None, start: int = 0):
         self.pairs = pairs
         self.x_place = self.y_place = None
         self.x_group, self.y_group = pairs.group, pairs.y_group
-        if items == "all" or items >= pairs.n_x:
+        if items is None or items >= pairs.n_x:
             return
-        groups = torch.unique(pairs.group)
+        groups, sizes = torch.unique(pairs.group, return_counts=True)
         generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed, in every process
-        order = torch.empty_like(groups)
-        order[torch.randperm(len(groups), generator=generator)] = torch.arange(len(groups))
-        of_x, of_y = (order[torch.searchsorted(groups, ids)] for ids in (pairs.group, pairs.y_group))
-        last = of_x.sort().values[items - 1]
-        self.x_place, self.y_place = _places(of_x <= last), _places(of_y <= last)
-        self.x_group, self.y_group = pairs.group[of_x <= last], pairs.y_group[of_y <= last]
+        order = torch.randperm(len(groups), generator=generator)
+        before = torch.empty_like(sizes)  # x of the groups before each
+        before[order] = sizes[order].cumsum(0) - sizes[order]
+        chosen = (before - start) % pairs.n_x < items
+        of_x, of_y = (chosen[torch.searchsorted(groups, ids)] for ids in (pairs.group, pairs.y_group))
+        self.x_place, self.y_place = _places(of_x), _places(of_y)
+        self.x_group, self.y_group = pairs.group[of_x], pairs.y_group[of_y]
 
     @property
     def of_all(self) -> bool:

@@ -1,7 +1,7 @@
 """Where passes start from: the first solution in the frame that they move in."""
 
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 
 from aligners.spectral.contrasted_rows import ContrastedRows
 from aligners.spectral.coordinates import Coordinates, Frame, Projector
@@ -11,6 +11,7 @@ from aligners.spectral.negatives import NEGATIVES, Negatives, Place
 from aligners.spectral.passes import Solved
 from aligners.spectral.pull import Pull, Towards, places
 from aligners.spectral.record import Record
+from aligners.spectral.redrawn import Redrawn
 from aligners.spectral.rows import RowSource
 from aligners.spectral.settings import Chosen
 from aligners.spectral.span import Span
@@ -25,17 +26,19 @@ class Start:
     moved in all coordinates. Where there are no passes, neither is needed.
     """
 
-    def __init__(self, coordinates: Coordinates, directions: Factors, contrasted: ContrastedRows, at: Chosen):
+    def __init__(self, coordinates: Coordinates, directions: Factors, contrasted: Sequence[ContrastedRows], at: Chosen):
         self.coordinates, self.directions, self.contrasted = coordinates, directions, contrasted
-        self.settings = contrasted.training.settings
+        self.training = contrasted[0].training
+        self.settings = self.training.settings
         self.first = directions.leading(self.settings.rank)
         self._first_at = at._replace(tau=self.settings.candidates.tau[0])
-        self._source: RowSource | None = None
+        self._sources: dict[int, RowSource] = {}
 
     @cached_property
     def _first_pull(self) -> tuple[Place, Towards]:
         """The objective at the start and what it pulls towards, at the first temperature, in all coordinates."""
-        negatives = self._negatives(self.settings.rule(self._first_at), self.coordinates, self.contrasted.raw())
+        rule, rows = self.settings.rule(self._first_at), self.contrasted[0].raw()
+        negatives = self._over(0, rule, self.coordinates, rows)
         pull = Pull(negatives, negatives.at(self.first))
         pull.add_all()
         return pull.place, pull.pulled.end()
@@ -52,22 +55,26 @@ class Start:
         """What the passes move in."""
         return self.coordinates if self.span is None else self.span
 
-    def negatives(self, at: Chosen) -> Negatives:
-        """The objective at a setting, over the contrasted items."""
-        return self._negatives(self.settings.rule(at), self.frame, self._rows())
+    def negatives(self, at: Chosen, begun: int = 0) -> Negatives:
+        """The objective at a setting, over the items that are contrasted after so many passes."""
+        rule = self.settings.rule(at)
 
-    def _negatives(self, rule: Rule, frame: Frame, rows: RowSource) -> Negatives:
-        sample, device = self.contrasted.sample, self.contrasted.training.device
-        items = self.contrasted.training.redrawn
-        redrawn = {} if items is None else {"items": items}
+        def over(number: int) -> Negatives:
+            return self._over(number, rule, self.frame, self._rows(number))
+
+        several = len(self.contrasted) > 1
+        return Redrawn([partial(over, k) for k in range(len(self.contrasted))], begun) if several else over(0)
+
+    def _over(self, number: int, rule: Rule, frame: Frame, rows: RowSource) -> Negatives:
+        sample, device = self.contrasted[number].sample, self.training.device
         return NEGATIVES[self.settings.negatives](
-            rule, frame, rows, sample.x_group.to(device), sample.y_group.to(device), **redrawn
+            rule, frame, rows, sample.x_group.to(device), sample.y_group.to(device)
         )
 
-    def place(self, negatives: Negatives, factors: Factors | None = None, number: int = 0) -> Place:
-        """The objective at the first solution, or at ``factors`` of the whitened coordinates after so many passes."""
+    def place(self, negatives: Negatives, factors: Factors | None = None) -> Place:
+        """The objective at the first solution, or at ``factors`` of the whitened coordinates."""
         at = self.first if factors is None else factors
-        return negatives.at(at if self.span is None else self.span.within(at), number)
+        return negatives.at(at if self.span is None else self.span.within(at))
 
     def chain(self, at: Chosen) -> tuple[Place, Iterator[Place]]:
         """The start at a setting, and where each pass leads from there."""
@@ -90,10 +97,10 @@ class Start:
         projector = self.coordinates.embedding(self.first, at.weight_power)
         return Solved(projector, self.first, passed, record.after(passed))
 
-    def _rows(self) -> RowSource:
-        if self._source is None:
-            if self.span is None:
-                self._source = self.contrasted.raw()
-            else:
-                self._source = self.contrasted.within(self.span.rows, self.span.U.shape[1], self.span.V.shape[1])
-        return self._source
+    def _rows(self, number: int) -> RowSource:
+        contrasted, span = self.contrasted[number], self.span
+        if number not in self._sources:
+            self._sources[number] = (
+                contrasted.raw() if span is None else contrasted.within(span.rows, span.U.shape[1], span.V.shape[1])
+            )
+        return self._sources[number]

@@ -67,17 +67,17 @@ class Training:
             y=self.features.y(self.prepare_y(batch.y)),
         )
 
-    def sample(self) -> ItemSample:
-        """The training items that are contrasted, by any pass, the same in every process."""
-        items = self.settings.contrasted
-        passes = max(self.settings.candidates.passes) if self.redrawn is not None else 1
-        return ItemSample(self.train, "all" if items is None else items * passes)
+    def samples(self) -> list[ItemSample]:
+        """The training items that are contrasted, the same in every process: by all passes, or by one after the other.
 
-    @property
-    def redrawn(self) -> int | None:
-        """How many x each pass contrasts, where it has other ones than the pass before."""
-        items = self.settings.contrasted
-        return items if self.settings.contrast_redraw and items is not None and items < self.train.n_x else None
+        Where items are redrawn, as many as have all items, but no more than there are passes.
+        """
+        items, train = self.settings.contrasted, self.train
+        if items is None or not self.settings.contrast_redraw or items >= train.n_x:
+            return [ItemSample(train, items)]
+        passes = max(1, *self.settings.candidates.passes)
+        made = [ItemSample(train, items, start) for start in range(0, train.n_x, items)[:passes]]
+        return [sample for sample in made if sample.n_x]  # a group may be larger than a sample
 
     def validation_rows(self) -> PairBatch:
         """The raw rows of the whole validation split, in every process.
@@ -90,8 +90,8 @@ class Training:
         return self._mapped_at_once(self.validation[torch.arange(self.validation.n_x)])
 
     def sampled_rows(self) -> PairBatch:
-        """The raw rows of the contrasted items, in every process."""
-        return self._mapped_at_once(self.sample().rows())
+        """The raw rows of the items that the first pass contrasts, in every process."""
+        return self._mapped_at_once(self.samples()[0].rows())
 
     def _mapped_at_once(self, batch: PairBatch) -> PairBatch:
         return self.mapped(PairBatch(*(part.to(self.device) for part in batch)))
