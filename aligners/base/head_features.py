@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from aligners.base.warm_start import first_settings
 from aligners.base.yaml_defaults import aligner_config
-from aligners.features.landmarks import number_of
+from aligners.features.landmarks import Size, number_of
 from aligners.spectral.fitted_map import fitted
 from aligners.spectral.moments import run_length
 from aligners.spectral.settings import SpectralSettings
@@ -40,10 +40,11 @@ def widths(settings: SpectralSettings, train: Pairs) -> tuple[int, int]:
     """The most columns that features of these training rows have, of x and of y, known before they are fitted."""
     if settings.feature_map == "identity":
         return train.dims
-    n_x, n_y = (train.n_x + train.n_y,) * 2 if settings.shared else (train.n_x, train.n_y)
-    d_x, d_y = train.dims
     landmarks = settings.kernel_maps[0].landmarks
-    return number_of(landmarks, n_x, d_x), number_of(landmarks, n_y, d_y)
+    x, y = (Size(n, d) for n, d in zip((train.n_x, train.n_y), train.dims, strict=True))
+    if settings.shared:
+        return (number_of(landmarks, [Size(x.rows + y.rows, x.d)]),) * 2
+    return number_of(landmarks, [x, y]), number_of(landmarks, [y, x])
 
 
 class HeadFeatures(nn.Module):

@@ -5,9 +5,9 @@ fewer. Random numbers come from a generator on the CPU, so that every process ch
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -26,9 +26,9 @@ OVERSAMPLING = 4
 CANDIDATES = 64
 """Rows that k-means++ draws and measures at once."""
 
-AUTO_FEWEST, AUTO_MOST, AUTO_PRODUCTS = 1024, 4096, 5e10
-"""By ``auto`` there are as many landmarks as keep a modality's kernel rows and their Gram matrix at so many
-multiplications, half a second or so: at least so many landmarks, as far as there are rows, and at most."""
+AUTO_FEWEST, AUTO_MOST, AUTO_PRODUCTS = 1024, 4096, 1e11
+"""By ``auto`` there are as many landmarks as keep both modalities' kernel rows and their Gram matrices at so many
+multiplications, a second or so: at least so many landmarks, as far as there are rows, and at most."""
 
 AUTO_RANDOM = 2048
 """Random features by ``auto``."""
@@ -40,7 +40,7 @@ KMEANS_ITERATIONS = 1
 """Lloyd's iterations: further ones moved validation recall by less than its noise."""
 
 LandmarkNumber = Count | Literal["auto"]
-"""How many landmarks of each modality; ``auto``: by its rows, see ``number_of``."""
+"""How many landmarks of each modality; ``auto``: by the rows, see ``number_of``."""
 
 Gram = Callable[[Tensor, Tensor], Tensor]
 
@@ -50,25 +50,37 @@ def at_most(landmarks: LandmarkNumber) -> int:
     return AUTO_MOST if isinstance(landmarks, str) else landmarks
 
 
-def number_of(landmarks: LandmarkNumber, rows: int, d: int) -> int:
-    """How many landmarks a modality of so many ``rows`` of dimension ``d`` has, if all rows differ.
+class Size(NamedTuple):
+    """How many rows a modality has, and of what dimension."""
 
-    ``auto`` is the largest m with ``rows m (d + m / 2)`` multiplications at most ``AUTO_PRODUCTS``, within its bounds.
+    rows: int
+    d: int
+
+
+def number_of(landmarks: LandmarkNumber, sizes: Sequence[Size]) -> int:
+    """How many landmarks the first of the modalities of these ``sizes`` has, if all its rows differ.
+
+    ``auto`` is the largest m with ``sum rows m (d + m / 2)`` multiplications over all of them at most
+    ``AUTO_PRODUCTS``, within its bounds: as many for each as its rows allow, since the weaker one limits what is found.
 
     Example:
-        >>> number_of(500, 2000, 768), [number_of("auto", rows, 768) for rows in (300, 2000, 30_000, 600_000)]
-        (500, [300, 2000, 1212, 1024])
+        >>> images, texts = Size(6000, 1280), Size(30_000, 768)
+        >>> number_of(500, [images, texts]), number_of("auto", [images, texts]), number_of("auto", [Size(300, 768)])
+        (500, 1653, 300)
     """
+    rows = sizes[0].rows
     if isinstance(landmarks, str):
-        affordable = math.isqrt(d * d + int(2 * AUTO_PRODUCTS / rows)) - d
+        everything, numbers = sum(size.rows for size in sizes), sum(size.rows * size.d for size in sizes)
+        d = numbers / everything
+        affordable = int(math.sqrt(d * d + 2 * AUTO_PRODUCTS / everything) - d)
         return min(rows, AUTO_MOST, max(AUTO_FEWEST, affordable))
     return min(rows, landmarks)
 
 
-def sample_size(selection: str, landmarks: LandmarkNumber, rows: int, d: int) -> int:
-    """How many of so many ``rows`` of dimension ``d`` ``selection`` wants to choose from."""
-    number = number_of(landmarks, rows, d)
-    return min(rows, number if selection == "uniform" else OVERSAMPLING * number)
+def sample_size(selection: str, landmarks: LandmarkNumber, sizes: Sequence[Size]) -> int:
+    """How many rows of the first of these modalities ``selection`` wants to choose from."""
+    number = number_of(landmarks, sizes)
+    return min(sizes[0].rows, number if selection == "uniform" else OVERSAMPLING * number)
 
 
 def selected(selection: str, sample: Tensor, number: int, kernel: str, bandwidth: float, draws: Generator) -> Tensor:

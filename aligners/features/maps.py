@@ -1,12 +1,13 @@
 """The feature maps of both modalities, and the raw rows, before whitening, that the spectral solver works on."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
 from torch import Generator, Tensor, nn
 
 from aligners.features.kernels import KernelName
-from aligners.features.landmarks import AUTO_RANDOM, LandmarkNumber, Selection
+from aligners.features.landmarks import AUTO_RANDOM, LandmarkNumber, Selection, Size
 from aligners.features.metric import Metric
 from aligners.features.nystrom import Nystrom
 from aligners.features.random import RandomFeatures
@@ -42,7 +43,7 @@ class RawFeatures(nn.Module):
 
     def __init__(self, kind: str, d_x: int, d_y: int, shared: bool, centre: bool, **arguments: Any):
         super().__init__()
-        self.kind = kind
+        self.kind, self.d_x, self.d_y = kind, d_x, d_y
         self.map_x = feature_map(kind, d_x, **arguments)
         self.map_y = self.map_x if shared else feature_map(kind, d_y, **arguments)
         self.shared = shared
@@ -52,9 +53,15 @@ class RawFeatures(nn.Module):
 
     def sample_size(self, n_x: int, n_y: int) -> int:
         """How many of n_x and n_y training rows ``fit`` wants of each, or all where there are fewer."""
+        of_x, of_y = self._sizes(n_x, n_y)
+        return max(self.map_x.sample_size(of_x), self.map_y.sample_size(of_y))
+
+    def _sizes(self, n_x: int, n_y: int) -> tuple[list[Size], list[Size]]:
+        """What each of the maps, its own first, has to do with."""
         if self.shared:
-            return self.map_x.sample_size(n_x + n_y)
-        return max(self.map_x.sample_size(n_x), self.map_y.sample_size(n_y))
+            return (both := [Size(n_x + n_y, self.d_x)]), both
+        x, y = Size(n_x, self.d_x), Size(n_y, self.d_y)
+        return [x, y], [y, x]
 
     def fit(
         self, sample_x: Tensor, sample_y: Tensor, generator: torch.Generator, sizes: tuple[int, int] | None = None
@@ -63,14 +70,13 @@ class RawFeatures(nn.Module):
 
         ``sizes`` are those of the split that they were drawn from, where they are not all of it.
         """
-        n_x, n_y = sizes or (len(sample_x), len(sample_y))
+        of_x, of_y = self._sizes(*(sizes or (len(sample_x), len(sample_y))))
         if self.shared:
             sample = torch.cat([sample_x, sample_y])
             sample_x = sample_y = sample[torch.randperm(len(sample), generator=generator).to(sample.device)]
-            n_x += n_y
-        self.map_x.fit(sample_x, generator, n_x)
+        self.map_x.fit(sample_x, generator, of_x)
         if not self.shared:
-            self.map_y.fit(sample_y, generator, n_y)
+            self.map_y.fit(sample_y, generator, of_y)
         if len(sample_x) and self.centre:
             self.origin_x = self.map_x.raw(self._carried(sample_x[:ORIGIN_ROWS])).mean(0).double()
             self.origin_y = self.map_y.raw(self._carried(sample_y[:ORIGIN_ROWS])).mean(0).double()
@@ -132,10 +138,10 @@ class Identity(nn.Module):
         super().__init__()
         self.dim = self.most = d
 
-    def sample_size(self, rows: int) -> int:
+    def sample_size(self, sizes: Sequence[Size]) -> int:
         return 0
 
-    def fit(self, sample: Tensor, generator: Generator, rows: int | None = None) -> None:
+    def fit(self, sample: Tensor, generator: Generator, sizes: Sequence[Size] = ()) -> None:
         """Nothing to fit."""
 
     def raw(self, x: Tensor) -> Tensor:

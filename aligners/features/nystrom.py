@@ -3,12 +3,12 @@ r"""Feature maps of the spectral aligner: fitted once on training features, shar
 A map is :math:`\phi(x) = L^{-1} \mathrm{raw}(x)`. The solver works on raw rows, before this and any other whitening, in
 the metric :math:`L L^T`, so that a row costs its raw features and no more.
 
-Every map has ``dim``, the width m of phi; ``sample_size(rows)``, how many of the training rows
-``fit(sample, generator, rows)`` wants to see; ``raw`` and ``forward`` (n, d) to (n, m), in the rows' dtype; ``metric``,
-L L^T and L, or None for the identity; and ``near_singular``, whether rows should be float64.
+Every map has ``dim``, the width m of phi; ``sample_size(sizes)``, how many of the training rows
+``fit(sample, generator, sizes)`` wants to see; ``raw`` and ``forward`` (n, d) to (n, m), in the rows' dtype;
+``metric``, L L^T and L, or None for the identity; and ``near_singular``, whether rows should be float64.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from scipy.linalg.lapack import dpstrf
 from torch import Generator, Tensor, nn
 
 from aligners.features.kernels import KERNELS, MEDIAN_ROWS, NEEDS_BANDWIDTH, fitted_bandwidth
-from aligners.features.landmarks import LandmarkNumber, at_most, number_of, sample_size, selected
+from aligners.features.landmarks import LandmarkNumber, Size, at_most, number_of, sample_size, selected
 from aligners.features.metric import Metric, metric_of
 from ground.errors import UserError
 
@@ -83,23 +83,23 @@ class Nystrom(nn.Module):
         """m."""
         return len(self.landmarks)
 
-    def sample_size(self, rows: int) -> int:
-        """How many of so many rows ``fit`` wants to see."""
-        size = sample_size(self.selection, self.number, rows, self.landmarks.shape[1])
+    def sample_size(self, sizes: Sequence[Size]) -> int:
+        """How many rows ``fit`` wants to see, where there are as many as ``sizes`` tell, the map's own first."""
+        size = sample_size(self.selection, self.number, sizes)
         return max(size, MEDIAN_ROWS) if self.kernel in NEEDS_BANDWIDTH else size
 
-    def fit(self, sample: Tensor, generator: Generator, rows: int | None = None) -> None:
-        """Choose landmarks from ``sample`` (k, d), in random order, of so many ``rows``, or of all that there are.
+    def fit(self, sample: Tensor, generator: Generator, sizes: Sequence[Size] = ()) -> None:
+        """Choose landmarks from ``sample`` (k, d), in random order, of rows of these ``sizes``, or of all there are.
 
         Raises:
             UserError: rows that are all equal or all zero.
         """
-        rows, sample = rows or len(sample), sample.double()
+        sizes, sample = sizes or [Size(*sample.shape)], sample.double()
         bandwidth = fitted_bandwidth(self.kernel, sample, self.bandwidth)
         if not KERNELS[self.kernel].diagonal(sample, bandwidth).any():
             raise UserError("kernel features need rows that are not zero, got the same row for every training item")
         sample = sample[_first_of_equals(sample)]  # a row twice would make the kernel matrix singular
-        number = number_of(self.number, rows, sample.shape[1])
+        number = number_of(self.number, sizes)
         chosen = selected(self.selection, sample, number, self.kernel, bandwidth, generator)
         self.landmarks = chosen
         self.fitted_bandwidth = torch.tensor(bandwidth, dtype=torch.float64, device=sample.device)

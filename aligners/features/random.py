@@ -1,12 +1,14 @@
 """Random features: a kernel as the mean over random directions."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import normalize
 
 from aligners.features.kernels import MEDIAN_ROWS, NEEDS_BANDWIDTH, fitted_bandwidth
+from aligners.features.landmarks import Size
 from ground.errors import UserError
 
 MATERN_ORDERS = {"matern_12": 1, "matern_32": 3, "matern_52": 5}
@@ -61,11 +63,11 @@ class RandomFeatures(nn.Module):
         self.register_buffer("frequencies", torch.zeros(d, features // 2 if self.paired else features))
         self.register_buffer("fitted_bandwidth", torch.ones((), dtype=torch.float64))
 
-    def sample_size(self, rows: int) -> int:
-        """How many of so many rows ``fit`` wants to see."""
+    def sample_size(self, sizes: Sequence[Size]) -> int:
+        """How many rows ``fit`` wants to see."""
         return MEDIAN_ROWS if self.paired else 0
 
-    def fit(self, sample: Tensor, generator: Generator, rows: int | None = None) -> None:
+    def fit(self, sample: Tensor, generator: Generator, sizes: Sequence[Size] = ()) -> None:
         """Draw the directions, on the CPU in a fixed order; ``sample`` (k, d) tells the scale and the device.
 
         Raises:

@@ -9,6 +9,7 @@ from aligners.features.kernels import KERNELS
 from aligners.features.landmarks import (
     AUTO_PRODUCTS,
     ROW_SELECTIONS,
+    Size,
     kmeans,
     kmeans_plus_plus,
     leverage,
@@ -41,7 +42,7 @@ def linear(sample: Tensor) -> dict[str, object]:
 @pytest.mark.parametrize("selection", ROW_SELECTIONS)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_every_rule_chooses_m_different_rows_by_the_seed(selection: str, kernel: str) -> None:
-    sample = normal(sample_size(selection, 30, 1000, 12), 50)
+    sample = normal(sample_size(selection, 30, [Size(1000, 12)]), 50)
     first, again = (select(selection, sample, 30, kernel, 3.0, draws(2)) for _ in range(2))
     assert torch.equal(first, again)
     assert len(first.unique()) == 30
@@ -57,7 +58,7 @@ def test_fewer_rows_than_landmarks_are_all_taken(selection: str) -> None:
 
 def test_uniform_takes_the_first_rows() -> None:
     assert select("uniform", normal(9, 3), 4, "linear", 1.0, draws()).tolist() == [0, 1, 2, 3]
-    assert sample_size("uniform", 7, 1000, 12) == 7
+    assert sample_size("uniform", 7, [Size(1000, 12)]) == 7
 
 
 @pytest.mark.parametrize("selection", ["kmeans++", "leverage", "rpcholesky"])
@@ -158,9 +159,20 @@ def test_rules_of_rows_give_rows(selection: str) -> None:
 
 
 def test_auto_takes_as_many_as_the_products_allow() -> None:
-    numbers = [number_of("auto", rows, 500) for rows in (10, 1024, 3000, 7000, 10**6)]
+    numbers = [number_of("auto", [Size(rows, 500)]) for rows in (10, 1024, 3000, 14_000, 10**6)]
     assert numbers == [10, 1024, 3000, 3312, 1024]
-    assert 7000 * 3312 * (500 + 3312 / 2) <= AUTO_PRODUCTS < 7000 * 3313 * (500 + 3313 / 2)
-    assert number_of(30, 20, 500) == 20
-    assert [sample_size(selection, "auto", 10**6, 500) for selection in ("uniform", "kmeans")] == [1024, 4096]
-    assert sample_size("kmeans", "auto", 5000, 500) == 5000
+    assert 14_000 * 3312 * (500 + 3312 / 2) <= AUTO_PRODUCTS < 14_000 * 3313 * (500 + 3313 / 2)
+    assert number_of(30, [Size(20, 500)]) == 20
+    many = [Size(10**6, 500)]
+    assert [sample_size(selection, "auto", many) for selection in ("uniform", "kmeans")] == [1024, 4096]
+    assert sample_size("kmeans", "auto", [Size(5000, 500)]) == 5000
+
+
+def test_auto_gives_both_modalities_as_many() -> None:
+    x, y = Size(6000, 1280), Size(30_000, 768)
+    m = number_of("auto", [x, y])
+    assert m == number_of("auto", [y, x])
+    assert sum(n * m * (d + m / 2) for n, d in (x, y)) <= AUTO_PRODUCTS
+    assert sum(n * (m + 1) * (d + (m + 1) / 2) for n, d in (x, y)) > AUTO_PRODUCTS
+    few = Size(1100, 1280)
+    assert number_of("auto", [few, y]) == 1100 < number_of("auto", [y, few])

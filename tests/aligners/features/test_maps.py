@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from aligners.features.kernels import KERNELS, NEEDS_BANDWIDTH, fitted_bandwidth
+from aligners.features.landmarks import Size
 from aligners.features.maps import FeatureMap, feature_map
 from aligners.features.random import orthogonal_gaussian
 from ground.errors import UserError
@@ -94,7 +95,7 @@ def test_sample_sizes() -> None:
     size = {
         (kind, kernel, selection): feature_map(
             kind, 4, **(SETTINGS | {"kernel": kernel, "landmark_selection": selection})
-        ).sample_size(5000)
+        ).sample_size([Size(5000, 4)])
         for kind in ("identity", "nystrom", "random")
         for kernel in ("arc_cosine_1", "rbf")
         for selection in ("uniform", "kmeans++")

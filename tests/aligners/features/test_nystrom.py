@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from aligners.features.kernels import KERNELS
+from aligners.features.landmarks import Size
 from aligners.features.nystrom import Nystrom
 from tests.aligners.spectral.drawn import normal
 
@@ -54,8 +55,8 @@ def test_float32_features_are_those_of_float64() -> None:
 def test_auto_counts_the_rows_of_the_split_not_of_the_sample() -> None:
     built = Nystrom("arc_cosine_1", 8, "auto", "uniform", 1e-2, bandwidth=1.0)
     sample = normal(3000, 8)
-    assert built.sample_size(10**6) == 1024
-    built.fit(sample, torch.Generator().manual_seed(0), rows=10**6)
+    assert built.sample_size([Size(10**6, 8)]) == 1024
+    built.fit(sample, torch.Generator().manual_seed(0), [Size(10**6, 8)])
     assert built.dim == 1024
     built.fit(sample[:1500], torch.Generator().manual_seed(0))
     assert built.dim == 1500
