@@ -51,7 +51,7 @@ class UniConSpectral(SolvedAligner):
         >>> int((aligner.similarity(x, y).argmax(1) == torch.arange(100)).sum())
         100
         >>> sorted(aligner.solution.chosen)
-        ['lam', 'passes', 'step', 'tau', 'weight_power']
+        ['lam', 'laplacian', 'passes', 'step', 'tau', 'weight_power']
     """
 
     U: Tensor
@@ -72,6 +72,7 @@ class UniConSpectral(SolvedAligner):
         landmark_ridge: NonNegative,
         whiten: bool,
         lam: Choosable[NonNegative],
+        laplacian: Choosable[NonNegative],
         svd: Annotated[str, one_of(SVD)],
         subspace: Count | Literal["all"],
         objective: str,
@@ -98,7 +99,7 @@ class UniConSpectral(SolvedAligner):
             rank=rank,
             feature_map=feature_map, kernel=kernel, bandwidth=bandwidth,
             landmarks=landmarks, landmark_selection=landmark_selection, landmark_ridge=landmark_ridge,
-            whiten=whiten, lam=lam, svd=svd, subspace=subspace,
+            whiten=whiten, lam=lam, laplacian=laplacian, svd=svd, subspace=subspace,
             objective=objective, objective_options=objective_options, tau=tau, step=step, negatives=negatives,
             eta=eta, safeguard=safeguard, passes=passes, tolerance=tolerance, max_halvings=max_halvings,
             weight_power=weight_power, contrast_items=contrast_items, contrast_redraw=contrast_redraw, sample=sample,

@@ -9,7 +9,7 @@ from torch import Tensor
 from aligners.features.metric import Metric
 from aligners.spectral.factors import Factorise, Factors, truncated_svd
 from aligners.spectral.moments import Moments
-from aligners.spectral.whitening import Spread, Whitening, spread, unwhitened, whitening
+from aligners.spectral.whitening import Spread, Whitening, smoothed, spread, unwhitened, whitening
 from datamodules.pairs.pairs import PairBatch
 
 
@@ -109,6 +109,11 @@ class Statistics(NamedTuple):
     y: Spread
     cross: Tensor  # (m_x, m_y), the cross-covariance of the positives
     shared: bool
+
+    def smoothed(self, laplacian: float, roughness: tuple[Tensor, Tensor]) -> "Statistics":
+        """With so much of what differs between neighbours added to the covariances."""
+        x, y = (smoothed(of, laplacian, each) for of, each in zip((self.x, self.y), roughness, strict=True))
+        return self._replace(x=x, y=y)
 
     def coordinates(self, lam: float | None) -> Coordinates:
         """Whitened with the ridge ``lam``, or unwhitened where it is None.

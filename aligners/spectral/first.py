@@ -8,6 +8,7 @@ from aligners.spectral.coordinates import Coordinates, Projector, Statistics
 from aligners.spectral.factors import Factors
 from aligners.spectral.mapped import Mapped
 from aligners.spectral.ridges import Ridges
+from aligners.spectral.settings import Candidates
 from aligners.spectral.span import Span
 from aligners.spectral.training import Training
 from aligners.spectral.trial import Trial
@@ -33,10 +34,25 @@ def first_of(mapped: Mapped, advance: Callable[[int], None], tries: bool) -> Fir
     """
     training = mapped.training
     candidates, validation = training.settings.candidates, Validation(training.validation_rows(), advance)
-    statistics = mapped.statistics()
+    statistics, tried = mapped.statistics(), candidates.laplacian if tries else candidates.laplacian[:1]
+    roughness = training.roughness() if any(tried) else None
+    return best_first([
+        _first(
+            mapped, validation, training.smoothed(statistics, each, roughness),
+            candidates._replace(laplacian=(each,)), tries,
+        )
+        for each in tried
+    ])  # fmt: skip
+
+
+def _first(
+    mapped: Mapped, validation: Validation, statistics: Statistics, candidates: Candidates, tries: bool
+) -> First:
+    training = mapped.training
     coordinates, directions = training.solved(statistics, candidates.first.lam)
     trial = None
     if tries:
+        before = len(validation.trials)
         solutions = first_solutions(training, statistics, coordinates, directions)
         trial = choose_first(candidates, validation, solutions)
         if trial.chosen.lam != candidates.first.lam:
@@ -44,7 +60,7 @@ def first_of(mapped: Mapped, advance: Callable[[int], None], tries: bool) -> Fir
             there, beside = training.solved(statistics, trial.chosen.lam)
             embedded = there.embedding(beside.leading(training.settings.rank), trial.chosen.weight_power)
             exact = validation.retried(trial, embedded)
-            trial = best_of([each for each in validation.trials if each.chosen.lam == candidates.first.lam])
+            trial = best_of([each for each in validation.trials[before:] if each.chosen.lam == candidates.first.lam])
             if exact.beats(trial):
                 trial, coordinates, directions = exact, there, beside
     return First(mapped, validation, statistics, coordinates, directions, trial)

@@ -129,7 +129,8 @@ class FirstPass:
 
     def _start(self, at: Chosen) -> Start:
         (only,) = self.maps
-        return Start(*only.training.solved(only.statistics(), at.lam), only.contrasted, at)
+        statistics = only.training.smoothed(only.statistics(), at.laplacian)
+        return Start(*only.training.solved(statistics, at.lam), only.contrasted, at)
 
     def _chosen(self) -> tuple[Start, Chosen, Validation, Record]:
         """Where passes start from, by first solutions: at what setting, what it was tried on, and what was tried."""

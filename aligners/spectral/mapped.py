@@ -56,6 +56,8 @@ def first_trial(training: Training, moments: Moments) -> Trial:
         UserError: no validation split, or what ``Training.solved`` refuses.
     """
     first = training.settings.candidates.first
-    coordinates, directions = training.solved(training.statistics(moments), first.lam)
+    coordinates, directions = training.solved(
+        training.smoothed(training.statistics(moments), first.laplacian), first.lam
+    )
     projector = coordinates.embedding(directions.leading(training.settings.rank), first.weight_power)
     return Validation(training.validation_rows()).trial(first._replace(passes=0), projector)

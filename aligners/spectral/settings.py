@@ -28,6 +28,7 @@ class Chosen(NamedTuple):
     weight_power: float
     passes: int
     step: str
+    laplacian: float = 0.0
 
 
 class KernelMap(NamedTuple):
@@ -46,11 +47,12 @@ class Candidates(NamedTuple):
     weight_power: Sequence[float]
     passes: Sequence[int]
     step: Sequence[str]
+    laplacian: Sequence[float] = (0.0,)
 
     @property
     def first(self) -> Chosen:
         """The defaults."""
-        return Chosen(self.lam[0], self.tau[0], self.weight_power[0], self.passes[0], self.step[0])
+        return Chosen(self.lam[0], self.tau[0], self.weight_power[0], self.passes[0], self.step[0], self.laplacian[0])
 
     @property
     def open_names(self) -> list[str]:
@@ -60,12 +62,12 @@ class Candidates(NamedTuple):
     @property
     def first_open(self) -> bool:
         """Whether first solutions are tried."""
-        return len(self.lam) + len(self.weight_power) > 2
+        return self.first_trials > 1
 
     @property
     def first_trials(self) -> int:
         """How many first solutions are tried on validation, of each feature map."""
-        return len(self.lam) * len(self.weight_power)
+        return len(self.lam) * len(self.weight_power) * len(self.laplacian)
 
     @property
     def passes_trials(self) -> int:
@@ -106,6 +108,7 @@ class SpectralSettings:
     landmark_ridge: float
     whiten: bool
     lam: float | list[float]
+    laplacian: float | list[float]
     svd: str
     subspace: int | str
     objective: str
@@ -129,6 +132,8 @@ class SpectralSettings:
     shared: bool  # what the argument and the data come to
 
     def __post_init__(self) -> None:
+        if any(self.candidates.laplacian) and not self.whiten:
+            raise UserError(f"aligner.laplacian={self.laplacian} is of the whitening, and there is none: take 0")
         objective = self.objective_at(self.candidates.first.tau)  # mistakes in its options show at once
         if objective.has_rows:
             return
@@ -146,7 +151,8 @@ class SpectralSettings:
     @property
     def candidates(self) -> Candidates:
         """What is given, or chosen from by trial solutions."""
-        return Candidates(*map(_as_tuple, (self.lam, self.tau, self.weight_power, self.passes, self.step)))
+        given = self.lam, self.tau, self.weight_power, self.passes, self.step, self.laplacian
+        return Candidates(*map(_as_tuple, given))
 
     @property
     def feature_maps(self) -> tuple[str, ...]:

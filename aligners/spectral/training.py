@@ -12,6 +12,7 @@ from aligners.spectral.factors import Factors
 from aligners.spectral.moments import Moments
 from aligners.spectral.rows import ItemSample
 from aligners.spectral.settings import KernelMap, SpectralSettings
+from aligners.spectral.smoothness import nearest, roughness
 from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.distributed import add_over_processes
 from ground.errors import UserError
@@ -121,6 +122,19 @@ class Training:
         )
         dtype = torch.float32 if single else torch.float64
         return statistics(moments, *metrics, shared=settings.shared, centre=settings.centre, dtype=dtype)
+
+    def roughness(self) -> tuple[Tensor, Tensor]:
+        """How much the raw features of either modality differ between neighbours, of the first contrasted items."""
+        batch = PairBatch(*(part.to(self.device) for part in self.samples()[0].rows()))
+        prepared, raw = (self.prepare_x(batch.x), self.prepare_y(batch.y)), self.mapped(batch)
+        x, y = (roughness(rows, nearest(of)) for rows, of in zip(raw[:2], prepared, strict=True))
+        return ((x + y) / 2,) * 2 if self.settings.shared else (x, y)
+
+    def smoothed(
+        self, statistics: Statistics, laplacian: float, roughness: tuple[Tensor, Tensor] | None = None
+    ) -> Statistics:
+        """Statistics with so much of the ``roughness``, or as they are with none of it."""
+        return statistics.smoothed(laplacian, roughness or self.roughness()) if laplacian else statistics
 
     def coordinates(self, statistics: Statistics, lam: float) -> Coordinates:
         """Coordinates whitened with the ridge ``lam``, if the settings whiten.

@@ -89,6 +89,19 @@ class Spread(NamedTuple):
     r"""t = :math:`\mathrm{tr}(M^{-1} \Sigma)/m`."""
 
 
+def smoothed(of: Spread, laplacian: float, roughness: Tensor) -> Spread:
+    r""":math:`\Sigma + \mu c R` in the place of the covariance, R the ``roughness`` (m, m).
+
+    c makes the mean variances of both equal; t, which a ridge is relative to, stays that of the covariance.
+    """
+    roughness = roughness.to(of.covariance)
+    size = roughness.diagonal().mean() if of.metric is None else _mean_variance(roughness, of.metric.factor)
+    if not size > 0:  # no row differs from its neighbours
+        return of
+    share = float(laplacian * of.mean_variance / size)
+    return of._replace(covariance=torch.add(of.covariance, roughness, alpha=share))
+
+
 def spread(covariance: Tensor, mean: Tensor, mean_square: float, metric: Metric | None = None) -> Spread:
     """The spread of raw features with this covariance (m, m) and mean (m,).
 

@@ -20,7 +20,7 @@ REDRAWN = ["aligner.contrast_items=50", "aligner.passes=2"]
         ("unicon", UniConSpectral, 2, 1, []),
         ("unicon", UniConSpectral, 4, 1, ["aligner.feature_map=identity", "aligner.lam=[0.3,1.0]"]),
         ("unicon", UniConSpectral, 2, 4, ["aligner.negatives=batch", "aligner.memory_mb=0", "aligner.passes=3"]),
-        ("unicon", UniConSpectral, 2, 3, [*REDRAWN, "aligner.feature_map=identity"]),
+        ("unicon", UniConSpectral, 2, 3, [*REDRAWN, "aligner.feature_map=identity", "aligner.laplacian=[0.0,1.0]"]),
         ("sgd_clip", SGDCLIP, 2, 3, ["trainer.max_epochs=3"]),
     ],
 )

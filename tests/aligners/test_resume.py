@@ -34,7 +34,7 @@ def passes_of(checkpoint: Path) -> int:
     return len(torch.load(checkpoint, weights_only=True)["solution"]["passes"])
 
 
-@pytest.mark.parametrize("more", [[], ["aligner.contrast_items=50"]])
+@pytest.mark.parametrize("more", [[], ["aligner.contrast_items=50", "aligner.laplacian=0.5"]])
 def test_a_killed_fit_goes_on_to_the_solution_of_an_uninterrupted_one(
     features: Path, tmp_path: Path, more: list[str]
 ) -> None:

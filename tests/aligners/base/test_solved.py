@@ -1,14 +1,17 @@
 """What encodes by one projection of raw features."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from aligners import spectral
-from aligners.base.solved import SolvedAligner
+from aligners.base.solved import SolvedAligner, solving
 from aligners.spectral.coordinates import uniform_solution
 from aligners.spectral.moments import Moments
 from aligners.spectral.passes import Solved
+from aligners.unicon import UniConSpectral
 from datamodules.pairs import PairBatch, Pairs
 
 
@@ -54,3 +57,28 @@ def test_the_solution_is_its_state(pairs: Pairs) -> None:
         "projection_x": (2 * d_x + 3, 4), "projection_y": (d_y, 4),
         "offset_x": (4,), "offset_y": (4,), "singular_values": (4,),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("feature_map", ["identity", "nystrom"])
+def test_memory_is_not_filled_while_it_solves_and_none_is_read_unwritten(
+    pairs: Pairs, feature_map: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def projection() -> Tensor:
+        settings: Any = {"feature_map": feature_map, "lam": 1.0, "tau": 0.1, "weight_power": 1.0, "passes": 2}
+        return UniConSpectral(rank=4, **settings).fit(pairs.x, pairs.y, x_of_y=pairs.x_of_y).projection_x
+
+    plain = projection()
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    with solving():
+        assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+        assert not torch.is_grad_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="stops"), solving():
+        raise ValueError("stops")
+    assert torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.use_deterministic_algorithms(True)
+    try:  # unwritten memory is NaN from here on
+        monkeypatch.setattr("aligners.base.solved.solving", torch.no_grad)
+        assert torch.equal(projection(), plain)
+    finally:
+        torch.use_deterministic_algorithms(False)
