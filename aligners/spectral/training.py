@@ -21,6 +21,9 @@ LEAST_RIDGES = 1e-5
 """A ridge of the whitening times that of the landmarks below it needs products of kernel rows in float64: what both
 leave is divided by, and float32's rounding of the products is some 1e-7 of the largest variance."""
 
+SAMPLES = 2
+"""Of redrawn items, which passes contrast in turn: each of them is kept in memory."""
+
 
 def raw_features(settings: SpectralSettings, d_x: int, d_y: int, feature_map: str, of: KernelMap) -> RawFeatures:
     """The feature maps of a kind, to be fitted; kernel maps are made as ``of`` says.
@@ -69,15 +72,12 @@ class Training:
         )
 
     def samples(self) -> list[ItemSample]:
-        """The training items that are contrasted, the same in every process: by all passes, or by one after the other.
-
-        Where items are redrawn, as many as have all items, but no more than there are passes.
-        """
+        """The training items that are contrasted, the same in every process: by all passes, or by every other one."""
         items, train = self.settings.contrasted, self.train
         if items is None or not self.settings.contrast_redraw or items >= train.n_x:
             return [ItemSample(train, items)]
         passes = max(1, *self.settings.candidates.passes)
-        made = [ItemSample(train, items, start) for start in range(0, train.n_x, items)[:passes]]
+        made = [ItemSample(train, items, start) for start in range(0, train.n_x, items)[: min(SAMPLES, passes)]]
         return [sample for sample in made if sample.n_x]  # a group may be larger than a sample
 
     def validation_rows(self) -> PairBatch:
