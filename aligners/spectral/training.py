@@ -22,7 +22,7 @@ LEAST_RIDGES = 1e-5
 leave is divided by, and float32's rounding of the products is some 1e-7 of the largest variance."""
 
 SAMPLES = 2
-"""Of redrawn items, which passes contrast in turn: each of them is kept in memory."""
+"""How many samples of redrawn items passes contrast in turn: each of them is kept in memory."""
 
 
 def raw_features(settings: SpectralSettings, d_x: int, d_y: int, feature_map: str, of: KernelMap) -> RawFeatures:
