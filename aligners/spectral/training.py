@@ -95,7 +95,10 @@ class Training:
         return self._mapped_at_once(self.samples()[0].rows())
 
     def _mapped_at_once(self, batch: PairBatch) -> PairBatch:
-        return self.mapped(PairBatch(*(part.to(self.device) for part in batch)))
+        return self.mapped(self._on_device(batch))
+
+    def _on_device(self, batch: PairBatch) -> PairBatch:
+        return PairBatch(*(part.to(self.device) for part in batch))
 
     def moments(self, n_x: int, n_y: int, square_rows: int | None = None, block: int | None = None) -> Moments:
         """Empty moments of n_x and n_y rows of these features, multiplied by ``block`` batches at once."""
@@ -125,7 +128,7 @@ class Training:
 
     def roughness(self) -> tuple[Tensor, Tensor]:
         """How much the raw features of either modality differ between neighbours, of the first contrasted items."""
-        batch = PairBatch(*(part.to(self.device) for part in self.samples()[0].rows()))
+        batch = self._on_device(self.samples()[0].rows())
         prepared, raw = (self.prepare_x(batch.x), self.prepare_y(batch.y)), self.mapped(batch)
         x, y = (roughness(rows, nearest(of)) for rows, of in zip(raw[:2], prepared, strict=True))
         return ((x + y) / 2,) * 2 if self.settings.shared else (x, y)
