@@ -52,6 +52,8 @@ class Backbone(nn.Module, ABC):
     """
 
     modality: str
+    n_layers = 1
+    """Features of how many layers, of equal width, stand beside each other in a row."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

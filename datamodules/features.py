@@ -28,7 +28,8 @@ class FeaturesDataModule(PairsDataModule):
     one group being positives of each other's y (default: each its own), ``split`` uint8 (n_x,), 0 train,
     1 val, 2 test (default: drawn by group with ``split_seed`` in the shares ``val_share`` and
     ``test_share``), and ``label`` int (n_x,). ``x_names`` and ``y_names``, uint8, are what the items are called in
-    pictures: UTF-8, one line an item. Its header metadata may name the modalities: ``x_name``, ``y_name``. An x
+    pictures: UTF-8, one line an item. Its header metadata may name the modalities, ``x_name`` and ``y_name``, and say
+    that a row is of several layers of a network, of equal width, and of how many: ``x_layers``, ``y_layers``. An x
     whose group has no y in its split is nobody's positive, and is left out with a warning.
 
     Raises:
@@ -86,7 +87,10 @@ class FeaturesDataModule(PairsDataModule):
                 )
             named = {name: tensors.pop(f"{name}_names") for name in "xy" if f"{name}_names" in tensors}
             self._names = {name: ItemNames(f"{name}_names", text, len(tensors[name])) for name, text in named.items()}
-            self.splits = self._splits(tensors)
+            splits = self._splits(tensors)
+            d_x, d_y = splits["train"].dims
+            self.layers = _layers("x_layers", metadata, d_x), _layers("y_layers", metadata, d_y)
+            self.splits = splits
         except UserError as error:
             raise UserError(f"{self.path}: {error}") from error
 
@@ -159,3 +163,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if name not in tensors:
             raise UserError(f"{path} has no tensor '{name}': a features file needs x and y")
     return tensors, metadata
+
+
+def _layers(name: str, metadata: dict[str, str], d: int) -> int:
+    text = metadata.get(name, "1")
+    if not text.isdecimal() or int(text) == 0 or d % int(text):
+        raise UserError(f"{name} in the header metadata must be a number of equal parts of {d} columns, got '{text}'")
+    return int(text)

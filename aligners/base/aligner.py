@@ -24,9 +24,10 @@ class Aligner(Arrays, Saved):
 
     ``encode_x`` takes (n, d_x) to (n, r), ``encode_y`` (n, d_y) to (n, r). Features are centred with the
     training mean of their modality and, if ``unit``, scaled to length 1 after it: shifting all features by a
-    constant changes nothing. With ``shared`` both sides have one encoder and one mean; None leaves it to the data,
-    whose two sides may be views of one modality. A method builds its parameters in ``build``, and maps prepared
-    features in ``embed_x`` and ``embed_y``. Where ``centre`` is false, nothing is centred.
+    constant changes nothing. Where a row is of several ``layers`` beside each other, each is scaled by itself. With
+    ``shared`` both sides have one encoder and one mean; None leaves it to the data, whose two sides may be views of one
+    modality. A method builds its parameters in ``build``, and maps prepared features in ``embed_x`` and ``embed_y``.
+    Where ``centre`` is false, nothing is centred.
 
     Example:
         >>> from aligners import CCA
@@ -48,6 +49,7 @@ class Aligner(Arrays, Saved):
         self.shared = shared
         self.centre = True
         self.dims = None
+        self.layers = (1, 1)
 
     @abstractmethod
     def build(self, d_x: int, d_y: int) -> None:
@@ -79,19 +81,22 @@ class Aligner(Arrays, Saved):
 
     def prepare_x(self, x: Tensor) -> Tensor:
         """Features (n, d_x), centred and, if ``unit``, of length 1: float64 as they came, all others float32."""
-        return self._prepare(x, self.mean_x)
+        return self._prepare(x, self.mean_x, self.layers[0])
 
     def prepare_y(self, y: Tensor) -> Tensor:
         """Features (n, d_y), as ``prepare_x``."""
-        return self._prepare(y, self.mean_y)
+        return self._prepare(y, self.mean_y, self.layers[1])
 
-    def _prepare(self, rows: Tensor, mean: Tensor) -> Tensor:
+    def _prepare(self, rows: Tensor, mean: Tensor, layers: int) -> Tensor:
         if rows.dtype != torch.float64:
             rows = rows.float()
         # the mean in two parts: rows far from 0 lose no digits, whatever constant they carry
         high = mean.to(rows.dtype)
         centred = (rows - high).sub_((mean - high).to(rows.dtype))
-        return normalize(centred) if self.unit else centred
+        if not self.unit or layers == 1:
+            return normalize(centred) if self.unit else centred
+        scaled: Tensor = normalize(centred.unflatten(1, (layers, -1)), dim=2)
+        return scaled.flatten(1).div_(layers**0.5)
 
     def setup(self, stage: str) -> None:
         datamodule: PairsDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -101,19 +106,23 @@ class Aligner(Arrays, Saved):
         if bound is not None:
             bound.check(self.rank)
         if self.dims is None:
-            self._build(datamodule.dims)
-        elif stage == "fit" and self.dims != datamodule.dims:
-            raise UserError(
-                f"the aligner was fitted on features of dimensions {self.dims}, the data has {datamodule.dims}: "
-                "make a new one, or call fit(x, y), which begins afresh"
-            )
+            self._build(datamodule.dims, datamodule.layers)
+        elif stage == "fit":
+            made, given = (self.dims, self.layers), (datamodule.dims, datamodule.layers)
+            for what, before, now in zip(("dimensions", "layers"), made, given, strict=True):
+                if before != now:
+                    raise UserError(
+                        f"the aligner was fitted on features of {what} {before}, the data has {now}: "
+                        "make a new one, or call fit(x, y), which begins afresh"
+                    )
 
-    def _build(self, dims: tuple[int, int]) -> None:
-        if self.shared and dims[0] != dims[1]:
-            raise UserError(
-                f"aligner.shared=true needs features of one dimension on both sides, got {dims[0]} and {dims[1]}"
-            )
-        self.dims = dims
+    def _build(self, dims: tuple[int, int], layers: tuple[int, int] = (1, 1)) -> None:
+        for what, (of_x, of_y) in (("dimension", dims), ("number of layers", layers)):
+            if self.shared and of_x != of_y:
+                raise UserError(
+                    f"aligner.shared=true needs features of one {what} on both sides, got {of_x} and {of_y}"
+                )
+        self.dims, self.layers = dims, layers
         for name, d in zip(("mean_x", "mean_y"), dims, strict=True):
             self.register_buffer(name, torch.zeros(d, dtype=torch.float64))
         self.build(*self.prepared_dims())
@@ -194,6 +203,7 @@ class Aligner(Arrays, Saved):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["dims"] = self.dims
+        checkpoint["layers"] = self.layers
         checkpoint["shared"] = self.shared
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -203,7 +213,7 @@ class Aligner(Arrays, Saved):
                 raise UserError(f"the checkpoint was made with aligner.{key}={made_with[key]}, this run has {value}")
         if self.dims is None and checkpoint["dims"] is not None:
             self.shared = checkpoint["shared"]
-            self._build(tuple(checkpoint["dims"]))
+            self._build(tuple(checkpoint["dims"]), tuple(checkpoint.get("layers", (1, 1))))
         # some have the data's number of items in their shape; products are rounded by the layout in memory
         for name, buffer in self.named_buffers():
             stored = checkpoint["state_dict"].get(name)

@@ -218,7 +218,7 @@ class TrainedAligner(Aligner):
         if "widths" in checkpoint and self.features_kind != "raw":
             self.widths = tuple(checkpoint["widths"])
             if self.dims is not None:  # built for other data
-                self._build(self.dims)
+                self._build(self.dims, self.layers)
         super().on_load_checkpoint(checkpoint)
         self._epochs = checkpoint.get("epochs", [])  # none, of a time before there were any
 

@@ -42,6 +42,8 @@ class PairsDataModule(lightning.LightningDataModule):
     x_name = "x"
     y_name = "y"
     one_modality = False  # both sides are views of one modality: aligners then have one encoder
+    layers = (1, 1)
+    """Features of how many layers stand beside each other in a row of x and of y."""
     label_names: list[str] | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -86,6 +86,7 @@ class ExtractedDataModule(PairsDataModule):
                 )
         self.x_backbone, self.y_backbone = x_backbone, y_backbone
         self.x_name, self.y_name = self._names()
+        self.layers = (x_backbone.n_layers, y_backbone.n_layers)
         self.cache = FeatureCache(cache_dir, precision, shard_size, max_unreadable_share)
         self.strict = strict
         self.train_items = train_items

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from backbones.backbone import Backbone
+from ground.errors import UserError
 
 MAKE = Callable[..., Backbone]
 RED, GREEN = Image.new("RGB", (50, 40), "red"), Image.linear_gradient("L").resize((64, 32))
@@ -94,9 +96,8 @@ def test_sentence_transformer_fingerprint_sees(build: MAKE, sbert_folder: Path, 
     assert build("sbert", weights=str(folder)).fingerprint != before
 
 
-def test_sentence_transformer_with_a_dense_layer_knows_its_width(
-    build: MAKE, sbert_folder: Path, tmp_path: Path
-) -> None:
+def with_dense(sbert_folder: Path, folder: Path) -> None:
+    """The tiny model with a dense layer of width 5 at its end, saved to ``folder``."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Dense
 
@@ -105,10 +106,52 @@ def test_sentence_transformer_with_a_dense_layer_knows_its_width(
     with hub_access(False):
         model = SentenceTransformer(str(sbert_folder), device="cpu")
         model.append(Dense(16, 5))
-        model.save(str(tmp_path))
+        model.save(str(folder))
+
+
+def test_sentence_transformer_with_a_dense_layer_knows_its_width(
+    build: MAKE, sbert_folder: Path, tmp_path: Path
+) -> None:
+    with_dense(sbert_folder, tmp_path)
     backbone = build("sbert", weights=str(tmp_path))
     assert backbone.dim == 5
     assert backbone.encode(["a cat"]).shape == (1, 5)
+
+
+def test_layers_are_each_pooled_as_the_model_pools(build: MAKE) -> None:
+    from transformers import AutoModel, AutoTokenizer
+
+    texts = ["a dog on the beach", "the income tax", "", "a house " * 20]
+    backbone = build("minilm", layers=[6, 3, 0], batch_size=2)
+    folder = str(backbone._folder())
+    network, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    tokens = tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        every = network(**tokens, output_hidden_states=True).hidden_states
+    mask = tokens["attention_mask"][:, :, None]
+    means = [(every[layer] * mask).sum(1) / mask.sum(1) for layer in (6, 3, 0)]
+    expected = torch.cat([torch.nn.functional.normalize(each) for each in means], 1)
+    features = backbone.encode(texts)
+    assert (backbone.n_layers, backbone.dim) == (3, 3 * 384)
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(features[:, :384], build("minilm").encode(texts), rtol=1e-4, atol=1e-5)
+    assert backbone.too_long(["word " * 300]) == build("minilm").too_long(["word " * 300])
+
+
+def test_layers_are_in_the_fingerprint(build: MAKE) -> None:
+    fingerprints = {build("minilm", layers=layers).fingerprint for layers in (None, [6], [6, 3], [3, 6])}
+    assert len(fingerprints) == 4
+
+
+def test_layers_that_there_are_not(build: MAKE, sbert_folder: Path, tmp_path: Path) -> None:
+    for layers, message in (([], "a list of at least one"), ([-1], "at least 0")):
+        with pytest.raises(InstantiationException, match=message):
+            build("sbert", layers=layers)
+    with pytest.raises(UserError, match=r"layers=\[0, 2\]: the network has the layers 0 to 1"):
+        build("sbert", layers=[0, 2]).encode(["a"])
+    with_dense(sbert_folder, tmp_path)
+    with pytest.raises(UserError, match="the model has Dense after its pooling"):
+        build("sbert", weights=str(tmp_path), layers=[1]).encode(["a"])
 
 
 def test_resnet_equals_torchvision(build: MAKE, resnet18_file: Path) -> None:

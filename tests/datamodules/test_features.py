@@ -142,6 +142,14 @@ def test_what_cannot_be_used_is_told_in_one_line_with_the_file(
         assert data.splits == {}
 
 
+def test_rows_of_several_layers(tmp_path: Path) -> None:
+    assert loaded(tmp_path).layers == (1, 1)
+    assert loaded(tmp_path, {"x_layers": "3", "y_layers": "5"}).layers == (3, 5)
+    for wrong in ("0", "4", "-1", "three", ""):
+        with pytest.raises(UserError, match="x_layers in the header metadata must be a number of equal parts of 6 col"):
+            loaded(tmp_path, {"x_layers": wrong})
+
+
 @pytest.mark.parametrize("names", [{"x_name": "image", "y_name": "image"}, {"x_name": "y"}])
 def test_modalities_of_one_name(tmp_path: Path, names: dict[str, str]) -> None:
     with pytest.raises(UserError, match=f"both modalities are named '{names['x_name']}': write two different"):
