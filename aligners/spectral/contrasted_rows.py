@@ -37,15 +37,12 @@ class ContrastedRows:
         self._itemsize = 8 if features.near_singular else 4
         self._keeps = max(settings.candidates.passes) > 0 and self._fit(*features.dims)
         self._kept: list[PairBatch] = []
-        self._shelves = _shelves(sample.n_x, sample.n_y)
+        self._shelves = self._new_shelves()
 
     def add(self, batch: PairBatch, rows: PairBatch | None) -> None:
         """The next batch of features, and its raw rows where others needed them."""
         if self._keeps:
-            kept = self._mapped(batch) if rows is None else self.sample.of(rows)
-            if not self.sample.of_all and kept.x.device.type == "cpu":  # a GPU's allocator has no such holes
-                kept = PairBatch(*(shelf.put(rows) for shelf, rows in zip(self._shelves, kept, strict=True)))
-            self._kept.append(kept)
+            self._kept.append(self._shelved(self._mapped(batch) if rows is None else self.sample.of(rows)))
 
     def raw(self) -> RowSource:
         """The raw rows: kept, or read and mapped again each time."""
@@ -54,11 +51,19 @@ class ContrastedRows:
     def within(self, within: RowMap, *dims: int) -> RowSource:
         """The rows ``within`` a span, of ``dims`` columns there, in the place of the raw ones."""
         if self._keeps:
-            kept = [within(self._kept.pop(0)) for _ in range(len(self._kept))]  # not both at once
-            self._shelves = _shelves(0, 0)
-            return _kept(kept)
+            self._shelves = self._new_shelves()
+            return _kept([self._shelved(within(self._kept.pop(0))) for _ in range(len(self._kept))])  # not both at once
         streamed = StreamedRows(lambda batch: within(self._mapped(batch)), self._stream)
         return _kept(list(streamed)) if self._fit(*dims) else streamed
+
+    def _shelved(self, kept: PairBatch) -> PairBatch:
+        if self.sample.of_all or kept.x.device.type != "cpu":  # a GPU's allocator has no such holes
+            return kept
+        return PairBatch(*(shelf.put(rows) for shelf, rows in zip(self._shelves, kept, strict=True)))
+
+    def _new_shelves(self) -> "list[Shelf]":
+        """One for each part of a batch of pairs."""
+        return [Shelf(size) for size in (self.sample.n_x, self.sample.n_y) * 3]
 
     def _stream(self) -> Iterator[PairBatch]:
         return self.stream()
@@ -98,11 +103,6 @@ class Shelf:
         place = self._rows[self._filled : self._filled + len(rows)]
         self._filled += len(rows)
         return place.copy_(rows)
-
-
-def _shelves(n_x: int, n_y: int) -> list[Shelf]:
-    """One for each part of a batch of pairs."""
-    return [Shelf(size) for size in (n_x, n_y) * 3]
 
 
 def _kept(batches: list[PairBatch]) -> KeptRows:

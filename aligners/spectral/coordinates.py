@@ -29,6 +29,10 @@ class Projector(NamedTuple):
     offset_x: Tensor
     offset_y: Tensor
 
+    def to(self, dtype: torch.dtype) -> "Projector":
+        """The same in another precision: rows of it are projected without a copy of P for each batch."""
+        return Projector(*(each.to(dtype) for each in self))
+
     def __call__(self, rows: PairBatch) -> tuple[Tensor, Tensor]:
         return project(rows.x, self.P_x, self.offset_x), project(rows.y, self.P_y, self.offset_y)
 

@@ -38,12 +38,14 @@ class Span:
             if whole.shared:
                 beside_x = beside_y = beside_x + beside_y
             self.U, self.V = _extended(self.U, beside_x), _extended(self.V, beside_y)
-        self.onto = whole.projector(self.U, self.V)
+        self.onto = self._onto_rows = whole.projector(self.U, self.V)
         self.shared = whole.shared
 
     def rows(self, batch: PairBatch) -> PairBatch:
         """A batch of raw feature rows, before whitening, to the same batch of rows within, (b, k) and (c, k)."""
-        x, y = self.onto(batch)
+        if self._onto_rows.P_x.dtype != batch.x.dtype:
+            self._onto_rows = self.onto.to(batch.x.dtype)
+        x, y = self._onto_rows(batch)
         return batch._replace(x=x, y=y)
 
     def projector(self, D_x: Tensor, D_y: Tensor) -> Projector:
