@@ -50,11 +50,11 @@ class ContrastedRows:
 
     def within(self, within: RowMap, *dims: int) -> RowSource:
         """The rows ``within`` a span, of ``dims`` columns there, in the place of the raw ones."""
+        self._shelves = self._new_shelves()
         if self._keeps:
-            self._shelves = self._new_shelves()
             return _kept([self._shelved(within(self._kept.pop(0))) for _ in range(len(self._kept))])  # not both at once
         streamed = StreamedRows(lambda batch: within(self._mapped(batch)), self._stream)
-        return _kept(list(streamed)) if self._fit(*dims) else streamed
+        return _kept([self._shelved(rows) for rows in streamed]) if self._fit(*dims) else streamed
 
     def _shelved(self, kept: PairBatch) -> PairBatch:
         if self.sample.of_all or kept.x.device.type != "cpu":  # a GPU's allocator has no such holes

@@ -23,11 +23,19 @@ def test_rows_of_many_batches_share_one_memory_before_and_within_a_span() -> Non
     for batch in stream():
         rows.add(batch, None)
     raw = list(rows.raw())
-    halved = list(rows.within(lambda batch: batch._replace(x=batch.x[:, :4] / 2, y=batch.y[:, :3] / 2), 4, 3))
+
+    def half(batch: PairBatch) -> PairBatch:
+        return batch._replace(x=batch.x[:, :4] / 2, y=batch.y[:, :3] / 2)
+
+    halved = list(rows.within(half, 4, 3))
+    # room for the rows within the span alone: read for it, and kept
+    some = ContrastedRows(training, stream, ItemSample(pairs, 100), memory_mb=100 * (4 + 3) * 4 / 2**20)
+    read = [batch for batch in some.within(half, 4, 3) if len(batch.x_index)]
     assert len(raw) == len(halved) > 20
     for before, after in zip(raw, halved, strict=True):
         assert torch.equal(after.x, before.x[:, :4] / 2)
         assert torch.equal(after.y, before.y[:, :3] / 2)
-    for batches in (raw, halved):
+    assert all(map(torch.equal, (batch.x for batch in halved), (batch.x for batch in read)))
+    for batches in (raw, halved, read):
         for place in range(len(PairBatch._fields)):
             assert len({batch[place].untyped_storage().data_ptr() for batch in batches}) == 1
