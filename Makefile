@@ -22,8 +22,8 @@ run: $(INSTALLED) ## align the bundled images with their captions: python train.
 test: $(INSTALLED) ## the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
 
-compare: $(INSTALLED) ## every aligner on the bundled data, one table
-	$(BIN)/python train.py -m aligner=unicon,unicon_paper,sgd_clip,sgd_siglip,triplet,cca,pls
+compare: $(INSTALLED) ## aligners head to head on the bundled data, at their defaults
+	$(BIN)/python compare.py seeds=3 trials=0
 
 bench: $(INSTALLED) ## the benchmarks: quality, speed, scale
 	$(BIN)/python -m benchmarks.quality

@@ -149,6 +149,10 @@ class Evaluation(lightning.Callback):
             self.keeping.number = passes
         if self.keeping.number is not None:
             self.metrics["fit/kept_pass"] = self.keeping.number
+            kept = next((each for each in self.history if each["pass"] == self.keeping.number), {})
+            if self.keeping.select in kept:
+                self.metrics[f"val/{self.keeping.select}"] = kept[self.keeping.select]
+        self.metrics["model/bytes"] = sum(each.nbytes for each in pl_module.state_dict().values())
 
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
         # of the test split: further data that is tested on may have no other

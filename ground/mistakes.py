@@ -37,7 +37,17 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES
 """What a disk says that is full, read-only or another's."""
 NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 """What a disk says of a path that cannot be."""
-ROOMS = ("aligners", "backbones", "benchmarks", "datamodules", "evaluation", "ground", "report", "running")
+ROOMS = (
+    "aligners",
+    "backbones",
+    "benchmarks",
+    "comparison",
+    "datamodules",
+    "evaluation",
+    "ground",
+    "report",
+    "running",
+)
 COMPOSERS = ("hydra", "omegaconf", "antlr4", "yaml")
 """What reads a command line and composes a config: of odd input it raises anything."""
 CHOSEN = ("aligner", "datamodule", "evaluation", "report", "trainer", "logger")

@@ -53,6 +53,7 @@ IMAGES = (
 DATA_OF: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "datamodule.columns.image=picture": (lambda folder: picture_table(folder, "picture", "caption"), IMAGES),
     "datamodule.path=pairs.csv": (picture_table, IMAGES),
+    "text_backbone.layers=": (picture_table, ("datamodule=table", "datamodule.path=pairs.csv", *IMAGES)),
     "shards/": (shards, IMAGES),
     "datamodule.path=pairs.safetensors": (
         lambda folder: features_run(folder, "pairs.safetensors"),

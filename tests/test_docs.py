@@ -16,6 +16,9 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from comparison.command import divided
+from comparison.data import combinations, config_of
+from comparison.rows import rows_of
 from datamodules.clipart import DATA
 from datamodules.doctor.command import main as doctor
 from datamodules.formats.table_file import read_header, read_table
@@ -63,8 +66,8 @@ def experiment(words: list[str]) -> str | None:
 def test_every_command_is_known() -> None:
     assert len(TRAIN) > 25
     unknown = [text for text, words in ALL.items() if words[0] == "python" and words[1:2] != ["train.py"]
-               and words[2:3] != ["datamodules.doctor"] and not words[2].startswith("benchmarks.")
-               and words[2:] != ["pytest", "tests/fuzz"]]  # fmt: skip
+               and words[1:2] != ["compare.py"] and words[2:3] != ["datamodules.doctor"]
+               and not words[2].startswith("benchmarks.") and words[2:] != ["pytest", "tests/fuzz"]]  # fmt: skip
     assert not unknown
     assert set(NOT_RUN) <= set(TRAIN)  # none that stands nowhere any more
     known = {block.name for block in blocks() if is_commands(block) or block.language == "python"}
@@ -135,6 +138,19 @@ def test_a_command_of_a_run_runs(
         assert ("transfer/mean_recall" in metrics) == ("eval_datamodule=flickr30k" in words)
     else:
         assert "± 95 %" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text", [text for text, words in ALL.items() if words[1:2] == ["compare.py"] and "--help" not in words]
+)
+def test_a_contest_composes_its_runs(text: str) -> None:
+    settings, of_runs = divided(ALL[text][2:])
+    rows = rows_of(
+        OmegaConf.to_object(settings.aligners) if OmegaConf.is_config(settings.aligners) else settings.aligners
+    )
+    for data in combinations(of_runs):
+        for row in rows.present:
+            check(config_of(row, data))
 
 
 @pytest.mark.parametrize("text", [text for text, words in ALL.items() if words[2:3] == ["datamodules.doctor"]])

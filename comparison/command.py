@@ -1,0 +1,237 @@
+"""The command ``compare.py``: its keys, its contest, its files."""
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from comparison.contest import Contest, Entry
+from comparison.data import Data, combinations, config_of, name_of
+from comparison.files import write_results, write_tables
+from comparison.live import Board
+from comparison.machines import Local
+from comparison.results import Result, Standing, standings
+from comparison.rows import Rows, rows_of
+from comparison.tables import screen_table
+from ground.annotations import problem
+from ground.configs import CONFIGS
+from ground.errors import UserError
+from ground.home import at_home
+from ground.mistakes import parsed, search_path
+from ground.ranges import Count, Natural
+from report.tables import screen
+from running.compose import overrides
+from running.owner import Owner
+
+DECLARED: dict[str, Any] = {
+    "seeds": Count, "trials": Natural, "jobs": Count | str, "threads": Count, "memory_gb": float | int,
+    "launcher": str, "aligners": list[str] | str, "run_dir": str | None, "runs": str | None,
+}  # fmt: skip
+
+
+def compare() -> None:
+    """Play the contest that the command line describes, and write what came of it.
+
+    Raises:
+        UserError: a mistake in the command line.
+    """
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_text())
+        return
+    given = overrides()
+    settings, of_runs = divided(given)
+    rows = rows_of(OmegaConf.to_object(settings)["aligners"], _folders(given))  # type: ignore[index, call-overload]
+    data = combinations(of_runs)
+    entries = _entries(rows, data)
+    folder = Path(at_home(settings.run_dir) if settings.run_dir else f"outputs/compare/{_folder_name(entries)}")
+    console = screen()
+    make = _machine(settings)
+    owner = _alone(folder, console)
+    try:
+        machine = make()
+        board = Board(console, entries, settings.seeds, settings.trials)
+        space: Any = OmegaConf.to_object(settings.tuning)
+        contest = Contest(machine, folder, range(settings.seeds), settings.trials, space, board.told)
+        try:
+            with board.showing():
+                contest.play(entries)
+        finally:
+            machine.close()
+        results, tables = collected(entries)
+        told = notes(settings, folder, rows, entries, machine.slots)
+        write_results(folder, entries, results)
+        write_tables(folder, tables, told)
+        for name, table in tables.items():
+            console.print(screen_table(f"{name}: test split, rates in percent", table))
+            for row in table:
+                for reason in row.reasons:
+                    console.print(f"{row.row}: {reason}", soft_wrap=True)
+        for line in told:
+            console.print(line, soft_wrap=True)
+        console.print(f"tables: {folder}", soft_wrap=True)
+    finally:
+        owner.leave()
+
+
+def divided(given: Sequence[str]) -> tuple[DictConfig, list[str]]:
+    """The contest's own settings, and the overrides of its runs.
+
+    Raises:
+        UserError: a value of a wrong type.
+    """
+    own = set(OmegaConf.load(CONFIGS / "compare.yaml"))
+    of_contest = [each for each in parsed(list(given)) if each.key_or_group.partition(".")[0] in own]
+    lines = [str(each.input_line) for each in of_contest]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        settings = compose("compare", overrides=lines)
+    plain: Any = OmegaConf.to_container(settings)
+    for name, kind in DECLARED.items():
+        line = problem(name, plain[name], kind)
+        if line is not None:
+            raise UserError(line)
+    if not isinstance(settings.jobs, int) and settings.jobs != "auto":
+        raise UserError(f"jobs must be auto or a number of runs at once, got '{settings.jobs}'")
+    return settings, [each for each in given if each not in lines]
+
+
+def notes(settings: DictConfig, folder: Path, rows: Rows, entries: Sequence[Entry], slots: int) -> list[str]:
+    """What a reader of the table has to know."""
+    budget = (
+        f"each row tuned on validation, {settings.trials} trials, its defaults the first (one where nothing is open)"
+        if settings.trials
+        else "untuned: every row at its defaults"
+    )
+    told = [
+        f"{settings.seeds} seeds; {budget}; {slots} runs at once, of {settings.threads} threads each.",
+        "[95 %]: bootstrap over seeds and groups of queries. Rows that share a letter cannot be told apart: paired t "
+        "tests on groups and seeds, Holm's correction over all pairs, 5 %.",
+    ]
+    for path in sorted((folder / "data").rglob("*.json")):
+        took = json.loads(path.read_text(encoding="utf-8"))
+        name = path.relative_to(folder / "data").parts[0]
+        told.append(f"Features of {name}: {took['items']:,} items in {took['seconds']:.1f} s, not in the fits.")
+    absent: dict[str, list[str]] = {}
+    for label, reason in rows.absent.items():
+        absent.setdefault(reason, []).append(label)
+    told += [f"Absent, {reason}: {'; '.join(labels)}." for reason, labels in absent.items()]
+    for entry in entries:
+        if entry.tuned is not None and entry.tuned.at_edge:
+            keys = ", ".join(f"{key}={entry.tuned.setting[key]:g}" for key in entry.tuned.at_edge)
+            told.append(f"{entry.row} on {entry.data}: best at the edge of its range: {keys}.")
+    return told
+
+
+def collected(entries: Sequence[Entry]) -> tuple[list[Result], dict[str, list[Standing]]]:
+    """The finished runs, and the table of each data set."""
+    results: list[Result] = []
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        if entry.config is None:
+            reasons[entry.data, entry.row] = [entry.reason]
+        for job in entry.jobs:
+            metrics, ended = job.metrics(), job.ended()
+            if metrics is not None:
+                results.append(Result(job.row, job.data, job.seed, metrics, job.folder))
+            elif ended is not None:
+                reasons.setdefault((job.data, job.row), []).append(f"{ended.status}: {ended.reason}")
+    return results, standings(results, reasons)
+
+
+def help_text() -> str:
+    """What ``--help`` prints: the command, then ``configs/compare.yaml``."""
+    text = (CONFIGS / "compare.yaml").read_text(encoding="utf-8")
+    rows = ", ".join(sorted(path.stem for path in (CONFIGS / "rows").glob("*.yaml")))
+    return (
+        "Compare aligners: the same data, budget and judges for all, one table.\n\n"
+        "python compare.py aligners=mandatory seeds=3 trials=0\n"
+        "python compare.py datamodule=features datamodule.path=FILE aligners=[unicon,sgd_clip]\n"
+        "python compare.py datamodule.train_items=100,400,1600 aligners=[unicon,cca]   a curve over an axis\n\n"
+        f"== Files of configs/rows: {rows} ==\n== Keys: key=value sets one ==\n{text}"
+    )
+
+
+def _entries(rows: Rows, data: Sequence[Data]) -> list[Entry]:
+    """Each row on each data set; one whose config cannot be composed has the reason."""
+    entries = []
+    names: dict[int, str] = {}
+    for number, each in enumerate(data):
+        for row in rows.present:
+            try:
+                config = config_of(row, each)
+            except UserError as error:
+                entries.append(Entry(row.label, str(number), None, f"declined: {error}"))
+                continue
+            names.setdefault(number, name_of(each, config))
+            entries.append(Entry(row.label, str(number), config))
+    if not names:
+        raise UserError(entries[0].reason.removeprefix("declined: "))
+    for entry in entries:
+        entry.data = names.get(int(entry.data), data[int(entry.data)].label)
+    return entries
+
+
+def _machine(settings: DictConfig) -> Callable[[], Local]:
+    """What makes the machine of the settings, which are looked at now."""
+    if settings.launcher != "local":
+        raise UserError(f"unknown launcher '{settings.launcher}': it is local")
+    slots = settings.jobs if isinstance(settings.jobs, int) else _slots(settings.threads, settings.memory_gb)
+    return partial(Local, slots, settings.threads, _devices())
+
+
+def _slots(threads: int, memory_gb: float) -> int:
+    """Runs that cores, free memory and GPUs, where there are any, are enough for; at least one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = _free_memory_gb()
+    return max(1, min([cores // threads, int(memory / memory_gb), *([len(gpus)] if (gpus := _devices()) else [])]))
+
+
+def _free_memory_gb() -> float:
+    """What processes may take, the system's own cache among it where the system tells."""
+    with suppress(OSError):
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+        if found:
+            return int(found[1]) / 2**20
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+
+
+def _devices() -> list[str]:
+    """The GPUs that this process may use, without torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return [str(i) for i, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
+    return [each for each in visible.split(",") if each.strip() and each.strip() != "-1"]
+
+
+def _alone(folder: Path, console: Any) -> Owner:
+    """This contest's hold on the folder; another one there is waited for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    waits = False
+    while True:
+        try:
+            return Owner(folder)
+        except UserError:
+            if not waits:
+                console.print(f"another contest is in {folder}: waiting for its end", soft_wrap=True)
+            waits = True
+            time.sleep(1)
+
+
+def _folders(given: Sequence[str]) -> list[Path]:
+    """The user's own folders of configs."""
+    return [Path(each.removeprefix("file://")) for each in search_path(list(given)) if each.startswith("file://")]
+
+
+def _folder_name(entries: Sequence[Entry]) -> str:
+    names = list(dict.fromkeys(each.data for each in entries))
+    return names[0] if len(names) == 1 else f"{names[0]}_and_{len(names) - 1}_more"

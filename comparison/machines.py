@@ -1,0 +1,101 @@
+"""What a contest's runs go to: processes of this machine, as many at once as it holds, or jobs of a SLURM cluster."""
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, wait
+from typing import Any, Protocol
+
+from pebble import ProcessExpired, ProcessPool
+
+from comparison import calls
+from comparison.job import Ended, Job
+
+PRELOADED = ["comparison.worker"]
+POLLED = 0.5
+"""Seconds after which a wait looks whether the contest goes on."""
+
+
+class Machine(Protocol):
+    """Runs jobs: each call of ``run`` is one, and as many as ``slots`` may be under way."""
+
+    slots: int
+
+    def run(self, job: Job) -> Ended:
+        """Run the job to its end, whatever that is."""
+
+    def prepare(self, job: Job) -> Ended:
+        """Extract the features of the job's data."""
+
+
+class Local:
+    """Processes of this machine, each a fork of one that has imported torch and the rest: imports are paid once.
+
+    Args:
+        slots: runs at once.
+        threads: of each.
+        devices: GPUs, of which each run has one; none, and runs are on the CPU.
+    """
+
+    def __init__(self, slots: int, threads: int, devices: list[str]):
+        self.slots = slots
+        self._closed = threading.Event()
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        # before any process is started: libraries read it when they are imported
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._pools: list[Any] = []
+        for number in range(slots):
+            device = devices[number % len(devices)] if devices else None
+            pool = ProcessPool(1, max_tasks=1, initializer=calls.begin, initargs=(threads, device), context=context)
+            self._pools.append(pool)
+            self._free.put(pool)
+
+    def run(self, job: Job) -> Ended:
+        return self._called(calls.run_job, job.config, str(job.log))
+
+    def prepare(self, job: Job) -> Ended:
+        return self._called(calls.prepare_data, job.config, str(job.log))
+
+    def _called(self, function: Callable[..., Ended], *arguments: Any) -> Ended:
+        pool = self._free.get()
+        try:
+            future = pool.schedule(function, args=arguments)
+            while not wait([future], timeout=POLLED).done:  # of a pool that is stopped, futures may never be done
+                if self._closed.is_set():
+                    return Ended("failed", "the contest was interrupted")
+            ended: Ended = future.result()
+            return ended
+        except ProcessExpired as error:
+            return Ended("failed", died(error.exitcode))
+        except (CancelledError, RuntimeError):  # a pool that takes no more
+            if self._closed.is_set():
+                return Ended("failed", "the contest was interrupted")
+            raise
+        finally:
+            self._free.put(pool)
+
+    def close(self) -> None:
+        """End the processes, whatever they are doing."""
+        self._closed.set()
+        for pool in self._pools:
+            pool.stop()
+        for pool in self._pools:
+            pool.join()
+
+
+def died(code: int | None) -> str:
+    """What an exit code of a process that gave no answer tells.
+
+    Example:
+        >>> died(-9), died(3)
+        ('killed by SIGKILL, as where memory runs out', 'the process ended with exit code 3')
+    """
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return f"killed by {name}, as where memory runs out" if name == "SIGKILL" else f"killed by {name}"
+    return f"the process ended with exit code {code}"

@@ -1,0 +1,98 @@
+"""One run of a contest, in a process of its own: a fork of one that has imported what runs need."""
+
+import ctypes
+import os
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from comparison.job import Ended
+from ground.files import to_json
+from ground.home import expand_home
+from ground.mistakes import user_line
+from running.directory import LAST
+from running.resume import is_finished
+from running.run import run
+
+DIES_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG of Linux."""
+
+
+def run_job(config: dict[str, Any], log: str) -> Ended:
+    """Run ``config``, or go on with what is in its ``run_dir``; its screen is the file ``log``.
+
+    An error of the run is an ending like others; what kills the process is the caller's to tell.
+    """
+    folder = config["run_dir"]
+    with _screen(Path(log)):
+        try:
+            if not is_finished(folder) and not (Path(folder) / LAST).is_file():
+                shutil.rmtree(folder, ignore_errors=True)  # a run that was killed before it came to a checkpoint
+            run(OmegaConf.create(config | {"resume": "auto"}))
+        except Exception as error:
+            line = user_line(error, [])
+            if line is not None:
+                print(f"error: {line}", file=sys.stderr)
+                return Ended("declined", line)
+            traceback.print_exc()
+            return Ended("failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
+    return Ended("finished")
+
+
+def prepare_data(config: dict[str, Any], log: str) -> Ended:
+    """Extract the features of a data set into the cache, where they are not: runs that begin together find them.
+
+    What that took stands beside the log, as JSON.
+    """
+    seconds, items = 0.0, 0
+    with _screen(Path(log)):
+        try:
+            read = OmegaConf.create(config)
+            expand_home(read)
+            for each in (read.datamodule, read.eval_datamodule):
+                datamodule = instantiate(each)
+                if datamodule is not None:
+                    datamodule.setup()
+                    seconds, items = seconds + datamodule.feature_seconds, items + datamodule.extracted_items
+            if items:
+                Path(log).with_suffix(".json").write_text(
+                    to_json({"seconds": seconds, "items": items}), encoding="utf-8"
+                )
+        except Exception as error:
+            line = user_line(error, [])
+            if line is None:
+                traceback.print_exc()
+            return Ended("declined" if line else "failed", line or f"{type(error).__name__}: {error}")
+    return Ended("finished")
+
+
+def begin(threads: int, device: str | None) -> None:
+    """What every process of a contest begins with; it does not outlive the one that started it."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the contest's, which stops its processes
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    torch.set_num_threads(threads)
+
+
+@contextmanager
+def _screen(log: Path) -> Iterator[None]:
+    """What is written on the screen, by libraries of C too, goes to the file: the process has no other to write to."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(file.fileno(), stream.fileno())
+    yield
+    sys.stdout.flush()
+    sys.stderr.flush()

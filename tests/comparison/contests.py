@@ -1,0 +1,67 @@
+"""Contests on small data, as a user starts them: processes of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TINY = (
+    "datamodule=synthetic", "datamodule.n_train=60", "datamodule.n_val=20", "datamodule.n_test=20",
+    "datamodule.batch_size=32", "aligner.rank=8", "trainer.max_epochs=2", "report.sheet_items=1", "trials=0", "seeds=2",
+)  # fmt: skip
+OWN = """
+import os, signal, time
+from pathlib import Path
+import torch
+from aligners.closed_form import CCA
+from ground.errors import UserError
+
+class Crashes(CCA):
+    def on_train_start(self):
+        raise RuntimeError("this one is broken")
+
+class Killed(CCA):
+    def on_train_start(self):
+        os.kill(os.getpid(), signal.SIGKILL)  # as the system does where memory runs out
+
+class Declines(CCA):
+    def on_train_start(self):
+        raise UserError("this one needs other data")
+
+class Slow(CCA):
+    def on_train_start(self):
+        super().on_train_start()
+        Path(os.environ["STARTED"]).touch()
+        time.sleep(float(os.environ.get("SLOW", "0")))
+"""
+
+
+def own_aligners(folder: Path) -> Path:
+    """A folder of configs with aligners of a user's own, whose module lies beside it."""
+    configs = folder / "conf"
+    (configs / "aligner").mkdir(parents=True)
+    (folder / "own.py").write_text(OWN)
+    for name in ("Crashes", "Killed", "Declines", "Slow"):
+        (configs / "aligner" / f"{name.lower()}.yaml").write_text(
+            f"defaults:\n  - cca@_here_\n  - _self_\n\n_target_: own.{name}\n"
+        )
+    return configs
+
+
+def command(*arguments: str) -> list[str]:
+    """The command of a tiny contest; later arguments replace earlier ones."""
+    keys = {each.partition("=")[0]: each for each in (*TINY, *arguments)}
+    return [sys.executable, str(ROOT / "compare.py"), *keys.values()]
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder), "STARTED": str(folder / "started"), **more}
+
+
+def contest(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """A tiny contest that is run to its end in ``folder``."""
+    return subprocess.run(
+        command(*arguments, f"run_dir={folder / 'contest'}"), cwd=folder, env=environment(folder, **more),
+        capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip

@@ -1,0 +1,198 @@
+"""``compare.py`` from the outside: what it writes, what it does again, and what ends it."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.comparison.contests import command, contest, environment, own_aligners
+
+
+def rows(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / "contest" / "table.csv").open(encoding="utf-8", newline="") as file:
+        return {row["row"]: row for row in csv.DictReader(file)}
+
+
+def finished(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in (folder / "contest").rglob("metrics.json")}
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A contest with rows that fail in every way, and what it said."""
+    folder = tmp_path_factory.mktemp("played")
+    configs = own_aligners(folder)
+    ended = contest(folder, "aligners=[cca,pls,identity,crashes,killed,declines]", f"--config-dir={configs}")
+    assert ended.returncode == 0, ended.stderr
+    return folder, ended.stdout
+
+
+def test_what_fails_has_its_reason_and_the_rest_stands(played: tuple[Path, str]) -> None:
+    folder, shown = played
+    table = rows(folder)
+    assert {name for name, row in table.items() if row["mean_recall"]} == {"cca", "pls"}
+    assert table["cca"]["seeds"] == table["pls"]["seeds"] == "2"
+    assert table["crashes"]["told"] == "failed: RuntimeError: this one is broken"
+    assert table["killed"]["told"] == "failed: killed by SIGKILL, as where memory runs out"
+    assert table["declines"]["told"] == "declined: this one needs other data"
+    assert table["identity"]["told"].startswith("declined: unknown key 'aligner.rank'")
+    for text in ("cca", "untuned", "Absent, not asked for: ", "unicon", "this one is broken", "killed by SIGKILL"):
+        assert text in shown
+
+
+def test_each_run_has_a_directory_of_its_own(played: tuple[Path, str]) -> None:
+    folder, _ = played
+    for metrics in finished(folder):
+        for name in ("config.yaml", "ranks.safetensors", "checkpoints/last.ckpt", "csv/metrics.csv", "train.log"):
+            assert (metrics.parent / name).is_file()
+    assert {path.name for path in folder.iterdir()} - {"__pycache__"} == {"conf", "contest", "own.py"}
+
+
+def test_its_files_hold_every_run_and_every_query(played: tuple[Path, str]) -> None:
+    folder, _ = played
+    runs = pq.read_table(folder / "contest" / "results.parquet").to_pylist()
+    assert [(each["row"], each["seed"], each["status"]) for each in runs if each["row"] in ("cca", "killed")] == [
+        ("cca", 0, "finished"), ("cca", 1, "finished"), ("killed", 0, "failed"), ("killed", 1, "failed")
+    ]  # fmt: skip
+    ranks = pq.read_table(folder / "contest" / "ranks.parquet").to_pylist()
+    first = next(each for each in runs if each["row"] == "cca")
+    ways = {each["direction"] for each in ranks}
+    mine = [[each["rank"] for each in ranks if (each["run"], each["direction"]) == (first["run"], way)] for way in ways]
+    hits = [sum(rank <= k for rank in of_way) / len(of_way) for of_way in mine for k in (1, 5, 10)]
+    assert 100 * sum(hits) / 6 == pytest.approx(first["test/mean_recall"])
+    assert (folder / "contest" / "table.tex").read_text().startswith("% \\usepackage{booktabs}")
+    assert "untuned" in (folder / "contest" / "table.md").read_text()
+
+
+def test_a_second_call_does_nothing_again_but_what_crashed(played: tuple[Path, str]) -> None:
+    folder, _ = played
+    before, table = finished(folder), rows(folder)
+    configs = folder / "conf"
+    ended = contest(folder, "aligners=[cca,pls,identity,crashes,killed,declines]", f"--config-dir={configs}")
+    assert ended.returncode == 0, ended.stderr
+    assert finished(folder) == before
+    assert rows(folder) == table
+    more = contest(folder, "aligners=[cca,pls]", "seeds=3")  # another seed: the others are there
+    assert more.returncode == 0, more.stderr
+    assert before.items() <= finished(folder).items()
+    assert len(finished(folder)) == len(before) + 2
+
+
+def lives_on(session: int) -> bool:
+    """Whether a process of this session is there."""
+    try:
+        os.killpg(session, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for(path: Path) -> None:
+    end = time.monotonic() + 100
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_killed_and_started_again_it_gives_the_same_table(tmp_path: Path) -> None:
+    configs = own_aligners(tmp_path)
+    arguments = ("aligners=[cca,slow,pls]", f"--config-dir={configs}", "jobs=1", f"run_dir={tmp_path / 'contest'}")
+    process = subprocess.Popen(
+        command(*arguments), cwd=tmp_path, env=environment(tmp_path, SLOW="300"), stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(tmp_path / "started")
+    before = finished(tmp_path)
+    assert len(before) == 1  # cca, seed 0
+    process.kill()
+    process.wait()
+    ended = contest(tmp_path, *arguments[:-1])
+    assert ended.returncode == 0, ended.stderr
+    assert before.items() <= finished(tmp_path).items()
+    assert len(finished(tmp_path)) == 6
+    killed = rows(tmp_path)
+    shutil.rmtree(tmp_path / "contest")
+    assert contest(tmp_path, *arguments[:-1]).returncode == 0
+    whole = rows(tmp_path)
+    measured = ("time/", "memory/")
+    for name, row in whole.items():
+        assert {key: value for key, value in row.items() if not key.startswith(measured)} == {
+            key: value for key, value in killed[name].items() if not key.startswith(measured)
+        }
+
+
+def test_ctrl_c_ends_its_processes_and_keeps_what_is_there(tmp_path: Path) -> None:
+    configs = own_aligners(tmp_path)
+    arguments = ("aligners=[cca,slow]", f"--config-dir={configs}", "jobs=1", f"run_dir={tmp_path / 'contest'}")
+    process = subprocess.Popen(
+        command(*arguments), cwd=tmp_path, env=environment(tmp_path, SLOW="300"), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    wait_for(tmp_path / "started")
+    os.kill(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.strip().splitlines()[-1] == "interrupted: what was written before is kept"
+    assert len(finished(tmp_path)) == 1
+    end = time.monotonic() + 20
+    while lives_on(process.pid):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_two_at_once_on_one_folder(tmp_path: Path) -> None:
+    both = [
+        subprocess.Popen(
+            command("aligners=[cca,pls]", "jobs=1", f"run_dir={tmp_path / 'contest'}"), cwd=tmp_path,
+            env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    told = [each.communicate(timeout=200) for each in both]
+    assert [each.returncode for each in both] == [0, 0], told
+    assert sum("another contest is in" in out for out, _ in told) == 1
+    assert len(finished(tmp_path)) == 4
+    assert {row["seeds"] for row in rows(tmp_path).values()} == {"2"}
+
+
+def test_axes_and_tuning(tmp_path: Path) -> None:
+    ended = contest(tmp_path, "aligners=[cca,sgd_clip]", "datamodule.n_train=60,120", "seeds=1", "trials=3")
+    assert ended.returncode == 0, ended.stderr
+    runs = pq.read_table(tmp_path / "contest" / "results.parquet").to_pylist()
+    assert {(each["data"], each["row"]) for each in runs} == {
+        (data, row) for data in ("n_train=60", "n_train=120") for row in ("cca", "sgd_clip")
+    }
+    assert len(list((tmp_path / "contest" / "trials").rglob("metrics.json"))) == 12
+    assert "3 trials" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("aligners=[unicorn]",), "unknown row 'unicorn' of aligners=[unicorn]: did you mean 'unicon'"),
+        (("seed=3",), "seed=3: a contest sets seed of its runs; set seeds=5"),
+        (("seeds=0",), "seeds must be at least 1, got 0"),
+        (("jobs=many",), "jobs must be auto or a number of runs at once, got 'many'"),
+        (("datamodule=sinthetic", "aligners=[cca]"), "unknown datamodule 'sinthetic'"),
+        (("launcher=moon", "aligners=[cca]"), "unknown launcher 'moon'"),
+        (("trials=-1",), "trials must be at least 0, got -1"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    ended = contest(tmp_path, *arguments)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"error: {message}"), ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert not (tmp_path / "contest").exists()
+
+
+def test_help_says_what_there_is(tmp_path: Path) -> None:
+    ended = subprocess.run([*command()[:2], "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    for text in ("python compare.py aligners=mandatory", "matched", "mandatory", "parts", "seeds: 5", "trials: 20"):
+        assert text in ended.stdout
