@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from comparison.data import Data, combinations, config_of, name_of
 from comparison.files import write_results, write_tables
 from comparison.live import Board
 from comparison.machines import Local
+from comparison.report import write_report
 from comparison.results import Result, Standing, standings
 from comparison.rows import Rows, rows_of
 from comparison.tables import screen_table
@@ -71,6 +73,7 @@ def compare() -> None:
         told = notes(settings, folder, rows, entries, machine.slots)
         write_results(folder, entries, results)
         write_tables(folder, tables, told)
+        page = write_report(folder, tables, told, shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]))
         for name, table in tables.items():
             console.print(screen_table(f"{name}: test split, rates in percent", table))
             for row in table:
@@ -78,7 +81,7 @@ def compare() -> None:
                     console.print(f"{row.row}: {reason}", soft_wrap=True)
         for line in told:
             console.print(line, soft_wrap=True)
-        console.print(f"tables: {folder}", soft_wrap=True)
+        console.print(f"report: {page}, beside it tables, results.parquet and figures", soft_wrap=True)
     finally:
         owner.leave()
 
@@ -119,6 +122,8 @@ def notes(settings: DictConfig, folder: Path, rows: Rows, entries: Sequence[Entr
     ]
     for path in sorted((folder / "data").rglob("*.json")):
         took = json.loads(path.read_text(encoding="utf-8"))
+        if not took["items"]:  # they were there
+            continue
         name = path.relative_to(folder / "data").parts[0]
         told.append(f"Features of {name}: {took['items']:,} items in {took['seconds']:.1f} s, not in the fits.")
     absent: dict[str, list[str]] = {}

@@ -15,6 +15,7 @@ from comparison.tuning import Setting, Space, Tuned, tuned
 Told = Callable[[Job, Ended], None]
 Item = TypeVar("Item")
 
+MAP_ITEMS = 200
 NO_PICTURES: Setting = {f"report.{name}": 1 for name in ("similarity_pairs", "sheet_items")} | {
     f"report.{name}": 0 for name in ("tsne_items", "weights_items")
 }
@@ -61,7 +62,9 @@ class Contest:
             self._each(able, self._tune)
         for entry in able:
             setting = entry.tuned.setting if entry.tuned else {}
-            entry.jobs = [self._job(entry, setting, seed, "runs") for seed in self.seeds]
+            # pictures are not of the result: the map, which takes seconds, is drawn once
+            maps = {self.seeds[0]: {"report.tsne_items": MAP_ITEMS}}
+            entry.jobs = [self._job(entry, setting | maps.get(seed, {}), seed, "runs") for seed in self.seeds]
         # seeds outside: where the contest is cut off, each row has as many
         self._each([entry.jobs[i] for i in range(len(self.seeds)) for entry in able], self._run)
 

@@ -16,6 +16,7 @@ from ground.errors import UserError
 from ground.home import expand_home
 from ground.mistakes import parsed, refuse_additions, user_line
 
+PATHS = ("path", "data_dir")
 OWN = ("run_dir", "seed", "aligner", "resume", "test")
 """Keys of a run that the contest sets."""
 
@@ -44,11 +45,13 @@ def combinations(overrides: Sequence[str]) -> list[Data]:
             raise UserError(f"{each.input_line}: a contest sets {each.key_or_group} of its runs; set {instead}")
     choices = [_choices(each) for each in read]
     several = [len(each) > 1 for each in choices]
-    found = []
-    for chosen in product(*choices):
-        varied = [each for each, varies in zip(chosen, several, strict=True) if varies]
-        found.append(Data(", ".join(map(_short, varied)), tuple(chosen)))
-    return found
+    found = list(product(*choices))
+    varied = [[each for each, varies in zip(chosen, several, strict=True) if varies] for chosen in found]
+    for short in (_short, _with_folder, str):
+        labels = [", ".join(map(short, each)) for each in varied]
+        if len(set(labels)) == len(labels):
+            break
+    return [Data(label, tuple(chosen)) for label, chosen in zip(labels, found, strict=True)]
 
 
 def config_of(row: Row, data: Data) -> DictConfig:
@@ -100,6 +103,13 @@ def _short(override: str) -> str:
     """``datamodule.train_items=100`` as ``train_items=100``, ``datamodule.path=a/b.safetensors`` as ``b``."""
     key, _, value = override.partition("=")
     last = key.rpartition(".")[2]
-    if last in ("path", "data_dir"):
+    if last in PATHS:
         return Path(value.strip("'\"")).stem
     return value if last in ("datamodule", "experiment") else f"{last}={value}"
+
+
+def _with_folder(override: str) -> str:
+    """``datamodule.path=a/b.safetensors`` as ``a``: files of one name lie in folders of other names."""
+    key, _, value = override.partition("=")
+    folder = Path(value.strip("'\"")).parent.name
+    return folder if key.rpartition(".")[2] in PATHS and folder else _short(override)

@@ -51,7 +51,7 @@ class Job:
     @property
     def folder(self) -> Path:
         """Its run directory."""
-        return self.root / _plain(self.data) / _plain(self.row) / f"seed{self.seed}-{self.key}"
+        return self.root / plain(self.data) / plain(self.row) / f"seed{self.seed}-{self.key}"
 
     @property
     def log(self) -> Path:
@@ -96,7 +96,7 @@ class Job:
         return self.folder.with_name(f"{self.folder.name}.ended.json")
 
 
-def _plain(label: str) -> str:
+def plain(label: str) -> str:
     """A label as the name of a folder; labels that differ do not share one."""
     plain = "".join(each if each.isalnum() or each in "-_.=" else "_" for each in label)[:80].lstrip(".") or "_"
     return plain if plain == label else f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"

@@ -91,7 +91,7 @@ def cells(table: Sequence[Standing]) -> Cells:
     return [[of[i].title for i in kept], *([row[i] for i in kept] for row in rows)]
 
 
-BESIDE = ("R@5", "peak MB", "features s", "model MB", "told")
+BESIDE = ("R@5", "R@10", "linear probe", "class accuracy", "peak MB", "features s", "model MB", "told")
 """Columns that files have, and that the screen has no room for."""
 
 

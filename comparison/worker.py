@@ -15,6 +15,8 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from comparison.before import raw_map
+from comparison.items import described
 from comparison.job import Ended
 from ground.files import to_json
 from ground.home import expand_home
@@ -51,22 +53,24 @@ def run_job(config: dict[str, Any], log: str) -> Ended:
 def prepare_data(config: dict[str, Any], log: str) -> Ended:
     """Extract the features of a data set into the cache, where they are not: runs that begin together find them.
 
-    What that took stands beside the log, as JSON.
+    What that took, and what test items look like, stands beside the log, as JSON.
     """
-    seconds, items = 0.0, 0
     with _screen(Path(log)):
         try:
             read = OmegaConf.create(config)
             expand_home(read)
-            for each in (read.datamodule, read.eval_datamodule):
-                datamodule = instantiate(each)
-                if datamodule is not None:
-                    datamodule.setup()
-                    seconds, items = seconds + datamodule.feature_seconds, items + datamodule.extracted_items
-            if items:
-                Path(log).with_suffix(".json").write_text(
-                    to_json({"seconds": seconds, "items": items}), encoding="utf-8"
-                )
+            made = [each for each in map(instantiate, (read.datamodule, read.eval_datamodule)) if each is not None]
+            for datamodule in made:
+                datamodule.setup()
+            told = {
+                "seconds": sum(each.feature_seconds for each in made),
+                "items": sum(each.extracted_items for each in made),
+            }
+            file = Path(log).with_suffix(".json")
+            if told["items"] or not file.exists():  # what extracted them stands, not what found them
+                file.write_text(to_json(told | described(made[0])), encoding="utf-8")
+                if (figure := raw_map(made[0], read.name)) is not None:
+                    figure.savefig(file.with_suffix(".png"), dpi=120)
         except Exception as error:
             line = user_line(error, [])
             if line is None:

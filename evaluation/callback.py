@@ -182,6 +182,7 @@ class Evaluation(lightning.Callback):
         self.keeping.offer(judged.after, metrics, pl_module.state_dict())
         # every process has the same numbers
         pl_module.log_dict({f"val/{key}": value for key, value in metrics.items()}, rank_zero_only=True)
+        pl_module.log("val/fit_seconds", self._fit_seconds, rank_zero_only=True)
         pl_module.log("validation_recall", metrics["mean_recall"], prog_bar=True, logger=False, rank_zero_only=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:

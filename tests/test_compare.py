@@ -136,7 +136,11 @@ def test_ctrl_c_ends_its_processes_and_keeps_what_is_there(tmp_path: Path) -> No
     )  # fmt: skip
     wait_for(tmp_path / "started")
     os.kill(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    try:
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert process.returncode == 130
     assert told.strip().splitlines()[-1] == "interrupted: what was written before is kept"
     assert len(finished(tmp_path)) == 1

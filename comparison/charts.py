@@ -1,0 +1,127 @@
+"""The figures of a contest as specifications of Vega-Lite: a page shows them, and they are written as PNG and PDF."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from comparison.curves import Reading
+from comparison.results import Standing
+
+Spec = dict[str, Any]
+Rows = list[dict[str, Any]]
+
+WIDTH = 640
+RECALL = "mean recall (%)"
+
+
+def recall_bars(table: Sequence[Standing]) -> Spec:
+    """Means with their intervals, the best above."""
+    values = [
+        {"row": row.row, "mean": row.mean, "low": row.low, "high": row.high, "letters": row.letters}
+        for row in table
+        if row.mean is not None
+    ]
+    order = [row.row for row in table]
+    base = alt.Chart(_data(values)).encode(y=alt.Y("row:N", sort=order, title=None))
+    tips = ["row:N", *(alt.Tooltip(f"{name}:Q", format=".2f") for name in ("mean", "low", "high")), "letters:N"]
+    bars = base.mark_bar(opacity=0.75).encode(x=alt.X("mean:Q", title=RECALL), tooltip=tips)
+    lines = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", tooltip=tips)
+    text = base.mark_text(align="left", dx=6).encode(x="high:Q", text="letters:N")
+    return _spec(bars + lines + text)
+
+
+def front(table: Sequence[Standing]) -> Spec:
+    """Quality against the time of a fit; the line joins the rows that none beats in both."""
+    values: Rows = [
+        {"row": row.row, "mean": row.mean, "low": row.low, "high": row.high,
+         "seconds": max(statistics.median(row.values("time/fit_seconds")), 1e-3)}
+        for row in table if row.mean is not None
+    ]  # fmt: skip
+    best, line = float("-inf"), []
+    for each in sorted(values, key=lambda each: (each["seconds"], -each["mean"])):
+        if each["mean"] > best:
+            best = each["mean"]
+            line.append(each)
+    base = alt.Chart(_data(values)).encode(
+        x=alt.X("seconds:Q", scale=alt.Scale(type="log"), title="time of a fit (s), median"),
+        tooltip=["row:N", alt.Tooltip("seconds:Q", format=".2f"), alt.Tooltip("mean:Q", format=".2f")],
+    )
+    quality = alt.Y("mean:Q", title=RECALL, scale=alt.Scale(zero=False))
+    steps = alt.Chart(_data(line)).mark_line(interpolate="step-after", opacity=0.5).encode(x="seconds:Q", y="mean:Q")
+    of_row = alt.Color("row:N", title=None, sort=[each["row"] for each in values])
+    points = base.mark_point(filled=True, size=90, opacity=1).encode(y=quality, color=of_row)
+    ranges = base.mark_rule(opacity=0.4).encode(y=alt.Y("low:Q", scale=alt.Scale(zero=False)), y2="high:Q")
+    return _spec(ranges + steps + points, interactive=True)
+
+
+def over_pairs(tables: dict[str, list[Standing]]) -> Spec | None:
+    """Quality against the number of training items, where the data sets differ in it."""
+    values: Rows = []
+    for data, table in tables.items():
+        for row in table:
+            items = [value for name, value in row.metrics.items() if name.startswith("protocol/train_")]
+            if row.mean is not None and items:
+                values.append(
+                    {
+                        "row": row.row,
+                        "data": data,
+                        "items": min(items),
+                        "mean": row.mean,
+                        "low": row.low,
+                        "high": row.high,
+                    }
+                )
+    if len({each["items"] for each in values}) < 2:
+        return None
+    base = alt.Chart(_data(values)).encode(
+        x=alt.X("items:Q", scale=alt.Scale(type="log"), title="training items of the smaller side"),
+        color=alt.Color("row:N", title=None),
+        tooltip=["row:N", "data:N", "items:Q", alt.Tooltip("mean:Q", format=".2f")],
+    )
+    lines = base.mark_line(point=True).encode(y=alt.Y("mean:Q", title=RECALL))
+    return _spec(lines + base.mark_rule(opacity=0.5).encode(y="low:Q", y2="high:Q"), interactive=True)
+
+
+def over_passes(readings: Sequence[Reading], against: str) -> Spec | None:
+    """Recall on validation after each pass or epoch, against its ``number`` or the ``seconds`` of the fit."""
+    values = [each._asdict() for each in readings if each._asdict()[against] is not None]
+    if len({each["number"] for each in values}) < 2:
+        return None
+    title = {"number": "pass, or epoch", "seconds": "seconds of the fit"}[against]
+    scale = alt.Scale(type="symlog", constant=0.1) if against == "seconds" else alt.Undefined
+    chart = alt.Chart(_data(values)).mark_line(point=alt.OverlayMarkDef(size=18)).encode(
+        x=alt.X(f"{against}:Q", title=title, scale=scale),
+        y=alt.Y("recall:Q", title="mean recall on validation (%)", scale=alt.Scale(zero=False)),
+        color=alt.Color("row:N", title=None),
+        tooltip=["row:N", f"{against}:Q", alt.Tooltip("recall:Q", format=".2f")],
+    )  # fmt: skip
+    return _spec(chart, interactive=True)
+
+
+def wins(shares: Rows, order: Sequence[str]) -> Spec:
+    """Of each pair of rows the share of queries that the one ranks better than the other."""
+    base = alt.Chart(_data([each | {"told": f"{100 * each['better']:.0f}"} for each in shares])).encode(
+        x=alt.X("other:N", sort=list(order), title="than", axis=alt.Axis(labelAngle=-40)),
+        y=alt.Y("one:N", sort=list(order), title=None),
+        tooltip=[
+            "one:N",
+            "other:N",
+            *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("better", "equal", "worse")),
+        ],
+    )
+    colour = alt.Color(
+        "margin:Q", title="better less worse", scale=alt.Scale(scheme="purplegreen", domain=[-0.5, 0.5], clamp=True)
+    )
+    return _spec(base.mark_rect().encode(color=colour) + base.mark_text(color="#222").encode(text="told:N"))
+
+
+def _data(values: Rows) -> alt.Data:
+    return alt.Data(values=values)  # type: ignore[no-untyped-call]
+
+
+def _spec(chart: Any, interactive: bool = False) -> Spec:
+    made = chart.properties(width=WIDTH)
+    spec: Spec = (made.interactive() if interactive else made).to_dict()
+    return spec

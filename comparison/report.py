@@ -1,0 +1,189 @@
+"""The report of a contest: ``report.html``, one file, and each of its figures as PNG and PDF beside it."""
+
+import base64
+import io
+import json
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from PIL import Image
+
+from comparison import charts
+from comparison.curves import readings
+from comparison.job import plain
+from comparison.queries import ranks_of_rows, win_shares, with_items
+from comparison.results import Standing
+from comparison.tables import cells
+from report.html.page import Chart, Picture, Queries, Section, Table, page
+
+LIBRARIES = ("unicon-align", "torch", "lightning", "numpy", "scipy", "optuna")
+PICTURES = {
+    "similarity_matrix": "similarities of test pairs", "embedding_map": "map of the shared space, lines join partners",
+    "singular_values": "singular values", "objective_over_passes": "objective over passes",
+}  # fmt: skip
+"""Figures of a run that are shown, and what they are of."""
+COLOURS = 64
+"""Of a picture in the page: it is a drawing, and small."""
+GEOMETRY = "test/geometry/"
+
+
+def write_report(folder: Path, tables: dict[str, list[Standing]], told: Sequence[str], command: str) -> Path:
+    """Write the report of these tables into ``folder``, from the runs' files; returns the page."""
+    figures: dict[str, charts.Spec] = {}
+    sections = [Section("What this is", [], " ".join(told))]
+    for data, table in tables.items():
+        sections += _of_data(folder, data, table, figures)
+    across = charts.over_pairs(tables)
+    if across is not None:
+        figures["over_pairs"] = across
+        sections.append(Section("Quality against the number of pairs", [Chart(across)]))
+    sections += [_geometry(tables), _protocol(tables), _runs(tables, command)]
+    _write_figures(folder / "figures", figures)
+    file = folder / "report.html"
+    part = file.with_suffix(".tmp")
+    title = f"Aligners head to head on {', '.join(tables)}"
+    part.write_text(page(title, sections, chart_library()), encoding="utf-8")
+    part.replace(file)
+    return file
+
+
+def chart_library() -> str:
+    """The script that draws charts: vega, vega-lite and vega-embed in one."""
+    return str(vl_convert.javascript_bundle())  # type: ignore[call-arg]
+
+
+def _of_data(folder: Path, data: str, table: Sequence[Standing], figures: dict[str, charts.Spec]) -> list[Section]:
+    titles, *rows = cells(table)
+    shown = [i for i, each in enumerate(titles) if each != "told"]
+    named = ["told apart" if titles[i] == "" else titles[i] for i in shown]
+    reasons = [f"{row.row}: {reason}" for row in table for reason in row.reasons]
+    parts = [Table(named, [[row[i] for i in shown] for row in rows]), *(["\n".join(reasons)] if reasons else [])]
+    sections = [Section(f"{data}: table", parts)]
+    finished = [row for row in table if row.results]
+    if not finished:
+        return sections
+
+    def chart(name: str, spec: charts.Spec) -> Chart:
+        figures[f"{name}_{plain(data)}" if data else name] = spec
+        return Chart(spec)
+
+    sections.append(
+        Section(
+            f"{data}: recall", [chart("recall", charts.recall_bars(finished))],
+            "Means over seeds and queries, with 95 % intervals. Rows that share a letter cannot be told apart.",
+        )
+    )  # fmt: skip
+    sections.append(
+        Section(
+            f"{data}: quality and time", [chart("front", charts.front(finished))],
+            "The line joins the rows that no other beats in both. Time is that of the fit, without features.",
+        )
+    )  # fmt: skip
+    read = readings([each for row in finished for each in row.results])
+    over = {against: charts.over_passes(read, against) for against in ("number", "seconds")}
+    of_passes = [chart(f"over_{against}", spec) for against, spec in over.items() if spec is not None]
+    if of_passes:
+        sections.append(Section(f"{data}: over passes and time", of_passes, "One seed each."))
+    ranks = ranks_of_rows(finished)
+    if len(ranks) > 1:
+        order = [row.row for row in finished]
+        words = "The share of queries in percent that the row on the left ranks better than the one below; one seed."
+        sections.append(Section(f"{data}: wins", [chart("wins", charts.wins(win_shares(ranks), order))], words))
+    kept, items = with_items(ranks, _items(folder, data))
+    if kept:
+        words = (
+            "Queries on which two rows differ most, by the rank of the best right item; one seed, some of the test set."
+        )
+        sections.append(Section(f"{data}: query by query", [Queries(kept, items)], words))
+    pictures = [
+        *(
+            Picture(_small(file), "before: raw features, by principal components")
+            for file in _kept(folder, data, "png")
+        ),
+        *(each for row in finished for each in _pictures(row)),
+    ]
+    if pictures:
+        sections.append(Section(f"{data}: pictures", pictures, "Of the first seed of each row."))
+    return sections
+
+
+def _pictures(row: Standing) -> list[Picture]:
+    folder = min(row.results, key=lambda each: each.seed).folder / "figures"
+    return [
+        Picture(_small(folder / f"{name}.png"), f"{row.row}: {about}")
+        for name, about in PICTURES.items()
+        if (folder / f"{name}.png").is_file()
+    ]
+
+
+def _small(path: Path) -> str:
+    """A drawing as a data address, of few colours."""
+    file = io.BytesIO()
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(COLOURS).save(file, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _items(folder: Path, data: str) -> dict[str, Any]:
+    """What test items look like; empty where no contest has kept it."""
+    for file in _kept(folder, data, "json"):
+        read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return read
+    return {}
+
+
+def _kept(folder: Path, data: str, kind: str) -> list[Path]:
+    """What the preparation of a data set left of this kind: one file or none."""
+    return sorted((folder / "data" / plain(data)).rglob(f"*.{kind}"))[:1]
+
+
+def _geometry(tables: dict[str, list[Standing]]) -> Section:
+    rows = [row for table in tables.values() for row in table if row.results]
+    names = list(dict.fromkeys(name for row in rows for name in row.metrics if name.startswith(GEOMETRY)))
+    titles = ["data", "row", *(name.removeprefix(GEOMETRY).replace("_", " ").replace("/", " ") for name in names)]
+    body = [
+        [row.data, row.row, *(f"{row.metrics[name]:.3f}" if name in row.metrics else "" for name in names)]
+        for row in rows
+    ]
+    words = "Alignment: mean squared distance of partners. Uniformity: 0 where all is one point, -4 on a whole sphere."
+    return Section("Geometry of the shared space", [Table(titles, body)], words)
+
+
+def _protocol(tables: dict[str, list[Standing]]) -> Section:
+    lines = []
+    for data, table in tables.items():
+        results = [each for row in table for each in row.results]
+        if not results:
+            continue
+        facts = {
+            name.removeprefix("protocol/"): value
+            for name, value in results[0].metrics.items()
+            if name.startswith("protocol/")
+        }
+        lines.append(
+            f"{data}: " + "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in sorted(facts.items()))
+        )
+    return Section("Protocol", ["\n\n".join(lines)], "What a recall here means.")
+
+
+def _runs(tables: dict[str, list[Standing]], command: str) -> Section:
+    rows = [
+        [each.data, each.row, str(each.seed), str(each.folder)]
+        for table in tables.values()
+        for row in table
+        for each in row.results
+    ]
+    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    told = f"{command}\n\npython {platform.python_version()}, {versions}; {platform.machine()}, {platform.system()}"
+    return Section("Runs", [told, Table(["data", "row", "seed", "run directory (its config.yaml is complete)"], rows)])
+
+
+def _write_figures(folder: Path, figures: dict[str, charts.Spec]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, spec in figures.items():
+        (folder / f"{name}.png").write_bytes(vl_convert.vegalite_to_png(spec, scale=2))
+        (folder / f"{name}.pdf").write_bytes(vl_convert.vegalite_to_pdf(spec))

@@ -1,0 +1,1 @@
+"""A page in one file, which opens from disk and asks nobody for anything."""

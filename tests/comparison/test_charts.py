@@ -1,0 +1,80 @@
+"""Charts: each is drawn, and shows what the table says."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import vl_convert
+
+from comparison import charts
+from comparison.curves import Reading, readings
+from comparison.results import Standing, standings
+from tests.comparison.made import drawn_ranks, finished, result
+
+
+def table(folder: Path, **metrics: Any) -> list[Standing]:
+    jobs = [
+        finished(folder, row, seed, drawn_ranks(40, 1, chance, seed + number), 1, **metrics)
+        for number, (row, chance) in enumerate({"slow": 0.6, "fast": 0.4, "bad": 0.2}.items())
+        for seed in range(2)
+    ]
+    return standings([result(job) for job in jobs], {("made", "gone"): ["failed"]})["made"]
+
+
+def values(spec: charts.Spec) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for layer in [spec, *spec.get("layer", [])]:
+        found += layer.get("data", {}).get("values", [])
+    return found
+
+
+def test_bars_and_front_hold_every_row_that_finished(tmp_path: Path) -> None:
+    made = table(tmp_path)
+    for spec in (charts.recall_bars(made), charts.front(made)):
+        by_row = {each["row"]: each["mean"] for each in values(spec)}
+        assert by_row == {row.row: row.mean for row in made if row.mean is not None}
+        assert vl_convert.vegalite_to_png(spec)[:4] == b"\x89PNG"
+
+
+def test_pairs_are_an_axis_where_data_differ_in_them(tmp_path: Path) -> None:
+    tables = {
+        str(n): table(tmp_path / str(n), **{"protocol/train_image": n, "protocol/train_text": 5 * n})
+        for n in (100, 400)
+    }
+    spec = charts.over_pairs(tables)
+    assert spec is not None
+    assert {each["items"] for each in values(spec)} == {100, 400}
+    assert charts.over_pairs({"100": tables["100"]}) is None
+
+
+def test_passes_are_read_from_the_csv_of_the_first_seed(tmp_path: Path) -> None:
+    made = table(tmp_path)
+    first = next(row for row in made if row.row == "slow")
+    for each in first.results:
+        file = each.folder / "csv" / "metrics.csv"
+        file.parent.mkdir()
+        file.write_text(
+            "epoch,fit/objective,val/fit_seconds,val/mean_recall\n0,2.5,,\n0,,0.5,30.0\n1,2.0,,\n1,,1.5,40.0\n2,,,\n"
+        )
+    read = readings([each for row in made for each in row.results])
+    assert read == [Reading("slow", 0, 30.0, 2.5, 0.5), Reading("slow", 1, 40.0, 2.0, 1.5)]
+    for against in ("number", "seconds"):
+        spec = charts.over_passes(read, against)
+        assert spec is not None
+        assert vl_convert.vegalite_to_svg(spec).startswith("<svg")
+    assert charts.over_passes(read[:1], "number") is None
+    assert charts.over_passes([each._replace(seconds=None) for each in read], "seconds") is None
+
+
+def test_wins(tmp_path: Path) -> None:
+    shares = [{"one": "a", "other": "b", "better": 0.5, "worse": 0.25, "equal": 0.25, "margin": 0.25}]
+    spec = charts.wins(shares, ["a", "b"])
+    assert values(spec)[0]["told"] == "50"
+    assert math.isclose(values(spec)[0]["margin"], 0.25)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-9])
+def test_a_fit_of_no_time_has_a_place(tmp_path: Path, seconds: float) -> None:
+    spec = charts.front(table(tmp_path, **{"time/fit_seconds": seconds}))
+    assert all(each["seconds"] > 0 for each in values(spec))

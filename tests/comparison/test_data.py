@@ -1,0 +1,33 @@
+"""Axes: what is varied has names that tell it apart."""
+
+import pytest
+
+from comparison.data import combinations
+from ground.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("overrides", "labels"),
+    [
+        ([], [""]),
+        (["datamodule=clipart"], [""]),
+        (["datamodule=clipart,synthetic", "aligner.rank=8"], ["clipart", "synthetic"]),
+        (["datamodule.train_items=1,2", "aligner.rank=8,9"],
+         ["train_items=1, rank=8", "train_items=1, rank=9", "train_items=2, rank=8", "train_items=2, rank=9"]),
+        (["datamodule.path=a/one.safetensors,b/two.safetensors"], ["one", "two"]),
+        (["datamodule.path=a/features.safetensors,b/features.safetensors"], ["a", "b"]),
+        (["datamodule.path=c/a/f.safetensors,d/a/f.safetensors"],
+         ["datamodule.path=c/a/f.safetensors", "datamodule.path=d/a/f.safetensors"]),
+        (["aligner.tau=[0.1,0.2]"], [""]),
+    ],
+)  # fmt: skip
+def test_labels(overrides: list[str], labels: list[str]) -> None:
+    found = combinations(overrides)
+    assert [each.label for each in found] == labels
+    assert len({each.overrides for each in found}) == len(found)
+
+
+@pytest.mark.parametrize("own", ["seed=1", "aligner=cca,pls", "resume=auto", "test=RUN"])
+def test_keys_that_a_contest_sets(own: str) -> None:
+    with pytest.raises(UserError, match=f"{own.partition('=')[0]} of its runs"):
+        combinations([own])
