@@ -57,11 +57,13 @@ def front(table: Sequence[Standing]) -> Spec:
 
 
 def over_pairs(tables: dict[str, list[Standing]]) -> Spec | None:
-    """Quality against the number of training items, where the data sets differ in it."""
+    """Quality against the number of training items, where data sets differ in it and are tested on as many."""
     values: Rows = []
+    sizes: set[tuple[str, Any]] = set()
     for data, table in tables.items():
         for row in table:
             items = [value for name, value in row.metrics.items() if name.startswith("protocol/train_")]
+            sizes |= {(name, value) for name, value in row.metrics.items() if name.startswith("protocol/test_")}
             if row.mean is not None and items:
                 values.append(
                     {
@@ -73,7 +75,7 @@ def over_pairs(tables: dict[str, list[Standing]]) -> Spec | None:
                         "high": row.high,
                     }
                 )
-    if len({each["items"] for each in values}) < 2:
+    if len({each["items"] for each in values}) < 2 or len(sizes) > len({name for name, _ in sizes}):
         return None
     base = alt.Chart(_data(values)).encode(
         x=alt.X("items:Q", scale=alt.Scale(type="log"), title="training items of the smaller side"),

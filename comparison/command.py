@@ -15,10 +15,12 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
 from comparison.contest import Contest, Entry
 from comparison.data import Data, combinations, config_of, name_of
 from comparison.files import write_results, write_tables
+from comparison.found import runs_in
 from comparison.live import Board
 from comparison.machines import Local
 from comparison.report import write_report
@@ -35,6 +37,10 @@ from report.tables import screen
 from running.compose import overrides
 from running.owner import Owner
 
+TELLING = (
+    "[95 %]: bootstrap over seeds and groups of queries. Rows that share a letter cannot be told apart: paired t tests "
+    "on groups and seeds, Holm's correction over all pairs, 5 %."
+)
 DECLARED: dict[str, Any] = {
     "seeds": Count, "trials": Natural, "jobs": Count | str, "threads": Count, "memory_gb": float | int,
     "launcher": str, "aligners": list[str] | str, "run_dir": str | None, "runs": str | None,
@@ -52,11 +58,13 @@ def compare() -> None:
         return
     given = overrides()
     settings, of_runs = divided(given)
-    rows = rows_of(OmegaConf.to_object(settings)["aligners"], _folders(given))  # type: ignore[index, call-overload]
-    data = combinations(of_runs)
-    entries = _entries(rows, data)
-    folder = Path(at_home(settings.run_dir) if settings.run_dir else f"outputs/compare/{_folder_name(entries)}")
     console = screen()
+    if settings.runs is not None:
+        _of_finished_runs(settings, of_runs, console)
+        return
+    rows = rows_of(OmegaConf.to_object(settings)["aligners"], _folders(given))  # type: ignore[index, call-overload]
+    entries = _entries(rows, combinations(of_runs))
+    folder = Path(at_home(settings.run_dir) if settings.run_dir else f"outputs/compare/{_folder_name(entries)}")
     make = _machine(settings)
     owner = _alone(folder, console)
     try:
@@ -70,20 +78,39 @@ def compare() -> None:
         finally:
             machine.close()
         results, tables = collected(entries)
-        told = notes(settings, folder, rows, entries, machine.slots)
-        write_results(folder, entries, results)
-        write_tables(folder, tables, told)
-        page = write_report(folder, tables, told, shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]))
-        for name, table in tables.items():
-            console.print(screen_table(f"{name}: test split, rates in percent", table))
-            for row in table:
-                for reason in row.reasons:
-                    console.print(f"{row.row}: {reason}", soft_wrap=True)
-        for line in told:
-            console.print(line, soft_wrap=True)
-        console.print(f"report: {page}, beside it tables, results.parquet and figures", soft_wrap=True)
+        write_results(folder, [job for entry in entries for job in entry.jobs], results)
+        _show(folder, tables, notes(settings, folder, rows, entries, machine.slots), console)
     finally:
         owner.leave()
+
+
+def _of_finished_runs(settings: DictConfig, of_runs: Sequence[str], console: Console) -> None:
+    """The report of runs that are there."""
+    if of_runs:
+        raise UserError(f"runs={settings.runs} are finished: {of_runs[0]} would be of runs to come")
+    results = runs_in(Path(at_home(settings.runs)))
+    folder = Path(at_home(settings.run_dir) if settings.run_dir else f"outputs/compare/{Path(settings.runs).name}")
+    owner = _alone(folder, console)
+    try:
+        write_results(folder, [], results)
+        told = [f"{len(results)} finished runs of {settings.runs}, each with the settings that it had.", TELLING]
+        _show(folder, standings(results, {}), told, console)
+    finally:
+        owner.leave()
+
+
+def _show(folder: Path, tables: dict[str, list[Standing]], told: Sequence[str], console: Console) -> None:
+    """Write the tables and the report, and print the tables."""
+    write_tables(folder, tables, told)
+    page = write_report(folder, tables, told, shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]))
+    for name, table in tables.items():
+        console.print(screen_table(f"{name}: test split, rates in percent", table))
+        for row in table:
+            for reason in row.reasons:
+                console.print(f"{row.row}: {reason}", soft_wrap=True)
+    for line in told:
+        console.print(line, soft_wrap=True)
+    console.print(f"report: {page}, beside it tables, results.parquet and figures", soft_wrap=True)
 
 
 def divided(given: Sequence[str]) -> tuple[DictConfig, list[str]]:
@@ -117,8 +144,7 @@ def notes(settings: DictConfig, folder: Path, rows: Rows, entries: Sequence[Entr
     )
     told = [
         f"{settings.seeds} seeds; {budget}; {slots} runs at once, of {settings.threads} threads each.",
-        "[95 %]: bootstrap over seeds and groups of queries. Rows that share a letter cannot be told apart: paired t "
-        "tests on groups and seeds, Holm's correction over all pairs, 5 %.",
+        TELLING,
     ]
     for path in sorted((folder / "data").rglob("*.json")):
         took = json.loads(path.read_text(encoding="utf-8"))
@@ -218,7 +244,7 @@ def _devices() -> list[str]:
     return [each for each in visible.split(",") if each.strip() and each.strip() != "-1"]
 
 
-def _alone(folder: Path, console: Any) -> Owner:
+def _alone(folder: Path, console: Console) -> Owner:
     """This contest's hold on the folder; another one there is waited for."""
     folder.mkdir(parents=True, exist_ok=True)
     waits = False

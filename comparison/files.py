@@ -1,13 +1,17 @@
 """The files of a contest: a row of ``results.parquet`` for each run, its queries in ``ranks.parquet``, and tables."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from comparison.contest import Entry
+from safetensors import safe_open
+
+from comparison.job import Job
 from comparison.results import Result, Standing
 from comparison.tables import as_csv, as_latex, as_markdown
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def write_tables(folder: Path, tables: dict[str, list[Standing]], told: Sequence[str]) -> None:
@@ -19,35 +23,21 @@ def write_tables(folder: Path, tables: dict[str, list[Standing]], told: Sequence
         _whole(folder / name, text.encode())
 
 
-def write_results(folder: Path, entries: Sequence[Entry], results: Sequence[Result]) -> None:
+def write_results(folder: Path, jobs: Sequence[Job], results: Sequence[Result]) -> None:
     """``results.parquet``, a row for each run, finished or not, and ``ranks.parquet``, a row for each query of each."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from safetensors import safe_open
 
-    by_folder = {result.folder: result for result in results}
-    rows: list[dict[str, Any]] = []
-    ranks: list[pa.Table] = []
-    for entry in entries:
-        for job in entry.jobs:
-            ended, result = job.ended(), by_folder.get(job.folder)
-            rows.append(
-                {
-                    "run": job.key, "data": job.data, "row": job.row, "seed": job.seed,
-                    "status": ended.status if ended else "not run", "reason": ended.reason if ended else "",
-                    "config": json.dumps(job.config, sort_keys=True, default=str),
-                    **(result.metrics if result else {}),
-                }
-            )  # fmt: skip
-            if result is None:
-                continue
-            with safe_open(job.folder / "ranks.safetensors", framework="np") as file:
-                names = list(file.keys())
-                ways = [name.removesuffix("/rank") for name in names if name.endswith("/rank")]
-                for way in ways:
-                    of = {name: file.get_tensor(f"{way}/{name}") for name in ("index", "group", "rank")}
-                    n = len(of["rank"])
-                    ranks.append(pa.table({"run": [job.key] * n, "seed": [job.seed] * n, "direction": [way] * n, **of}))
+    finished = {result.folder for result in results}
+    rows = [_finished(result) for result in results]
+    for job in jobs:
+        if job.folder not in finished:
+            ended = job.ended()
+            told = {"status": ended.status if ended else "not run", "reason": ended.reason if ended else ""}
+            rows.append({"run": str(job.folder), "data": job.data, "row": job.row, "seed": job.seed, **told})
+    order = {job.folder: place for place, job in enumerate(jobs)}
+    rows.sort(key=lambda row: order.get(Path(row["run"]), -1))
+    ranks = [table for result in results for table in _queries(result)]
     columns = dict.fromkeys(name for row in rows for name in row)
     table = pa.Table.from_pylist([{name: row.get(name) for name in columns} for row in rows])
     for name, each in (("results.parquet", table), ("ranks.parquet", pa.concat_tables(ranks) if ranks else None)):
@@ -55,6 +45,29 @@ def write_results(folder: Path, entries: Sequence[Entry], results: Sequence[Resu
             sink = pa.BufferOutputStream()
             pq.write_table(each, sink)
             _whole(folder / name, sink.getvalue().to_pybytes())
+
+
+def _finished(result: Result) -> dict[str, Any]:
+    config = (result.folder / "config.yaml").read_text(encoding="utf-8")
+    return {
+        "run": str(result.folder), "data": result.data, "row": result.row, "seed": result.seed, "status": "finished",
+        "reason": "", "config": config, **result.metrics,
+    }  # fmt: skip
+
+
+def _queries(result: Result) -> "list[pa.Table]":
+    """A table of the queries of each direction."""
+    import pyarrow as pa
+
+    tables = []
+    with safe_open(result.folder / "ranks.safetensors", framework="np") as file:
+        names = list(file.keys())
+        for way in (name.removesuffix("/rank") for name in names if name.endswith("/rank")):
+            of = {name: file.get_tensor(f"{way}/{name}") for name in ("index", "group", "rank")}
+            n = len(of["rank"])
+            named = {"run": [str(result.folder)] * n, "seed": [result.seed] * n, "direction": [way] * n}
+            tables.append(pa.table(named | of))
+    return tables
 
 
 def _whole(path: Path, content: bytes) -> None:

@@ -61,14 +61,15 @@ def _of_data(folder: Path, data: str, table: Sequence[Standing], figures: dict[s
     shown = [i for i, each in enumerate(titles) if each != "told"]
     named = ["told apart" if titles[i] == "" else titles[i] for i in shown]
     reasons = [f"{row.row}: {reason}" for row in table for reason in row.reasons]
-    parts = [Table(named, [[row[i] for i in shown] for row in rows]), *(["\n".join(reasons)] if reasons else [])]
+    parts: list[Table | str] = [Table(named, [[row[i] for i in shown] for row in rows])]
+    parts += ["\n".join(reasons)] if reasons else []
     sections = [Section(f"{data}: table", parts)]
     finished = [row for row in table if row.results]
     if not finished:
         return sections
 
     def chart(name: str, spec: charts.Spec) -> Chart:
-        figures[f"{name}_{plain(data)}" if data else name] = spec
+        figures[f"{name}_{plain(data)}"] = spec | {"title": data}
         return Chart(spec)
 
     sections.append(
@@ -184,6 +185,9 @@ def _runs(tables: dict[str, list[Standing]], command: str) -> Section:
 
 def _write_figures(folder: Path, figures: dict[str, charts.Spec]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    for former in folder.glob("*.p[nd][gf]"):
+        if former.stem not in figures:
+            former.unlink()
     for name, spec in figures.items():
         (folder / f"{name}.png").write_bytes(vl_convert.vegalite_to_png(spec, scale=2))
         (folder / f"{name}.pdf").write_bytes(vl_convert.vegalite_to_pdf(spec))

@@ -93,6 +93,22 @@ def lives_on(session: int) -> bool:
     return True
 
 
+def test_the_report_of_its_runs(played: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = played
+    of = [f"runs={folder / 'contest'}", f"run_dir={tmp_path / 'contest'}"]
+    ended = subprocess.run([*command()[:2], *of], cwd=tmp_path, capture_output=True, text=True, check=True)
+    again, before = rows(tmp_path), rows(folder)
+    assert {name: row["mean_recall"] for name, row in again.items()} == {
+        name: row["mean_recall"] for name, row in before.items() if row["mean_recall"]
+    }
+    assert "finished runs of" in ended.stdout
+    assert (tmp_path / "contest" / "report.html").stat().st_size > 500_000
+    refused = subprocess.run(
+        [*command()[:2], *of, "aligner.rank=8"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+
+
 def wait_for(path: Path) -> None:
     end = time.monotonic() + 100
     while not path.exists():

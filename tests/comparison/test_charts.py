@@ -46,6 +46,11 @@ def test_pairs_are_an_axis_where_data_differ_in_them(tmp_path: Path) -> None:
     assert spec is not None
     assert {each["items"] for each in values(spec)} == {100, 400}
     assert charts.over_pairs({"100": tables["100"]}) is None
+    for n, made in tables.items():  # other data, it seems
+        for row in made:
+            for each in row.results:
+                each.metrics["protocol/test_image"] = int(n)
+    assert charts.over_pairs(tables) is None
 
 
 def test_passes_are_read_from_the_csv_of_the_first_seed(tmp_path: Path) -> None:
