@@ -152,6 +152,9 @@ def notes(settings: DictConfig, folder: Path, rows: Rows, entries: Sequence[Entr
             continue
         name = path.relative_to(folder / "data").parts[0]
         told.append(f"Features of {name}: {took['items']:,} items in {took['seconds']:.1f} s, not in the fits.")
+    seconds = [each.tuning_seconds for each in entries if each.tuned is not None]
+    if seconds:
+        told.append(f"Trials of a row took {min(seconds):.0f} to {max(seconds):.0f} s of fits in all.")
     absent: dict[str, list[str]] = {}
     for label, reason in rows.absent.items():
         absent.setdefault(reason, []).append(label)
@@ -176,7 +179,12 @@ def collected(entries: Sequence[Entry]) -> tuple[list[Result], dict[str, list[St
                 results.append(Result(job.row, job.data, job.seed, metrics, job.folder))
             elif ended is not None:
                 reasons.setdefault((job.data, job.row), []).append(f"{ended.status}: {ended.reason}")
-    return results, standings(results, reasons)
+    tables = standings(results, reasons)
+    settings = {(each.data, each.row): each.tuned.setting for each in entries if each.tuned is not None}
+    for row in (row for table in tables.values() for row in table):
+        told = (f"{key.rpartition('.')[2]}={value:g}" for key, value in settings.get((row.data, row.row), {}).items())
+        row.setting = ", ".join(told)
+    return results, tables
 
 
 def help_text() -> str:

@@ -31,6 +31,8 @@ class Entry:
     config: DictConfig | None
     reason: str = ""
     tuned: Tuned | None = None
+    tuning_seconds: float = 0.0
+    """Of the fits of all trials."""
     jobs: list[Job] = field(default_factory=list)
 
 
@@ -85,7 +87,9 @@ class Contest:
         def score(setting: Setting) -> float | None:
             job = self._job(entry, NO_PICTURES | setting, self.seeds[0], "trials")
             self._run(job)
-            value = (job.metrics() or {}).get(f"val/{job.config['evaluation']['select']}")
+            metrics = job.metrics() or {}
+            entry.tuning_seconds += metrics.get("time/fit_seconds", 0.0)
+            value = metrics.get(f"val/{job.config['evaluation']['select']}")
             return value if isinstance(value, int | float) else None
 
         assert entry.config is not None

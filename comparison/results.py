@@ -40,6 +40,7 @@ class Standing:
         behind: how far it is behind the best, in points; 0 of the best.
         p: of that, corrected for all pairs of rows; None of the best.
         letters: two rows share one exactly where they cannot be told apart.
+        setting: what was tuned, in words.
         metrics: means over seeds of all that are numbers.
         reasons: why runs did not finish.
     """
@@ -54,6 +55,7 @@ class Standing:
     behind: float | None = None
     p: float | None = None
     letters: str = ""
+    setting: str = ""
 
     @property
     def metrics(self) -> Metrics:

@@ -11,7 +11,7 @@ from rich.table import Table
 from comparison.results import SCORE, Standing
 
 Cells = list[list[str]]
-TEXTS = ("row", "told", "")
+TEXTS = ("row", "tuned", "told", "")
 """Titles of the columns that hold no numbers."""
 
 
@@ -50,6 +50,7 @@ def columns(table: Sequence[Standing]) -> list[Column]:
             "model MB", lambda row: f"{row.metrics['model/bytes'] / 1e6:.2f}" if "model/bytes" in row.metrics else ""
         ),
         Column("seeds", lambda row: str(len(row.results)) if row.results else ""),
+        Column("tuned", lambda row: row.setting, number=False),
         Column("told", lambda row: "; ".join(row.reasons), number=False),
     ]
 
@@ -91,7 +92,7 @@ def cells(table: Sequence[Standing]) -> Cells:
     return [[of[i].title for i in kept], *([row[i] for i in kept] for row in rows)]
 
 
-BESIDE = ("R@5", "R@10", "linear probe", "class accuracy", "peak MB", "features s", "model MB", "told")
+BESIDE = ("R@5", "R@10", "linear probe", "class accuracy", "peak MB", "features s", "model MB", "tuned", "told")
 """Columns that files have, and that the screen has no room for."""
 
 
@@ -116,13 +117,15 @@ def as_csv(tables: dict[str, list[Standing]]) -> str:
     names.pop(SCORE, None)
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["data", "row", "seeds", "mean_recall", "low", "high", "behind", "p", "letters", *names, "told"])
+    writer.writerow(
+        ["data", "row", "seeds", "mean_recall", "low", "high", "behind", "p", "letters", *names, "tuned", "told"]
+    )
     for data, table in tables.items():
         for row in table:
             metrics = row.metrics
             writer.writerow(
                 [data, row.row, len(row.results), row.mean, row.low, row.high, row.behind, row.p, row.letters,
-                 *(metrics.get(name) for name in names), "; ".join(row.reasons)]
+                 *(metrics.get(name) for name in names), row.setting, "; ".join(row.reasons)]
             )  # fmt: skip
     return text.getvalue()
 

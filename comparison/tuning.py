@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 Setting = dict[str, Any]
 """Keys of a run's config, and their values."""
 Space = Mapping[str, Mapping[str, Any]]
-"""Keys of a run's config, and the range of each: ``low``, ``high``, and whether it is tried by its ``log``."""
+"""Keys of a run's config, and the range of each: ``low``, ``high``, whether it is tried by its ``log``, and ``with``."""
 
 
 class Trial(NamedTuple):
@@ -33,6 +33,8 @@ class Tuned(NamedTuple):
 def open_keys(config: DictConfig, space: Space) -> Setting:
     """The keys of the space that hold one number in a run's config, with the default of each.
 
+    One that makes sense ``with`` another key alone is left out where there is none.
+
     Example:
         >>> config = OmegaConf.create({"aligner": {"tau": [0.1, 1.0], "lam": 0.1}})
         >>> open_keys(config, {"aligner.tau": {}, "aligner.lam": {}})
@@ -40,7 +42,10 @@ def open_keys(config: DictConfig, space: Space) -> Setting:
     """
     found = {}
     for key in space:
-        value = OmegaConf.select(config, key)
+        needed = space[key].get("with")
+        value = (
+            OmegaConf.select(config, key) if needed is None or OmegaConf.select(config, needed) is not None else None
+        )
         if isinstance(value, int | float) and not isinstance(value, bool):
             found[key] = value
     return found

@@ -24,6 +24,8 @@ def peak(setting: Setting) -> float:
 def test_what_is_one_number_is_open() -> None:
     assert open_keys(CONFIG, SPACE) == {"aligner.lam": 0.01, "trainer.max_epochs": 30}
     assert open_keys(CONFIG, {"aligner.on": {}, "aligner.not_there": {}}) == {}
+    assert open_keys(CONFIG, {"aligner.lam": {"with": "aligner.optimizer"}}) == {}
+    assert open_keys(CONFIG, {"aligner.lam": {"with": "trainer"}}) == {"aligner.lam": 0.01}
 
 
 def test_the_best_of_as_many_trials_the_defaults_first() -> None:
