@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 Setting = dict[str, Any]
 """Keys of a run's config, and their values."""
 Space = Mapping[str, Mapping[str, Any]]
-"""Keys of a run's config, and the range of each: ``low``, ``high``, whether it is tried by its ``log``, and ``with``."""
+"""Keys of a run's config, the range of each, ``low`` to ``high``, whether it is tried by its ``log``, and ``with``."""
 
 
 class Trial(NamedTuple):
