@@ -27,6 +27,7 @@ from comparison.report import write_report
 from comparison.results import Result, Standing, standings
 from comparison.rows import Rows, rows_of
 from comparison.tables import screen_table
+from comparison.wandb_group import log_contest, project_of
 from ground.annotations import problem
 from ground.configs import CONFIGS
 from ground.errors import UserError
@@ -80,6 +81,9 @@ def compare() -> None:
         results, tables = collected(entries)
         write_results(folder, [job for entry in entries for job in entry.jobs], results)
         _show(folder, tables, notes(settings, folder, rows, entries, machine.slots), console)
+        project = project_of([each.config for each in entries if each.config is not None])
+        if project is not None:
+            log_contest(folder, folder.name, project, tables)
     finally:
         owner.leave()
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from comparison.job import Ended, Job
 from comparison.machines import Machine
 from comparison.tuning import Setting, Space, Tuned, tuned
+from comparison.wandb_group import join
 
 Told = Callable[[Job, Ended], None]
 Item = TypeVar("Item")
@@ -108,6 +109,7 @@ class Contest:
             OmegaConf.update(config, key, value)
         job = Job(entry.row, entry.data, seed, _resolved(config), self.folder / where)
         config.run_dir = str(job.folder)  # which loggers have too
+        join(config, self.folder.name, entry.row, entry.data, where.removesuffix("s"))
         return replace(job, config=_resolved(config))
 
     def _each(self, items: Iterable[Item], act: Callable[[Item], None]) -> None:

@@ -109,6 +109,32 @@ def test_the_report_of_its_runs(played: tuple[Path, str], tmp_path: Path) -> Non
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
 
 
+def test_in_weights_and_biases_it_is_one_group(tmp_path: Path) -> None:
+    ended = contest(
+        tmp_path, "aligners=[cca,pls]", "seeds=1", "logger=wandb", WANDB_MODE="offline", WANDB_SILENT="true"
+    )
+    assert ended.returncode == 0, ended.stderr
+    (whole,) = (tmp_path / "contest" / "wandb").glob("offline-run-*")
+    (record,) = whole.glob("*.wandb")
+    said = [
+        "unicon-align",
+        "contest contest",
+        "table/synthetic",
+        "report.html",
+        "results.parquet",
+        "figures/recall_synthetic.png",
+    ]
+    content = record.read_bytes()
+    for text in [*said, f"contest-{whole.name.rpartition('-')[2]}"]:
+        assert text.encode() in content, text
+    (page,) = (whole / "files" / "media" / "html").iterdir()
+    assert "Aligners head to head on synthetic" in page.read_text(encoding="utf-8")
+    for row in ("cca", "pls"):
+        (run,) = (tmp_path / "contest" / "runs" / "synthetic" / row).rglob("*.wandb")
+        for text in ("contest", "synthetic", "ranks.safetensors", row, "run"):
+            assert text.encode() in run.read_bytes(), text
+
+
 def wait_for(path: Path) -> None:
     end = time.monotonic() + 100
     while not path.exists():
