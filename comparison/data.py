@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from comparison.rows import Row
-from ground.configs import CONFIGS
+from ground.configs import CONFIGS, composed
 from ground.errors import UserError
 from ground.home import expand_home
 from ground.mistakes import parsed, refuse_additions, user_line
@@ -62,7 +62,9 @@ def config_of(row: Row, data: Data) -> DictConfig:
     Raises:
         UserError: what cannot be composed, in a line.
     """
-    overrides = [*data.overrides, *row.overrides]
+    no_rank = _has_no_rank(row)
+    of_data = [each for each in data.overrides if not (no_rank and each.startswith("aligner.rank="))]
+    overrides = [*of_data, *row.overrides]
     try:
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
@@ -70,6 +72,8 @@ def config_of(row: Row, data: Data) -> DictConfig:
         choices = whole.hydra.runtime.choices
         OmegaConf.set_struct(whole, False)
         del whole["hydra"]
+        if no_rank:  # an experiment may set it
+            whole.aligner.pop("rank", None)
         refuse_additions(overrides, whole)
         if "hydra:" in str(OmegaConf.to_container(whole)["name"]):  # type: ignore[call-overload, index]
             whole.name = choices.datamodule
@@ -91,6 +95,12 @@ def name_of(data: Data, config: DictConfig) -> str:
         return data.label
     path = config.datamodule.get("path")
     return Path(path).stem if config.name == "features" and path else str(config.name)
+
+
+def _has_no_rank(row: Row) -> bool:
+    """Whether it is an aligner of the project that has the features' own rank: what all others have is not its."""
+    file = CONFIGS / "aligner" / f"{row.aligner}.yaml"
+    return file.is_file() and "rank" not in composed(file, "aligner")
 
 
 def _choices(override: Override) -> list[str]:

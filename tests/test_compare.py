@@ -41,7 +41,7 @@ def test_what_fails_has_its_reason_and_the_rest_stands(played: tuple[Path, str])
     assert table["crashes"]["told"] == "failed: RuntimeError: this one is broken"
     assert table["killed"]["told"] == "failed: killed by SIGKILL, as where memory runs out"
     assert table["declines"]["told"] == "declined: this one needs other data"
-    assert table["identity"]["told"].startswith("declined: unknown key 'aligner.rank'")
+    assert table["identity"]["told"].startswith("declined: aligner=identity needs features of one dimension")
     for text in ("cca", "untuned", "Absent, not asked for: ", "unicon", "this one is broken", "killed by SIGKILL"):
         assert text in shown
 

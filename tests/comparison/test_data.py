@@ -2,7 +2,8 @@
 
 import pytest
 
-from comparison.data import combinations
+from comparison.data import combinations, config_of
+from comparison.rows import Row
 from ground.errors import UserError
 
 
@@ -25,6 +26,14 @@ def test_labels(overrides: list[str], labels: list[str]) -> None:
     found = combinations(overrides)
     assert [each.label for each in found] == labels
     assert len({each.overrides for each in found}) == len(found)
+
+
+@pytest.mark.parametrize("overrides", [["aligner.rank=8"], ["experiment=mscoco_sample"]])
+def test_the_rank_of_all_others_is_none_of_the_identity(overrides: list[str]) -> None:
+    (data,) = combinations(overrides)
+    ranks = {name: config_of(Row(name, (f"aligner={name}",)), data).aligner.get("rank") for name in ("identity", "cca")}
+    assert ranks["identity"] is None
+    assert ranks["cca"] in (8, 32)
 
 
 @pytest.mark.parametrize("own", ["seed=1", "aligner=cca,pls", "resume=auto", "test=RUN"])
