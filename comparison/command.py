@@ -44,7 +44,7 @@ TELLING = (
 )
 DECLARED: dict[str, Any] = {
     "seeds": Count, "trials": Natural, "jobs": Count | str, "threads": Count, "memory_gb": float | int,
-    "launcher": str, "aligners": list[str] | str, "run_dir": str | None, "runs": str | None,
+    "aligners": list[str] | str, "run_dir": str | None, "runs": str | None,
 }  # fmt: skip
 
 
@@ -79,6 +79,9 @@ def compare() -> None:
         finally:
             machine.close()
         results, tables = collected(entries)
+        if not results:
+            reasons = [reason for table in tables.values() for row in table for reason in row.reasons]
+            raise UserError(f"no row could run: {reasons[0]}")
         write_results(folder, [job for entry in entries for job in entry.jobs], results)
         _show(folder, tables, notes(settings, folder, rows, entries, machine.slots), console)
         project = project_of([each.config for each in entries if each.config is not None])
@@ -226,8 +229,6 @@ def _entries(rows: Rows, data: Sequence[Data]) -> list[Entry]:
 
 def _machine(settings: DictConfig) -> Callable[[], Local]:
     """What makes the machine of the settings, which are looked at now."""
-    if settings.launcher != "local":
-        raise UserError(f"unknown launcher '{settings.launcher}': it is local")
     slots = settings.jobs if isinstance(settings.jobs, int) else _slots(settings.threads, settings.memory_gb)
     return partial(Local, slots, settings.threads, _devices())
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 
 from comparison.job import Ended, Job
-from comparison.machines import Machine
+from comparison.machines import Local
 from comparison.tuning import Setting, Space, Tuned, tuned
 from comparison.wandb_group import join
 
@@ -50,7 +50,7 @@ class Contest:
         told: called as runs end, in the order in which they do.
     """
 
-    machine: Machine
+    machine: Local
     folder: Path
     seeds: Sequence[int]
     trials: int

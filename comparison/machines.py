@@ -1,4 +1,4 @@
-"""What a contest's runs go to: processes of this machine, as many at once as it holds, or jobs of a SLURM cluster."""
+"""What a contest's runs go to: processes of this machine, as many at once as it holds."""
 
 import multiprocessing
 import os
@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, wait
-from typing import Any, Protocol
+from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -17,18 +17,6 @@ from comparison.job import Ended, Job
 PRELOADED = ["comparison.worker"]
 POLLED = 0.5
 """Seconds after which a wait looks whether the contest goes on."""
-
-
-class Machine(Protocol):
-    """Runs jobs: each call of ``run`` is one, and as many as ``slots`` may be under way."""
-
-    slots: int
-
-    def run(self, job: Job) -> Ended:
-        """Run the job to its end, whatever that is."""
-
-    def prepare(self, job: Job) -> Ended:
-        """Extract the features of the job's data."""
 
 
 class Local:

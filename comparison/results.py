@@ -116,7 +116,8 @@ def _compare(rows: list[Standing]) -> None:
         row.mean = statistics.fmean(row.values(SCORE))
         whole = np.stack(list(by_seed.values()))
         if whole.shape[1] > 1:
-            row.low, row.high = interval(whole)
+            low, high = interval(whole)
+            row.low, row.high = max(0.0, low), min(100.0, high)
     best = max(rows, key=lambda each: each.mean or 0.0)
     for row in rows:
         row.behind = (best.mean or 0.0) - (row.mean or 0.0)

@@ -226,7 +226,6 @@ def test_axes_and_tuning(tmp_path: Path) -> None:
         (("seeds=0",), "seeds must be at least 1, got 0"),
         (("jobs=many",), "jobs must be auto or a number of runs at once, got 'many'"),
         (("datamodule=sinthetic", "aligners=[cca]"), "unknown datamodule 'sinthetic'"),
-        (("launcher=moon", "aligners=[cca]"), "unknown launcher 'moon'"),
         (("trials=-1",), "trials must be at least 0, got -1"),
     ],
 )
@@ -236,6 +235,12 @@ def test_mistakes_are_one_line(tmp_path: Path, arguments: tuple[str, ...], messa
     assert ended.stderr.startswith(f"error: {message}"), ended.stderr
     assert ended.stderr.count("\n") == 1
     assert not (tmp_path / "contest").exists()
+
+
+def test_a_contest_that_nobody_can_play_says_why(tmp_path: Path) -> None:
+    ended = contest(tmp_path, f"--config-dir={own_aligners(tmp_path)}", "aligners=[declines]")
+    assert (ended.returncode, ended.stderr) == (2, "error: no row could run: declined: this one needs other data\n")
+    assert not (tmp_path / "contest" / "report.html").exists()
 
 
 def test_help_says_what_there_is(tmp_path: Path) -> None:
