@@ -5,11 +5,11 @@ from typing import Any
 from comparison.job import Ended
 
 
-def begin(threads: int, device: str | None) -> None:
+def begin(threads: int, device: str | None, contest: int) -> None:
     """``worker.begin``."""
     from comparison import worker
 
-    worker.begin(threads, device)
+    worker.begin(threads, device, contest)
 
 
 def run_job(config: dict[str, Any], log: str) -> Ended:

@@ -39,7 +39,9 @@ class Local:
         self._pools: list[Any] = []
         for number in range(slots):
             device = devices[number % len(devices)] if devices else None
-            pool = ProcessPool(1, max_tasks=1, initializer=calls.begin, initargs=(threads, device), context=context)
+            pool = ProcessPool(
+                1, max_tasks=1, initializer=calls.begin, initargs=(threads, device, os.getpid()), context=context
+            )
             self._pools.append(pool)
             self._free.put(pool)
 

@@ -1,13 +1,15 @@
 """One run of a contest, in a process of its own: a fork of one that has imported what runs need."""
 
-import ctypes
 import os
+import select
 import shutil
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,6 @@ from ground.mistakes import user_line
 from running.directory import LAST
 from running.resume import is_finished
 from running.run import run
-
-DIES_WITH_PARENT = 1
-"""PR_SET_PDEATHSIG of Linux."""
 
 
 def run_job(config: dict[str, Any], log: str) -> Ended:
@@ -79,14 +78,31 @@ def prepare_data(config: dict[str, Any], log: str) -> Ended:
     return Ended("finished")
 
 
-def begin(threads: int, device: str | None) -> None:
-    """What every process of a contest begins with; it does not outlive the one that started it."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGKILL)
+def begin(threads: int, device: str | None, contest: int) -> None:
+    """What every process of a contest begins with; it does not outlive ``contest``, the process that wants it."""
+    threading.Thread(target=_end_with, args=(contest,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the contest's, which stops its processes
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     torch.set_num_threads(threads)
+
+
+def _end_with(process: int) -> None:
+    """End this process when another has ended, which is not its parent: that is the one it was forked of."""
+    try:
+        select.select([os.pidfd_open(process)], [], [])
+    except (AttributeError, OSError):  # no Linux, or it has ended already
+        while _is_there(process):
+            time.sleep(1)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

@@ -135,6 +135,13 @@ def test_in_weights_and_biases_it_is_one_group(tmp_path: Path) -> None:
             assert text.encode() in run.read_bytes(), text
 
 
+def wait_for_end_of(session: int) -> None:
+    end = time.monotonic() + 20
+    while lives_on(session):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def wait_for(path: Path) -> None:
     end = time.monotonic() + 100
     while not path.exists():
@@ -147,13 +154,14 @@ def test_killed_and_started_again_it_gives_the_same_table(tmp_path: Path) -> Non
     arguments = ("aligners=[cca,slow,pls]", f"--config-dir={configs}", "jobs=1", f"run_dir={tmp_path / 'contest'}")
     process = subprocess.Popen(
         command(*arguments), cwd=tmp_path, env=environment(tmp_path, SLOW="300"), stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     wait_for(tmp_path / "started")
     before = finished(tmp_path)
     assert len(before) == 1  # cca, seed 0
     process.kill()
     process.wait()
+    wait_for_end_of(process.pid)  # a run that went on would be in the way of its like
     ended = contest(tmp_path, *arguments[:-1])
     assert ended.returncode == 0, ended.stderr
     assert before.items() <= finished(tmp_path).items()
@@ -186,10 +194,7 @@ def test_ctrl_c_ends_its_processes_and_keeps_what_is_there(tmp_path: Path) -> No
     assert process.returncode == 130
     assert told.strip().splitlines()[-1] == "interrupted: what was written before is kept"
     assert len(finished(tmp_path)) == 1
-    end = time.monotonic() + 20
-    while lives_on(process.pid):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    wait_for_end_of(process.pid)
 
 
 def test_two_at_once_on_one_folder(tmp_path: Path) -> None:
