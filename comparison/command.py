@@ -1,14 +1,10 @@
 """The command ``compare.py``: its keys, its contest, its files."""
 
 import json
-import os
-import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +18,7 @@ from comparison.data import Data, combinations, config_of, name_of
 from comparison.files import write_results, write_tables
 from comparison.found import runs_in
 from comparison.live import Board
-from comparison.machines import Local
+from comparison.machines import Local, gpus, slots_here
 from comparison.report import write_report
 from comparison.results import Result, Standing, standings
 from comparison.rows import Rows, rows_of
@@ -66,10 +62,10 @@ def compare() -> None:
     rows = rows_of(OmegaConf.to_object(settings)["aligners"], _folders(given))  # type: ignore[index, call-overload]
     entries = _entries(rows, combinations(of_runs))
     folder = Path(at_home(settings.run_dir) if settings.run_dir else f"outputs/compare/{_folder_name(entries)}")
-    make = _machine(settings)
     owner = _alone(folder, console)
     try:
-        machine = make()
+        slots = settings.jobs if isinstance(settings.jobs, int) else slots_here(settings.threads, settings.memory_gb)
+        machine = Local(slots, settings.threads, gpus())
         board = Board(console, entries, settings.seeds, settings.trials)
         space: Any = OmegaConf.to_object(settings.tuning)
         contest = Contest(machine, folder, range(settings.seeds), settings.trials, space, board.told)
@@ -225,36 +221,6 @@ def _entries(rows: Rows, data: Sequence[Data]) -> list[Entry]:
     for entry in entries:
         entry.data = names.get(int(entry.data), data[int(entry.data)].label)
     return entries
-
-
-def _machine(settings: DictConfig) -> Callable[[], Local]:
-    """What makes the machine of the settings, which are looked at now."""
-    slots = settings.jobs if isinstance(settings.jobs, int) else _slots(settings.threads, settings.memory_gb)
-    return partial(Local, slots, settings.threads, _devices())
-
-
-def _slots(threads: int, memory_gb: float) -> int:
-    """Runs that cores, free memory and GPUs, where there are any, are enough for; at least one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    memory = _free_memory_gb()
-    return max(1, min([cores // threads, int(memory / memory_gb), *([len(gpus)] if (gpus := _devices()) else [])]))
-
-
-def _free_memory_gb() -> float:
-    """What processes may take, the system's own cache among it where the system tells."""
-    with suppress(OSError):
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
-        if found:
-            return int(found[1]) / 2**20
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-
-
-def _devices() -> list[str]:
-    """The GPUs that this process may use, without torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return [str(i) for i, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
-    return [each for each in visible.split(",") if each.strip() and each.strip() != "-1"]
 
 
 def _alone(folder: Path, console: Console) -> Owner:

@@ -64,10 +64,13 @@ class Contest:
         if self.trials:
             self._each(able, self._tune)
         for entry in able:
+            assert entry.config is not None
             setting = entry.tuned.setting if entry.tuned else {}
-            # pictures are not of the result: the map, which takes seconds, is drawn once
-            maps = {self.seeds[0]: {"report.tsne_items": MAP_ITEMS}}
-            entry.jobs = [self._job(entry, setting | maps.get(seed, {}), seed, "runs") for seed in self.seeds]
+            # pictures are not of the result: the map takes seconds and is drawn once, unless the user asks for it
+            once = {"report.tsne_items": MAP_ITEMS} if OmegaConf.select(entry.config, "report.tsne_items") == 0 else {}
+            entry.jobs = [
+                self._job(entry, setting | (once if seed == self.seeds[0] else {}), seed, "runs") for seed in self.seeds
+            ]
         # seeds outside: where the contest is cut off, each row has as many
         self._each([entry.jobs[i] for i in range(len(self.seeds)) for entry in able], self._run)
 
@@ -75,7 +78,7 @@ class Contest:
         """The features of each data set, by one process: the runs that begin together would each extract them."""
         jobs: dict[str, Job] = {}
         for entry in entries:
-            if any(self._job(entry, {}, seed, "runs").ended() is None for seed in self.seeds):
+            if any(self._job(entry, {}, seed, "runs").metrics() is None for seed in self.seeds):
                 jobs.setdefault(entry.data, self._job(entry, {}, self.seeds[0], "data"))
         self._each(list(jobs.values()), self._prepared)
 
@@ -98,7 +101,7 @@ class Contest:
 
     def _run(self, job: Job) -> None:
         ended = job.ended()
-        if ended is None or ended.status == "failed":  # what crashed may do so no more; what declined, declines
+        if ended is None or ended.status != "finished":  # what was missing may be there now, what crashed mended
             ended = self.machine.run(job)
             job.write(ended)
         self.told(job, ended)

@@ -3,10 +3,13 @@
 import multiprocessing
 import os
 import queue
+import re
 import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, wait
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
@@ -46,9 +49,11 @@ class Local:
             self._free.put(pool)
 
     def run(self, job: Job) -> Ended:
+        """Run the job to its end, whatever that is; from any thread."""
         return self._called(calls.run_job, job.config, str(job.log))
 
     def prepare(self, job: Job) -> Ended:
+        """Extract the features of the job's data."""
         return self._called(calls.prepare_data, job.config, str(job.log))
 
     def _called(self, function: Callable[..., Ended], *arguments: Any) -> Ended:
@@ -89,3 +94,27 @@ def died(code: int | None) -> str:
         name = signal.Signals(-code).name
         return f"killed by {name}, as where memory runs out" if name == "SIGKILL" else f"killed by {name}"
     return f"the process ended with exit code {code}"
+
+
+def slots_here(threads: int, memory_gb: float) -> int:
+    """Runs at once that cores, free memory and GPUs, where there are any, are enough for; at least one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    devices = gpus()
+    return max(1, min([cores // threads, int(_free_memory_gb() / memory_gb), *([len(devices)] if devices else [])]))
+
+
+def _free_memory_gb() -> float:
+    """What processes may take, the system's own cache among it where the system tells."""
+    with suppress(OSError):
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+        if found:
+            return int(found[1]) / 2**20
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+
+
+def gpus() -> list[str]:
+    """The GPUs that this process may use, without torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return [str(i) for i, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
+    return [each for each in visible.split(",") if each.strip() and each.strip() != "-1"]

@@ -248,6 +248,15 @@ def test_a_contest_that_nobody_can_play_says_why(tmp_path: Path) -> None:
     assert not (tmp_path / "contest" / "report.html").exists()
 
 
+def test_what_declined_is_asked_again(tmp_path: Path) -> None:
+    arguments = (f"--config-dir={own_aligners(tmp_path)}", "aligners=[waits]", "seeds=1")
+    assert contest(tmp_path, *arguments).returncode == 2
+    (tmp_path / "file").touch()  # as data that was downloaded since
+    ended = contest(tmp_path, *arguments)
+    assert ended.returncode == 0, ended.stderr
+    assert rows(tmp_path)["waits"]["seeds"] == "1"
+
+
 def test_help_says_what_there_is(tmp_path: Path) -> None:
     ended = subprocess.run([*command()[:2], "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
     for text in ("python compare.py aligners=mandatory", "matched", "mandatory", "parts", "seeds: 5", "trials: 20"):

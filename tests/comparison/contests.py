@@ -29,6 +29,12 @@ class Declines(CCA):
     def on_train_start(self):
         raise UserError("this one needs other data")
 
+class Waits(CCA):
+    def on_train_start(self):
+        if not Path("file").exists():
+            raise UserError("there is no file yet")
+        super().on_train_start()
+
 class Slow(CCA):
     def on_train_start(self):
         super().on_train_start()
@@ -42,7 +48,7 @@ def own_aligners(folder: Path) -> Path:
     configs = folder / "conf"
     (configs / "aligner").mkdir(parents=True)
     (folder / "own.py").write_text(OWN)
-    for name in ("Crashes", "Killed", "Declines", "Slow"):
+    for name in ("Crashes", "Killed", "Declines", "Waits", "Slow"):
         (configs / "aligner" / f"{name.lower()}.yaml").write_text(
             f"defaults:\n  - cca@_here_\n  - _self_\n\n_target_: own.{name}\n"
         )
