@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from aligners.base.of_cosines import OfCosines
 from aligners.base.rank_bound import RankBound, groups_bound
+from aligners.base.trained import linear_step
 from aligners.base.warm_start import set_head
 from aligners.base.yaml_defaults import aligner_config, defaults_from
+from aligners.features.steps import Step
 from aligners.spectral.coordinates import Coordinates, Statistics, statistics, uniform_solution
 from aligners.spectral.factors import Factors
 from aligners.spectral.moment_pass import MomentPass
@@ -36,6 +38,11 @@ class Adapter(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         change: Tensor = self.out(nn.functional.gelu(self.hidden(x)))
         return x + change
+
+    def step(self) -> Step:
+        """What ``forward`` does."""
+        layers = {"A": self.hidden.weight.T, "a": self.hidden.bias, "B": self.out.weight.T, "b": self.out.bias}
+        return Step("adapter", layers)
 
 
 @defaults_from("hybrid")
@@ -123,6 +130,10 @@ class Hybrid(OfCosines):
     def embed_y(self, y: Tensor) -> Tensor:
         embedding: Tensor = self.head_y(self.adapt_y(y))
         return embedding
+
+    def embedding_steps(self, side: str) -> list[Step]:
+        adapter, head = (self.adapter_x, self.head_x) if side == "x" else (self.adapter_y, self.head_y)
+        return [*self.scaled_steps(side), adapter.step(), linear_step(head)]
 
     def on_train_start(self) -> None:
         super().on_train_start()

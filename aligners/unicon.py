@@ -14,6 +14,7 @@ from aligners.base.yaml_defaults import defaults_from
 from aligners.features.kernels import KernelName
 from aligners.features.landmarks import LandmarkNumber, Selection
 from aligners.features.maps import FeatureMapName, RawFeatures, named_features
+from aligners.features.steps import Step
 from aligners.objectives.base import Objective
 from aligners.spectral.factors import SVD, Factors
 from aligners.spectral.first_pass import FirstPass
@@ -149,6 +150,9 @@ class UniConSpectral(SolvedAligner):
 
     def raw_y(self, y: Tensor) -> Tensor:
         return self.features.y(y)
+
+    def raw_steps(self, side: str) -> list[Step]:
+        return self.features.steps(side)
 
     @property
     def chooses(self) -> bool:

@@ -14,6 +14,7 @@ from aligners.base.yaml_defaults import defaults_from
 from aligners.features.kernels import KernelName
 from aligners.features.landmarks import Selection
 from aligners.features.maps import FeatureMapName, RawFeatures, named_features
+from aligners.features.steps import Step
 from aligners.features.metric import Metric
 from aligners.objectives.base import Objective
 from aligners.objectives.pairwise import SigLIP
@@ -121,6 +122,9 @@ class UniConConvex(SolvedAligner):
 
     def raw_y(self, y: Tensor) -> Tensor:
         return self.features.y(y)
+
+    def raw_steps(self, side: str) -> list[Step]:
+        return self.features.steps(side)
 
     def first_pass(self) -> Pass:
         generator = torch.Generator().manual_seed(torch.initial_seed())  # the run's seed, in every process

@@ -24,25 +24,37 @@ def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> No
     Exit code 2 and one line for a user's mistake, 1 and a traceback for ours, 130 at Ctrl-C.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing its own report
-    console = logging.StreamHandler()
-    # in train.log alone: warnings of libraries, and what the screen shows in another form
-    console.addFilter(lambda record: record.name not in ("py.warnings", "hydra.utils", journal.name))
-    logging.getLogger().addHandler(console)
-    logging.getLogger().setLevel(logging.INFO)
-    logging.captureWarnings(True)
     given: list[str] = []
-    parts = ExitStack()
-    try:
+    with _told(failures, given), ExitStack() as parts:
         sys.argv[1:] = opened(arguments_at_home(options_first(sys.argv[1:])))
-        given = overrides()
+        given += overrides()
         refuse_repeated(given)
         further = parts.enter_context(with_run(given))
         given += further
         if further:  # where processes that are started find them too, beside the one that asks for them
             place = next(i for i, each in enumerate(sys.argv) if each.lstrip("+").startswith("test="))
             sys.argv[place:place] = further
-        with _help_without_bases():
-            main()
+        parts.enter_context(_help_without_bases())
+        main()
+
+
+def plain_command_line(main: Callable[[list[str]], None]) -> None:
+    """Call ``main`` with the arguments of a command line that composes no config; exit codes as ``command_line``."""
+    with _told([], []):
+        main(sys.argv[1:])
+
+
+@contextmanager
+def _told(failures: list[tuple[int, str]], given: list[str]) -> Iterator[None]:
+    """A block whose logs go to the screen, and whose errors end the process, told in one line where they can be."""
+    console = logging.StreamHandler()
+    # in train.log alone: warnings of libraries, and what the screen shows in another form
+    console.addFilter(lambda record: record.name not in ("py.warnings", "hydra.utils", journal.name))
+    logging.getLogger().addHandler(console)
+    logging.getLogger().setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
     except KeyboardInterrupt:
         print("interrupted: what was written before is kept", file=sys.stderr)
         sys.exit(130)
@@ -54,7 +66,6 @@ def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> No
             raise
         failures.append((2, line))
     finally:
-        parts.close()
         logging.getLogger().removeHandler(console)
     if is_rank_zero():
         for _, line in failures:

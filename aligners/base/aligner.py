@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 from aligners.base.arrays import Arrays
 from aligners.base.rank_bound import RankBound
 from aligners.base.saved import Saved
+from aligners.features.steps import Step
 from aligners.objectives.base import Objective
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import PairBatch, Pairs
@@ -97,6 +98,29 @@ class Aligner(Arrays, Saved):
             return normalize(centred) if self.unit else centred
         scaled: Tensor = normalize(centred.unflatten(1, (layers, -1)), dim=2)
         return scaled.flatten(1).div_(layers**0.5)
+
+    def steps(self, side: str) -> list[Step]:
+        """What ``encode_x`` or ``encode_y`` does, for an export; ``side`` is x or y.
+
+        Raises:
+            UserError: embeddings that are scored otherwise than by their cosine, or that no steps lead to.
+        """
+        if getattr(self, "score", None) is not None:
+            raise UserError(f"{type(self).__name__} scores pairs by more than a cosine of embeddings: it has no export")
+        return [*self.prepared_steps(side), *self.embedding_steps(side)]
+
+    def prepared_steps(self, side: str) -> list[Step]:
+        """What ``prepare_x`` or ``prepare_y`` does."""
+        mean, layers = (self.mean_x, self.layers[0]) if side == "x" else (self.mean_y, self.layers[1])
+        return [Step("centre", {"mean": mean}), *([Step("unit", values={"layers": layers})] if self.unit else [])]
+
+    def embedding_steps(self, side: str) -> list[Step]:
+        """What ``embed_x`` or ``embed_y`` does.
+
+        Raises:
+            UserError: no steps lead there.
+        """
+        raise UserError(f"{type(self).__name__} does not say its steps (embedding_steps): it has no export")
 
     def setup(self, stage: str) -> None:
         datamodule: PairsDataModule = self.trainer.datamodule  # type: ignore[attr-defined]

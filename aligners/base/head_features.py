@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from aligners.base.warm_start import first_settings
 from aligners.base.yaml_defaults import aligner_config
 from aligners.features.landmarks import Size, number_of
+from aligners.features.steps import Step
 from aligners.spectral.fitted_map import fitted
 from aligners.spectral.moments import run_length
 from aligners.spectral.settings import SpectralSettings
@@ -117,6 +118,18 @@ class HeadFeatures(nn.Module):
     def y(self, rows: Tensor) -> Tensor:
         """Prepared rows (n, d_y) to features (n, w_y)."""
         return _mapped(self.maps.y(rows), self.centre_y, self.factor_y, self.widths[1])
+
+    def steps(self, side: str) -> list[Step]:
+        """What ``x`` or ``y`` does, the solution with the triangle as a product with its inverse."""
+        x = side == "x"
+        centre, factor, width = (
+            (self.centre_x, self.factor_x, self.widths[0]) if x else (self.centre_y, self.factor_y, self.widths[1])
+        )
+        eye = torch.eye(len(factor), dtype=torch.float64, device=factor.device)
+        inverse = torch.linalg.solve_triangular(factor.T.double(), eye, upper=True, left=False)
+        weight = nn.functional.pad(inverse, (0, width - len(factor)))
+        whitened = Step("linear", {"weight": weight, "bias": torch.zeros_like(weight[0])})
+        return [*self.maps.steps(side), Step("less", {"origin": centre}), whitened, Step("float")]
 
     def kept(self, train: Pairs, device: torch.device) -> "MappedRows | None":
         """Room for the features of all training rows; None where they need more memory than the settings give."""

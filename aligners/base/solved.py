@@ -13,6 +13,7 @@ from torch import Tensor
 
 from aligners.base.aligner import Aligner
 from aligners.base.rank_bound import RankBound, groups_bound
+from aligners.features.steps import Step
 from aligners.spectral.coordinates import project
 from aligners.spectral.moments import run_length
 from aligners.spectral.passes import Pass, Solved, Undecided
@@ -96,6 +97,14 @@ class SolvedAligner(Aligner):
 
     def embed_y(self, y: Tensor) -> Tensor:
         return project(self.raw_y(y), self.projection_y, self.offset_y)
+
+    def raw_steps(self, side: str) -> list[Step]:
+        """What ``raw_x`` or ``raw_y`` does."""
+        return []
+
+    def embedding_steps(self, side: str) -> list[Step]:
+        P, offset = (self.projection_x, self.offset_x) if side == "x" else (self.projection_y, self.offset_y)
+        return [*self.raw_steps(side), Step("linear", {"weight": P, "bias": -offset})]
 
     def mapped(self, batch: PairBatch) -> PairBatch:
         """A batch of features to the same batch of raw features, not whitened."""

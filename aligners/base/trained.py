@@ -15,6 +15,7 @@ from aligners.base.head_features import FeaturesName, HeadFeatures, MappedRows, 
 from aligners.base.rank_bound import RankBound, groups_bound, heads_bound
 from aligners.base.warm_start import check_warm_start, set_head, spectral_solution
 from aligners.features import KernelName, LandmarkNumber, Selection
+from aligners.features.steps import Step
 from aligners.spectral.settings import SpectralSettings
 from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.distributed import concatenate
@@ -174,6 +175,20 @@ class TrainedAligner(Aligner):
         embedding: Tensor = self.head_y(self.scaled(y))
         return embedding
 
+    def prepared_steps(self, side: str) -> list[Step]:
+        features = [] if self.head_features is None else self.head_features.steps(side)
+        return [*super().prepared_steps(side), *features]
+
+    def embedding_steps(self, side: str) -> list[Step]:
+        head = self.head_x if side == "x" else self.head_y
+        parts = head if isinstance(head, nn.Sequential) else [head]
+        return [*self.scaled_steps(side), *(step for part in parts for step in _head_steps(part))]
+
+    def scaled_steps(self, side: str) -> list[Step]:
+        """What ``scaled`` does."""
+        d = len(self.mean_x if side == "x" else self.mean_y)
+        return [Step("float"), Step("scale", values={"by": self._scale(d)})]
+
     def scaled(self, rows: Tensor) -> Tensor:
         """Prepared features (n, d) in float32 and, of unit length, with entries of size 1; mapped ones have it."""
         return rows.float() * self._scale(rows.shape[1])
@@ -244,3 +259,17 @@ def _made(key: str, config: dict[str, Any], *parts: Any, **named: Any) -> Any:
     except InstantiationException as error:
         cause = error.__cause__ or error
         raise UserError(f"aligner.{key}: {config.get('_target_')}: {' '.join(str(cause).split())}") from error
+
+
+def _head_steps(part: nn.Module) -> list[Step]:
+    if isinstance(part, nn.Linear):
+        return [linear_step(part)]
+    if isinstance(part, nn.GELU):
+        return [Step("gelu")]
+    raise UserError(f"no step of an export does what {type(part).__name__} does")
+
+
+def linear_step(linear: nn.Linear) -> Step:
+    """What a linear layer does."""
+    bias = torch.zeros_like(linear.weight[:, 0]) if linear.bias is None else linear.bias
+    return Step("linear", {"weight": linear.weight.T, "bias": bias})

@@ -11,6 +11,7 @@ from aligners.features.landmarks import AUTO_RANDOM, LandmarkNumber, Selection, 
 from aligners.features.metric import Metric
 from aligners.features.nystrom import Nystrom
 from aligners.features.random import RandomFeatures
+from aligners.features.steps import Step
 from ground.ranges import NonNegative, Positive, one_of
 from ground.values import checked
 
@@ -89,6 +90,12 @@ class RawFeatures(nn.Module):
         """(n, d_y) prepared to (n, m_y)."""
         return _less(self.map_y.raw(self._carried(rows)), self.origin_y)
 
+    def steps(self, side: str) -> list[Step]:
+        """What ``x`` or ``y`` does."""
+        made, origin = (self.map_x, self.origin_x) if side == "x" else (self.map_y, self.origin_y)
+        carried = [Step("double")] if self.near_singular else []
+        return [*carried, *made.steps(), *([Step("less", {"origin": origin})] if len(origin) else [])]
+
     @property
     def near_singular(self) -> bool:
         """Whether raw features are float64, of both modalities, whatever the rows are."""
@@ -146,6 +153,10 @@ class Identity(nn.Module):
 
     def raw(self, x: Tensor) -> Tensor:
         return x
+
+    def steps(self) -> list[Step]:
+        """None: rows stay as they are."""
+        return []
 
     def forward(self, x: Tensor) -> Tensor:
         return x

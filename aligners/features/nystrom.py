@@ -18,6 +18,7 @@ from torch import Generator, Tensor, nn
 from aligners.features.kernels import KERNELS, MEDIAN_ROWS, NEEDS_BANDWIDTH, fitted_bandwidth
 from aligners.features.landmarks import LandmarkNumber, Size, at_most, number_of, sample_size, selected
 from aligners.features.metric import Metric, metric_of
+from aligners.features.steps import Step
 from ground.errors import UserError
 
 LEAST_PIVOT = 1e-13
@@ -130,6 +131,11 @@ class Nystrom(nn.Module):
         """k_m(x), (n, d) to (n, m)."""
         landmarks, lengths, bandwidth = self._derived("landmarks", x.dtype, self._landmarks)
         return KERNELS[self.kernel](x, landmarks, bandwidth, lengths)
+
+    def steps(self) -> list[Step]:
+        """What ``raw`` does."""
+        values = {"kernel": self.kernel, "bandwidth": float(self.fitted_bandwidth)}
+        return [Step("kernel", {"landmarks": self.landmarks}, values)]
 
     def forward(self, x: Tensor) -> Tensor:
         # in float32 the features are as good as their inner products, which err by 1e-6; solving with the

@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 
 from aligners.features.kernels import MEDIAN_ROWS, NEEDS_BANDWIDTH, fitted_bandwidth
 from aligners.features.landmarks import Size
+from aligners.features.steps import Step
 from ground.errors import UserError
 
 MATERN_ORDERS = {"matern_12": 1, "matern_32": 3, "matern_52": 5}
@@ -99,6 +100,11 @@ class RandomFeatures(nn.Module):
             zero = (x == 0).all(dim=1, keepdim=True)
             features *= torch.where(zero, torch.exp(-0.5 / self.fitted_bandwidth), 1).to(x.dtype)
         return features
+
+    def steps(self) -> list[Step]:
+        """What ``raw`` does."""
+        values = {"kernel": self.kernel, "bandwidth": float(self.fitted_bandwidth)}
+        return [Step("random", {"frequencies": self.frequencies}, values)]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.raw(x)

@@ -1,0 +1,1 @@
+"""Taking a fitted run out of the project: heads as plain tensors, ONNX, sentence-transformers, a card."""
