@@ -14,6 +14,6 @@ __getattr__ = lazy(
         "gradient": ("OfCosines", "SGDCLIP", "SGDSigLIP", "Triplet"),
         "hybrid": ("Hybrid",),
         "closed_form": ("CCA", "Identity", "MomentAligner", "PLS"),
-        "base.loading": ("load",),
+        "base.loading": ("load", "load_run"),
     },
 )

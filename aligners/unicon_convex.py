@@ -14,8 +14,8 @@ from aligners.base.yaml_defaults import defaults_from
 from aligners.features.kernels import KernelName
 from aligners.features.landmarks import Selection
 from aligners.features.maps import FeatureMapName, RawFeatures, named_features
-from aligners.features.steps import Step
 from aligners.features.metric import Metric
+from aligners.features.steps import Step
 from aligners.objectives.base import Objective
 from aligners.objectives.pairwise import SigLIP
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon

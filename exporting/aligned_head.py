@@ -61,13 +61,13 @@ def _linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return rows @ weight.to(rows.dtype) + bias.to(rows.dtype)
 
 
-def _adapter(rows: Tensor, A: Tensor, a: Tensor, B: Tensor, b: Tensor) -> Tensor:  # noqa: N803
+def _adapter(rows: Tensor, A: Tensor, a: Tensor, B: Tensor, b: Tensor) -> Tensor:
     return rows + _linear(gelu(_linear(rows, A, a)), B, b)
 
 
 def _kernel(rows: Tensor, landmarks: Tensor, kernel: str, bandwidth: float) -> Tensor:
     lengths, of_landmarks = rows.norm(dim=1, keepdim=True), landmarks.norm(dim=1).to(rows.dtype)
-    products = rows @ landmarks.T.to(rows.dtype)
+    products: Tensor = rows @ landmarks.T.to(rows.dtype)
     if kernel == "linear":
         return products
     if kernel in ("rbf", "matern_12", "matern_32", "matern_52"):
@@ -78,20 +78,21 @@ def _kernel(rows: Tensor, landmarks: Tensor, kernel: str, bandwidth: float) -> T
         t = squares.sqrt() * (root / bandwidth)
         return polynomial(t) * torch.exp(-t)
     tiny = torch.finfo(rows.dtype).tiny
-    cosine = (products * (1 / lengths.clamp_min(tiny)) * (1 / of_landmarks.clamp_min(tiny))).clamp(-1, 1)
+    cosine: Tensor = (products * (1 / lengths.clamp_min(tiny)) * (1 / of_landmarks.clamp_min(tiny))).clamp(-1, 1)
     if kernel == "cosine":
         return cosine
     if kernel == "exp_cosine":
         return torch.exp((cosine - 1) / bandwidth)
     angle = torch.acos(cosine)
     if kernel == "arc_cosine_0":
-        return 1 - angle / math.pi
+        return angle / -math.pi + 1
     sine = (1 - cosine.square()).clamp_min(0).sqrt()
-    return (sine + (math.pi - angle) * cosine) * lengths * of_landmarks / math.pi
+    values: Tensor = (sine + (math.pi - angle) * cosine) * lengths * of_landmarks / math.pi
+    return values
 
 
-MATERN: dict[str, tuple[float, Callable[[Tensor], Any]]] = {
-    "matern_12": (1.0, lambda t: 1.0),
+MATERN: dict[str, tuple[float, Callable[[Tensor], Tensor]]] = {
+    "matern_12": (1.0, torch.ones_like),
     "matern_32": (math.sqrt(3), lambda t: 1 + t),
     "matern_52": (math.sqrt(5), lambda t: 1 + t + t * t / 3),
 }

@@ -13,8 +13,6 @@ from aligners.features.steps import Step
 from exporting.aligned_head import Head
 
 FORMAT = 1
-PARITY = 1e-5
-"""The most by which cosines of an export and of its aligner may differ."""
 EXACT = ("mean",)
 """Tensors that stay float64: what they are taken from loses digits else."""
 

@@ -44,9 +44,11 @@ ROOMS = (
     "comparison",
     "datamodules",
     "evaluation",
+    "exporting",
     "ground",
     "report",
     "running",
+    "searching",
 )
 COMPOSERS = ("hydra", "omegaconf", "antlr4", "yaml")
 """What reads a command line and composes a config: of odd input it raises anything."""

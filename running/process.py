@@ -53,6 +53,7 @@ def _told(failures: list[tuple[int, str]], given: list[str]) -> Iterator[None]:
     logging.getLogger().addHandler(console)
     logging.getLogger().setLevel(logging.INFO)
     logging.captureWarnings(True)
+    logging.getLogger("sentence_transformers").setLevel(logging.WARNING)  # it tells of each model that it loads
     try:
         yield
     except KeyboardInterrupt:

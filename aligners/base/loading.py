@@ -50,17 +50,41 @@ def load(path: str | PathLike[str], *, trust: bool = False) -> Aligner:
     return _of_run(place, trust) if place.is_dir() else Aligner.load(path, trust=trust)
 
 
-def _of_run(run: Path, trust: bool) -> Aligner:
+def load_run(path: str | PathLike[str], *, trust: bool = False) -> tuple[Aligner, PairsDataModule]:
+    """The aligner of a run directory, as ``load`` gives it, and its datamodule, not set up, with the same backbones.
+
+    Raises:
+        UserError: as ``load``; data that cannot be used.
+    """
+    run = path_at_home(path)
+    if not run.is_dir():
+        raise UserError(f"run={path} is no run directory of train.py")
+    config = _config(run, trust)
+    aligner = _of_run(run, trust)
+    datamodule = _datamodule(config["datamodule"], str(run), trust)
+    if isinstance(datamodule, ExtractedDataModule):
+        backbones = datamodule.x_backbone, datamodule.y_backbone
+        aligner.raw_items = RawItems(lambda: backbones)
+    return aligner, datamodule
+
+
+def _config(run: Path, trust: bool) -> dict[str, Any]:
     file = run / "config.yaml"
     try:
         config: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=trust)
-        kind, datamodule = config["aligner"]["_target_"], config["datamodule"]
+        _ = config["aligner"]["_target_"], config["datamodule"]["_target_"]
     except FileNotFoundError as error:
         raise UserError(f"{run} is no run directory: it has no config.yaml") from error
     except (OSError, OmegaConfBaseException, YAMLError, KeyError, TypeError) as error:
         raise UserError(f"{file} is no config of a run: {' '.join(str(error).split())}") from error
-    aligner: Aligner = restored(class_at(kind, Aligner, trust, str(file)), _checkpoint(run), trust, str(run))
-    aligner.raw_items = RawItems(partial(_backbones, datamodule, str(run), trust))
+    return config  # type: ignore[no-any-return]
+
+
+def _of_run(run: Path, trust: bool) -> Aligner:
+    config = _config(run, trust)
+    kind = class_at(config["aligner"]["_target_"], Aligner, trust, str(run / "config.yaml"))
+    aligner: Aligner = restored(kind, _checkpoint(run), trust, str(run))
+    aligner.raw_items = RawItems(partial(_backbones, config["datamodule"], str(run), trust))
     return aligner
 
 
@@ -77,12 +101,18 @@ def _checkpoint(run: Path) -> dict[str, Any]:
 
 def _backbones(config: dict[str, Any], run: str, trust: bool) -> Backbones:
     """The backbones of x and y, as the run's datamodule has them."""
+    datamodule = _datamodule(config, run, trust)
+    if not isinstance(datamodule, ExtractedDataModule):
+        raise UserError(f"the run {run} is of features: it has no backbone for raw items, encode features (n, d)")
+    return datamodule.x_backbone, datamodule.y_backbone
+
+
+def _datamodule(config: dict[str, Any], run: str, trust: bool) -> PairsDataModule:
     if not trust:
         check_calls(config, run)
-    if not issubclass(class_at(config["_target_"], PairsDataModule, trust, run), ExtractedDataModule):
-        raise UserError(f"the run {run} is of features: it has no backbone for raw items, encode features (n, d)")
+    class_at(config["_target_"], PairsDataModule, trust, run)
     try:
-        datamodule = instantiate(config)
+        datamodule: PairsDataModule = instantiate(config)
     except InstantiationException as error:
-        raise UserError(f"the backbones of {run} cannot be made: {error.__cause__ or error}") from error
-    return datamodule.x_backbone, datamodule.y_backbone
+        raise UserError(f"the data and backbones of {run} cannot be made: {error.__cause__ or error}") from error
+    return datamodule

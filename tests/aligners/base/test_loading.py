@@ -95,5 +95,5 @@ def test_a_run_runs_no_code_unasked(picture_run: Path, tmp_path: Path) -> None:
 def test_a_datamodule_that_cannot_be_made_is_told_in_a_line(picture_run: Path, tmp_path: Path) -> None:
     run = changed(picture_run, tmp_path, "datamodule.path", str(tmp_path / "gone.csv"))
     model = load(run)
-    with pytest.raises(UserError, match=r"^the backbones of .*copy cannot be made: [^\n]*gone.csv[^\n]*$"):
+    with pytest.raises(UserError, match=r"^the data and backbones of .*copy cannot be made: [^\n]*gone.csv[^\n]*$"):
         model.encode_y(["a pig"])

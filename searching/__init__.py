@@ -1,0 +1,1 @@
+"""Searching with a finished run, and embedding new items with it."""
