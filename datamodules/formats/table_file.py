@@ -86,7 +86,7 @@ def read_header(path: Path) -> list[str]:
 
 
 def read_table(path: Path, names: Sequence[str], string_names: Sequence[str]) -> Table:
-    """The columns ``names``, two at least. Rows with an empty cell in them are counted, logged and left out.
+    """The columns ``names``. Rows with an empty cell in them are counted, logged and left out.
 
     Cells of the columns ``string_names`` must be strings; in the others numbers do as well.
 
@@ -148,7 +148,9 @@ def _cells(path: Path, names: Sequence[str]) -> Iterator[tuple[int, tuple[Any, .
         case _:
             rows = _csv_rows(path)
             header = [name.strip() for name in next(rows)[1]]
-            pick = itemgetter(*(header.index(name) for name in names))
+            places = [header.index(name) for name in names]
+            # of one place an itemgetter gives no tuple
+            pick = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
             for number, row in rows:
                 yield number, tuple(cell.strip() for cell in pick(row))  # blanks after a comma are no part of a cell
 

@@ -75,7 +75,10 @@ def test_a_table_of_one_column(tmp_path: Path) -> None:
     [
         ("nowhere", "^there is no folder, table or text file .*nowhere$"),
         ("empty", "^.*empty holds nothing that the run encodes: it encodes image and text$"),
-        ("both", "^.*both holds files of both modalities, 1 of image and 1 of text: give a folder for each, or a table$"),
+        (
+            "both",
+            "^.*both holds files of both modalities, 1 of image and 1 of text: give a folder for each, or a table$",
+        ),
         ("a.pdf", "^.*a.pdf is none of a folder, a table or a text file"),
         ("t.csv", "^.*t.csv holds nothing that the run encodes"),
         ("latin.txt", "^cannot read .*latin.txt as UTF-8"),

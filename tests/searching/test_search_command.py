@@ -45,7 +45,7 @@ def test_scores_are_the_cosines_of_the_split(picture_run: Path, capsys: pytest.C
     with (picture_run.parent / "pairs.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     search([f"run={picture_run}", "text=a dog", "split=train,val,test", "top=100", "sheet=s.png"])
-    every = dict((name.split()[0], score) for score, name in found(capsys))
+    every = {name.split()[0]: score for score, name in found(capsys)}
     aligner = load(picture_run)
     cosines = aligner.similarity([row["image"] for row in rows], ["a dog"])[:, 0]
     for row, cosine in zip(rows, cosines.tolist(), strict=True):
@@ -63,18 +63,22 @@ def test_an_image_finds_texts_and_images(picture_run: Path, capsys: pytest.Captu
 def test_new_files_are_searched_and_what_was_embedded_gives_the_same(
     picture_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
     for record in RECORDS[60:72]:
-        shutil.copy(DATA / record["image"], tmp_path)
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+        shutil.copy(DATA / record["image"], new)
+    (new / "broken.png").write_bytes(b"no picture")
     shutil.copytree(picture_run, tmp_path / "run")
     config = (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")
-    (tmp_path / "run" / "config.yaml").write_text(config.replace("max_unreadable_share: 0.01", "max_unreadable_share: 0.1"))
-    search(["run=run", "a house", f"index={tmp_path}", "sheet=run/s.png"])
+    (tmp_path / "run" / "config.yaml").write_text(
+        config.replace("max_unreadable_share: 0.01", "max_unreadable_share: 0.1")
+    )
+    search(["run=run", "a house", f"index={new}", "sheet=s.png"])
     direct = found(capsys)
     assert len(direct) == 10
-    embed(["run=run", f"items={tmp_path}", "to=new.safetensors"])
+    embed(["run=run", f"items={new}", "to=new.safetensors"])
     assert "x (12, 8)" in capsys.readouterr().out
-    search(["run=run", "a house", "index=new.safetensors", "sheet=run/s.png"])
+    search(["run=run", "a house", "index=new.safetensors", "sheet=s.png"])
     assert [name for _, name in found(capsys)] == [name for _, name in direct]
     with (tmp_path / "run" / "checkpoints" / "last.ckpt").open("ab") as file:
         file.write(b"x")
@@ -93,7 +97,9 @@ def test_an_embedded_table_is_a_features_file(picture_run: Path, tmp_path: Path)
         assert file.metadata()["x_name"] == "image"
     aligner = load(picture_run)
     texts = [text for r in records for text in r["captions"][:2]]
-    distinct = list(dict.fromkeys((int(i), t) for i, t in zip(torch.arange(30).repeat_interleave(2), texts, strict=True)))
+    distinct = list(
+        dict.fromkeys((int(i), t) for i, t in zip(torch.arange(30).repeat_interleave(2), texts, strict=True))
+    )
     assert tensors["x"].shape == (30, 8)
     ours = aligner.encode_y([text for _, text in distinct])
     torch.testing.assert_close(normalize(tensors["y"]), normalize(ours), rtol=0, atol=1e-5)
@@ -106,7 +112,9 @@ def test_an_embedded_table_is_a_features_file(picture_run: Path, tmp_path: Path)
 def test_a_pair_whose_image_cannot_be_read_is_left_out(picture_run: Path, tmp_path: Path) -> None:
     shutil.copytree(picture_run, tmp_path / "run")
     config = (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")
-    (tmp_path / "run" / "config.yaml").write_text(config.replace("max_unreadable_share: 0.01", "max_unreadable_share: 0.9"))
+    (tmp_path / "run" / "config.yaml").write_text(
+        config.replace("max_unreadable_share: 0.01", "max_unreadable_share: 0.9")
+    )
     (tmp_path / "broken.png").write_bytes(b"no picture")
     shutil.copy(DATA / RECORDS[0]["image"], tmp_path / "pig.webp")
     Path("t.csv").write_text("image,text\nbroken.png,one\npig.webp,two\nbroken.png,three\n")
@@ -122,7 +130,10 @@ def test_a_pair_whose_image_cannot_be_read_is_left_out(picture_run: Path, tmp_pa
     [
         (["a dog"], r'^search needs a run: python search.py run=RUN "a red telephone"$'),
         (["run=RUN"], r"^search needs a query: "),
-        (["run=RUN", "a dog", "image=b.png"], r"^one query at a time, got text and image$|^one query at a time, got image"),
+        (
+            ["run=RUN", "a dog", "image=b.png"],
+            r"^one query at a time, got text and image$|^one query at a time, got image",
+        ),
         (["run=RUN", "audio=a.wav"], r"^the run encodes image and text, the query is of audio$"),
         (["run=RUN", "a dog", "among=sounds"], r"^among must be image or text, got 'sounds'$"),
         (["run=RUN", "a dog", "split=valid"], r"^unknown split 'valid': did you mean 'val'"),
