@@ -9,6 +9,8 @@ from torch.nn.functional import normalize
 BLOCK = 1 << 17
 """Rows scored at once."""
 LISTS_PROBED = 32
+TRAINED_WITH = 64
+"""Rows that each centre is found from; faiss wants 39 or more."""
 
 
 class Index(Protocol):
@@ -62,10 +64,10 @@ class ListedIndex:
         import faiss  # where it is needed alone
 
         n, r = rows.shape
-        lists = max(1, min(round(4 * n**0.5), n // 39))  # fewer rows a centre than 39 and faiss warns
+        lists = max(1, min(round(n**0.5), n // TRAINED_WITH))
         whole = normalize(rows.float()).numpy()
         self._faiss: Any = faiss.IndexIVFFlat(faiss.IndexFlatIP(r), r, lists, faiss.METRIC_INNER_PRODUCT)
-        self._faiss.train(whole[:: max(1, n // (256 * lists))])
+        self._faiss.train(whole[:: max(1, n // (TRAINED_WITH * lists))])
         self._faiss.add(whole)
         self._faiss.nprobe = min(lists, LISTS_PROBED)
 
