@@ -25,8 +25,8 @@ test: $(INSTALLED) ## the whole test suite
 compare: $(INSTALLED) ## aligners head to head on the bundled data, at their defaults
 	$(BIN)/python compare.py seeds=3 trials=0
 
-bench: $(INSTALLED) ## the benchmarks: quality, speed, scale
-	$(BIN)/python -m benchmarks.quality
+bench: $(INSTALLED) ## the benchmarks: every aligner in a contest, speed, scale
+	$(BIN)/python compare.py aligners=all trials=0
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.scale
 

@@ -2,8 +2,8 @@
 
 Data of four shapes: features of clip art and of Flickr8k where their files are given, and synthetic ones (see
 ``benchmarks.latent``) of Flickr30K's shape and of MSCOCO's; this one is measured only where it is named, for it takes
-long. The data that is made is linear and Gaussian, CCA's home ground: who is quick shows here, who is good shows in
-``benchmarks.quality``.
+long. The data that is made is linear and Gaussian, CCA's home ground: who is quick shows here, who is good shows in a
+contest (``compare.py``).
 
 Contestants are every aligner at its defaults; at Flickr30K's shape, besides, settings chosen on validation, and other
 libraries. They take turns, each fit in a process of its own that maps the file; what fails or takes longer than the

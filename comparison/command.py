@@ -23,6 +23,7 @@ from comparison.report import write_report
 from comparison.results import Result, Standing, standings
 from comparison.rows import Rows, rows_of
 from comparison.tables import screen_table
+from comparison.tuning import left_open
 from comparison.wandb_group import log_contest, project_of
 from ground.annotations import problem
 from ground.configs import CONFIGS
@@ -60,15 +61,14 @@ def compare() -> None:
         _of_finished_runs(settings, of_runs, console)
         return
     rows = rows_of(OmegaConf.to_object(settings)["aligners"], _folders(given))  # type: ignore[index, call-overload]
-    entries = _entries(rows, combinations(of_runs))
+    entries = _entries(rows, combinations(of_runs), OmegaConf.to_object(settings.tuning))
     folder = Path(at_home(settings.run_dir) if settings.run_dir else f"outputs/compare/{_folder_name(entries)}")
     owner = _alone(folder, console)
     try:
         slots = settings.jobs if isinstance(settings.jobs, int) else slots_here(settings.threads, settings.memory_gb)
         machine = Local(slots, settings.threads, gpus())
         board = Board(console, entries, settings.seeds, settings.trials)
-        space: Any = OmegaConf.to_object(settings.tuning)
-        contest = Contest(machine, folder, range(settings.seeds), settings.trials, space, board.told)
+        contest = Contest(machine, folder, range(settings.seeds), settings.trials, board.told)
         try:
             with board.showing():
                 contest.play(entries)
@@ -203,7 +203,7 @@ def help_text() -> str:
     )
 
 
-def _entries(rows: Rows, data: Sequence[Data]) -> list[Entry]:
+def _entries(rows: Rows, data: Sequence[Data], space: Any) -> list[Entry]:
     """Each row on each data set; one whose config cannot be composed has the reason."""
     entries = []
     names: dict[int, str] = {}
@@ -215,7 +215,8 @@ def _entries(rows: Rows, data: Sequence[Data]) -> list[Entry]:
                 entries.append(Entry(row.label, str(number), None, f"declined: {error}"))
                 continue
             names.setdefault(number, name_of(each, config))
-            entries.append(Entry(row.label, str(number), config))
+            open_space = left_open(space, (*each.overrides, *row.overrides))
+            entries.append(Entry(row.label, str(number), config, space=open_space))
     if not names:
         raise UserError(entries[0].reason.removeprefix("declined: "))
     for entry in entries:
@@ -225,7 +226,10 @@ def _entries(rows: Rows, data: Sequence[Data]) -> list[Entry]:
 
 def _alone(folder: Path, console: Console) -> Owner:
     """This contest's hold on the folder; another one there is waited for."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write into {folder}: {error.strerror}; set another run_dir") from error
     waits = False
     while True:
         try:

@@ -31,6 +31,8 @@ class Entry:
     data: str
     config: DictConfig | None
     reason: str = ""
+    space: Space = field(default_factory=dict)
+    """What is to be tuned."""
     tuned: Tuned | None = None
     tuning_seconds: float = 0.0
     """Of the fits of all trials."""
@@ -46,7 +48,6 @@ class Contest:
         folder: where they lie.
         seeds: of each entry.
         trials: settings tried of each entry, on its first seed; 0 leaves the defaults.
-        space: what is tuned.
         told: called as runs end, in the order in which they do.
     """
 
@@ -54,7 +55,6 @@ class Contest:
     folder: Path
     seeds: Sequence[int]
     trials: int
-    space: Space
     told: Told
 
     def play(self, entries: Sequence[Entry]) -> None:
@@ -97,7 +97,7 @@ class Contest:
             return value if isinstance(value, int | float) else None
 
         assert entry.config is not None
-        entry.tuned = tuned(entry.config, self.space, self.trials, self.seeds[0], score)
+        entry.tuned = tuned(entry.config, entry.space, self.trials, self.seeds[0], score)
 
     def _run(self, job: Job) -> None:
         ended = job.ended()

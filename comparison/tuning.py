@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
@@ -49,6 +49,17 @@ def open_keys(config: DictConfig, space: Space) -> Setting:
         if isinstance(value, int | float) and not isinstance(value, bool):
             found[key] = value
     return found
+
+
+def left_open(space: Space, overrides: Iterable[str]) -> Space:
+    """The part of the space that no override sets: what a row or a user has set stands.
+
+    Example:
+        >>> list(left_open({"aligner.tau": {}, "aligner.lam": {}}, ["aligner=unicon", "aligner.tau=1"]))
+        ['aligner.lam']
+    """
+    given = {each.partition("=")[0] for each in overrides}
+    return {key: of for key, of in space.items() if key not in given}
 
 
 def tuned(config: DictConfig, space: Space, trials: int, seed: int, score: Callable[[Setting], float | None]) -> Tuned:

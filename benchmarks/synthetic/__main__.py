@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 
 from benchmarks.record import Parser, Record, command, positive
 from benchmarks.runs import composed, run
+from benchmarks.synthetic.climb import Axes, climb
 from benchmarks.synthetic.figures import figures
 from benchmarks.synthetic.measured import Fit, measured
 from benchmarks.synthetic.rows import FAIR, GROUPS, PASSES, PRINTED, Row
 from benchmarks.synthetic.tables import tables
-from benchmarks.tuning import CLOSED_FORM, Axes, axes_of, climb
 from ground.errors import UserError
 from ground.progress import progress_bar
 
@@ -27,19 +28,23 @@ QUICK = (
     "datamodule.n_train=60", "datamodule.n_val=20", "datamodule.n_test=20", "aligner.rank=8", "trainer.max_epochs=2",
     "trainer.check_val_every_n_epoch=1",
 )  # fmt: skip
-AXES: Axes = {
+GRADIENT: Axes = {
     "aligner.optimizer.lr": [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1],
     "aligner.optimizer.weight_decay": [0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0],
     "trainer.max_epochs": [30, 60, 120, 240, 480],
-    **CLOSED_FORM,
+}
+CLOSED_FORM: Axes = {
+    "aligner.lam": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0],
+    "aligner.weight_power": [0.0, 0.5, 1.0, 2.0, 4.0],
 }
 TUNING_SEED = 0
 
 
 def settings_of(row: Row, overrides: list[str]) -> dict[str, Any]:
-    """The best setting of a row on the validation split of the first seed, as ``tuning.climb`` tells it."""
+    """The best setting of a row on the validation split of the first seed, as ``climb`` tells it."""
     config = composed(row.aligner, "synthetic", overrides)
-    axes = {key: values for key, values in AXES.items() if key in axes_of(row.aligner, config, coarse=False)}
+    grid = CLOSED_FORM if OmegaConf.select(config, "aligner.optimizer") is None else GRADIENT
+    axes = {key: values for key, values in grid.items() if isinstance(OmegaConf.select(config, key), int | float)}
 
     def score(setting: list[str]) -> float:
         try:

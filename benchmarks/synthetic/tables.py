@@ -35,7 +35,7 @@ def accuracy(values: Sequence[float]) -> str:
 
 
 def tables(runs: Runs, tuned: Mapping[str, Mapping[str, dict[str, Any]]]) -> dict[str, str]:
-    """Markdown by title, of the groups that have been run; ``tuned`` is what ``tuning.climb`` told of a fair row."""
+    """Markdown by title, of the groups that have been run; ``tuned`` is what ``climb`` told of a fair row."""
     made: dict[str, str] = {}
     for group in (PRINTED, KERNELS, TRIPLET, PASSES, FAIR):
         if group.title not in runs:

@@ -4,59 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import peers, quality, scale, scale_fit
+from benchmarks import peers, scale, scale_fit
 from benchmarks.features_file import features_file, read_splits
 from benchmarks.speed_shapes import QUICK_MODEL, QUICK_SHAPE
 from ground.errors import UserError
 from tests.benchmarks.records import record_of
-
-
-def test_quality(capsys: pytest.CaptureFixture[str]) -> None:
-    quality.main(["--quick", "--aligners", "unicon", "cca", "sgd_clip", "--seeds", "2"])
-    record = record_of("quality")
-    assert [run["aligner"] for run in record["runs"]["synthetic"]] == ["unicon", "cca", "sgd_clip"] * 2  # in turns
-    assert record["failed"] == {"synthetic": {}}
-    rows = {row["aligner"]: row for row in record["summary"]["synthetic"]}
-    assert rows["cca"]["behind_half_interval"] >= 0
-    behind = rows["unicon"]["mean_recall"]["median"] - rows["sgd_clip"]["mean_recall"]["median"]
-    assert rows["sgd_clip"]["behind"] == pytest.approx(behind, abs=1e-6)  # of two seeds the median is the mean
-    shown = " ".join(capsys.readouterr().out.split())  # a title is as wide as its table
-    assert "± 95 %, Student's t over seeds" in shown
-    assert "± 95 % over queries" in shown
-    assert "unicon minus it" in shown
-    assert "record: outputs/benchmarks/quality/" in shown
-
-
-def test_quality_at_tuned_settings(capsys: pytest.CaptureFixture[str]) -> None:
-    quality.main(["--quick", "--aligners", "unicon", "pls", "--seeds", "1", "--tune"])
-    record = record_of("quality")
-    assert record["tuned"]["synthetic"]["unicon"] == {}
-    tuned = record["tuned"]["synthetic"]["pls"]
-    assert tuned["score"] == max(tuned["tried"].values())
-    (run,) = (run for run in record["runs"]["synthetic"] if run["aligner"] == "pls")
-    assert run["set"] == tuned["overrides"]
-    assert tuned["overrides"][0].split(".")[1] in capsys.readouterr().out
-
-
-def test_ablation_goes_on_past_what_cannot_run(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = [("unicon", []), ("no passes", ["aligner.passes=0"]), ("broken", ["aligner.eta=5"])]
-    monkeypatch.setitem(quality.ABLATIONS, "parts", [(label, "unicon", overrides) for label, overrides in rows])
-    quality.main(["--quick", "--ablation", "--seeds", "1"])
-    record = record_of("ablation")
-    assert [row["aligner"] for row in record["summary"]["synthetic"]] == ["unicon", "no passes"]
-    assert "aligner.eta" in record["failed"]["synthetic"]["broken"]
-    assert "no passes" in capsys.readouterr().out
-
-
-def test_mistakes_in_what_to_compare() -> None:
-    with pytest.raises(UserError, match="unknown aligner 'unicorn': did you mean 'unicon'"):
-        quality.main(["--quick", "--aligners", "unicorn"])
-    with pytest.raises(UserError, match=r"no features file at nowhere.safetensors"):
-        quality.main(["--features", "nowhere.safetensors"])
-    with pytest.raises(UserError, match="no data: give --features"):
-        quality.main(["--no-bundled"])
 
 
 def test_peers_agree_with_each_other() -> None:

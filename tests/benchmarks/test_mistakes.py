@@ -4,18 +4,14 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
-from benchmarks import gate, peers, quality, scale, scale_fit, speed
+from benchmarks import gate, peers, scale, scale_fit, speed
 from benchmarks.features_file import features_file, read_splits
 from benchmarks.record import ROOT, Record, command
 from benchmarks.speed_shapes import QUICK_MODEL, QUICK_SHAPE
 from ground.errors import UserError
-from tests.problems import random_features
 
 Main = Callable[[Sequence[str]], None]
 
@@ -28,22 +24,7 @@ def ended(main: Main, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return int(end.value.code or 0)
 
 
-def features(path: Path) -> Path:
-    x, y, _ = random_features(60, 1, 9, 7, seed=0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"x": x, "y": y}, path)
-    return path
-
-
 MISTAKES: dict[str, tuple[Main, list[str], str]] = {
-    "aligner": (quality.main, ["--aligners", "unicorn"], "unknown aligner 'unicorn': did you mean 'unicon'"),
-    "no aligner": (quality.main, ["--aligners"], "--aligners: expected at least one argument"),
-    "file": (quality.main, ["--features", "nowhere.st"], "no features file at nowhere.st"),
-    "home": (quality.main, ["--features", "~/nowhere.st"], "no features file at HOME/nowhere.st"),
-    "no seed": (quality.main, ["--seeds", "-1"], "--seeds: must be a whole number of at least 1, got -1"),
-    "seed": (quality.main, ["--seeds", "x"], "--seeds: must be a whole number of at least 1, got x"),
-    "ablation": (quality.main, ["--ablation", "--aligners", "cca"], "--ablation parts has no row of cca: take unicon"),
-    "quick": (quality.main, ["--quick", "--features", "a"], "--quick has data of its own"),
     "sizes": (scale.main, ["--quick", "--sizes", "10"], "--quick has sizes of its own"),
     "size": (scale.main, ["--sizes", "0"], "--sizes: must be a whole number of at least 1, got 0"),
     "contestant": (speed.main, ["--skip", "sgd-clip"], "unknown contestant 'sgd-clip': did you mean 'sgd_clip'"),
@@ -87,8 +68,7 @@ def test_a_mistake_is_one_line(
 @pytest.mark.parametrize(
     ("taken", "main", "arguments"),
     [
-        ("outputs", quality.main, ["--quick", "--aligners", "cca"]), ("outputs", scale.main, ["--quick"]),
-        ("cache", speed.main, ["--quick"]), ("cache", scale.main, ["--quick"]),
+        ("outputs", scale.main, ["--quick"]), ("cache", speed.main, ["--quick"]), ("cache", scale.main, ["--quick"]),
     ],
 )  # fmt: skip
 def test_what_cannot_be_written(
@@ -104,45 +84,6 @@ def test_a_damaged_file_of_the_cache() -> None:
     path.write_bytes(path.read_bytes()[:999])
     with pytest.raises(UserError, match=r"cannot read cache/benchmarks/.*: delete it, it is made again"):
         read_splits(path)
-
-
-def test_what_was_measured_before_ctrl_c_is_shown_and_kept(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run, calls = quality.run, iter(range(9))
-
-    def interrupted(config: Any) -> Any:
-        if next(calls) == 3:
-            raise KeyboardInterrupt
-        return run(config)
-
-    monkeypatch.setattr(quality, "run", interrupted)
-    assert ended(quality.main, monkeypatch, "--quick", "--aligners", "cca", "pls", "--seeds", "2") == 130
-    told = capsys.readouterr()
-    assert told.err == "interrupted: what was measured before is kept\n"
-    assert "cca minus it" in told.out
-    (path,) = Path("outputs/benchmarks/quality").glob("*.json")
-    record = json.loads(path.read_text(encoding="utf-8"))
-    counts = {row["aligner"]: len(row["fit_seconds"]["values"]) for row in record["summary"]["synthetic"]}
-    assert counts == {"cca": 2, "pls": 1}
-    assert [each.name for each in path.parent.iterdir()] == [path.name]  # and no part of a file
-
-
-def test_data_that_cannot_be_used_hides_no_result(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(quality, "LESS", [*quality.LESS, "aligner.rank=3"])
-    good = features(Path("[b] a,b=c/x[b] 'q'.safetensors"))
-    Path("damaged.safetensors").write_bytes(b"text")
-    files = ["--features", str(good), "damaged.safetensors", str(good)]
-    options = ["--no-bundled", "--aligners", "cca", "cca", "--seeds", "1"]
-    assert ended(quality.main, monkeypatch, *files, *options) == 2
-    told = capsys.readouterr()
-    assert "x[b] 'q': test split, rates in percent" in told.out
-    assert told.err.startswith("error: no aligner could run on damaged: damaged.safetensors is not a whole safetensors")
-    (path,) = Path("outputs/benchmarks/quality").glob("*.json")
-    record = json.loads(path.read_text(encoding="utf-8"))
-    assert {name: len(runs) for name, runs in record["runs"].items()} == {"x[b] 'q'": 1, "damaged": 0}
 
 
 def test_a_fit_that_fails_does_not_stop_the_others(
@@ -162,6 +103,30 @@ def test_a_fit_that_fails_does_not_stop_the_others(
     monkeypatch.setattr(scale, "in_process", lambda *_: fit(Path(), 2000, "", []))
     assert ended(scale.main, monkeypatch, "--quick", "--repeats", "1") == 2
     assert capsys.readouterr() == ("", "error: killed\n")
+
+
+def test_what_was_measured_before_ctrl_c_is_shown_and_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = iter(range(9))
+
+    def fit(folder: Path, n: int, aligner: str, overrides: list[str]) -> dict[str, float]:
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return {"fit_seconds": 1.0, "rss_mb": 1.0, "recall": 50.0}
+
+    contestants = [*scale.CONTESTANTS][:2]
+    monkeypatch.setattr(scale, "CONTESTANTS", {name: scale.CONTESTANTS[name] for name in contestants})
+    monkeypatch.setattr(scale, "in_process", fit)
+    assert ended(scale.main, monkeypatch, "--quick", "--repeats", "2") == 130
+    told = capsys.readouterr()
+    assert told.err == "interrupted: what was measured before is kept\n"
+    assert contestants[0] in told.out
+    (path,) = Path("outputs/benchmarks/scale").glob("*.json")
+    summary = json.loads(path.read_text(encoding="utf-8"))["summary"]
+    sizes = [of for each in summary.values() for of in each["sizes"].values()]
+    assert sum(len(of["fit_seconds"]["values"]) for of in sizes) == 3
+    assert [each.name for each in path.parent.iterdir()] == [path.name]  # and no part of a file
 
 
 def test_a_mistake_in_a_process_is_told_without_its_class() -> None:
@@ -199,11 +164,3 @@ def test_the_gate_keeps_what_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "aligner_cca" not in names
     assert (tmp_path / "out" / "runs" / "mine").exists()  # a folder of the user's
     assert not list((tmp_path / "out").glob("runs-*"))
-
-
-def test_an_interval_needs_two_groups() -> None:
-    metrics = {"test/mean_recall": 1.0, "time/fit_seconds": 1.0}
-    runs = [{"name": "d", "aligner": name, "seed": 0, "set": [], "metrics": metrics} for name in ("cca", "pls")]
-    one_group = {name: [torch.ones(1, dtype=torch.float64)] for name in ("cca", "pls")}
-    _, rows = quality.tables("d", runs, one_group, {})
-    assert "behind" not in rows[1]

@@ -1,21 +1,17 @@
-"""What the benchmarks make of repeats: spreads, paired differences, growth, the search for settings."""
+"""What the benchmarks make of repeats: spreads, growth, the search for settings."""
 
 import io
 import json
 from pathlib import Path
 
 import pytest
-import torch
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from benchmarks.paired import credits, paired_difference
 from benchmarks.record import Parser, Record, command, spread, table, told
 from benchmarks.scale import growth
 from benchmarks.speed_table import reached, summarised
-from benchmarks.tuning import CLOSED_FORM, COARSE, GRADIENT, WHITENING, axes_of, climb
-from datamodules.pairs.pairs import Pairs
-from evaluation.retrieval import evaluate_retrieval
+from benchmarks.synthetic.climb import climb
 from ground.errors import UserError
 
 
@@ -24,36 +20,6 @@ def test_a_spread_is_median_and_ends() -> None:
     assert of == {"median": 2.5, "min": 1.0, "max": 10.0, "values": [3.0, 1.0, 2.0, 10.0]}
     assert told(of, 1) == "2.5 (1.0 to 10.0)"
     assert told(spread([2.0]), 2) == "2.00"
-
-
-def test_credits_add_up_to_the_mean_recall(pairs: Pairs) -> None:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(pairs.n_x, 4, generator=generator)
-    y = x[pairs.x_of_y] + torch.randn(pairs.n_y, 4, generator=generator)
-    credit = credits(x, y, pairs)
-    recall = evaluate_retrieval(x, y, pairs.group, pairs.y_group, "x", "y", 16)["mean_recall"]
-    assert len(credit) == len(pairs.group.unique())
-    assert 10 < recall < 90
-    assert float(credit.sum()) == pytest.approx(recall, abs=1e-9)
-
-
-def test_an_interval_over_queries_covers() -> None:
-    # groups' credits with a known standard deviation: the half interval is 1.96 of it, and covers as often as it says
-    generator = torch.Generator().manual_seed(0)
-    n, covered = 50, 0
-    for _ in range(400):
-        one, other = 0.3 * torch.randn(n, generator=generator).double() + 0.1, torch.zeros(n, dtype=torch.float64)
-        difference, half = paired_difference([one], [other])
-        covered += abs(difference - 0.1 * n) <= half
-    assert 0.91 < covered / 400 < 0.98
-    assert half == pytest.approx(1.96 * 0.3 * n**0.5, rel=0.3)
-
-
-def test_seeds_are_averaged_before_they_are_compared() -> None:
-    one = [torch.tensor([1.0, 3.0, 2.0]), torch.tensor([3.0, 1.0, 2.0])]
-    assert paired_difference(one, [torch.full((3,), 2.0)]) == (0.0, 0.0)
-    with pytest.raises(ValueError, match="at least two groups"):
-        paired_difference([torch.ones(1)], [torch.ones(1)])
 
 
 def test_growth_of_a_power_law() -> None:
@@ -87,19 +53,6 @@ def test_a_climb_names_the_edge_and_ends_on_a_plain() -> None:
     assert climb(AXES, config, lambda setting: 1.0)["overrides"] == ["aligner.lam=1", "aligner.weight_power=1"]
     upwards = climb(AXES, config, lambda setting: float(setting[0].split("=")[1]))
     assert upwards["at_edge"] == ["aligner.lam"]
-
-
-def test_baselines_have_axes_and_ours_none() -> None:
-    data = {"trainer": {"max_epochs": 30}, "datamodule": {"batch_size": 512}}
-    optimizer = {"lr": 0.01, "weight_decay": 1.0}
-    sgd = OmegaConf.create(data | {"aligner": {"optimizer": optimizer, "weight_power": 1.0}})
-    closed = OmegaConf.create(data | {"aligner": {"lam": [0.1, 1.0], "weight_power": 1.0}})
-    assert axes_of("sgd_clip", sgd, coarse=False) == GRADIENT
-    white = OmegaConf.merge(sgd, {"aligner": {"features": "kernel_whitened", "lam": 1.0}})
-    assert axes_of("sgd_clip", white, coarse=True) == COARSE | WHITENING
-    assert axes_of("sgd_clip", OmegaConf.merge(white, {"aligner": {"features": "kernel"}}), coarse=True) == COARSE
-    assert axes_of("pls", closed, coarse=False) == {"aligner.weight_power": CLOSED_FORM["aligner.weight_power"]}
-    assert axes_of("unicon", closed, coarse=True) == {}
 
 
 def result(seconds: list[float], recalls: list[float]) -> dict[str, object]:

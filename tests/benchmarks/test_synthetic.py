@@ -21,7 +21,8 @@ PAPER = "experiment=synthetic_linear_paper"
 def test_one_command_prints_the_tables_and_draws_the_figures(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(synthetic, "AXES", {"aligner.optimizer.lr": [3e-3, 1e-2]})
+    monkeypatch.setattr(synthetic, "GRADIENT", {"aligner.optimizer.lr": [3e-3, 1e-2]})
+    monkeypatch.setattr(synthetic, "CLOSED_FORM", {})
     monkeypatch.setattr(synthetic, "GROUPS", tuple(map(some, GROUPS)))
     synthetic.main(["--quick", "--seeds", "2"])
     shown = capsys.readouterr().out
@@ -123,6 +124,16 @@ def test_every_row_is_an_experiment_that_composes() -> None:
                 assert config.datamodule.data_seed == 3
                 assert config.datamodule.nonlinearity == ("none" if data == LINEAR else "tanh")
                 assert config.aligner.rank == 10
+
+
+def test_each_row_is_tuned_on_axes_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthetic, "climb", lambda axes, config, score: {"axes": axes})
+    experiment, rows = FAIR.rows[NONLINEAR]
+    tuned = {row.label: synthetic.settings_of(row, [*experiment, *row.overrides])["axes"] for row in rows if row.tuned}
+    assert tuned["regularised CCA"] == synthetic.CLOSED_FORM
+    assert list(tuned["PLS-SVD"]) == ["aligner.weight_power"]
+    for label in ("SGD-CLIP", "SGD-SigLIP", "triplet", "SGD-CLIP, MLP heads"):
+        assert tuned[label] == synthetic.GRADIENT
 
 
 def test_labels_tell_rows_apart_and_drawn_ones_are_there() -> None:

@@ -4,8 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from comparison.results import credits, standings
+from datamodules.pairs.pairs import Pairs
+from evaluation.retrieval import evaluate_retrieval, ranks
 from tests.comparison.made import drawn_ranks, finished, result
 
 
@@ -16,6 +20,24 @@ def test_the_mean_of_credits_is_the_mean_recall(tmp_path: Path) -> None:
     assert metrics is not None
     assert made.shape == (40,)
     assert made.mean() == pytest.approx(metrics["test/mean_recall"])
+
+
+def test_credits_of_many_to_many_ranks_add_up_too(pairs: Pairs, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(pairs.n_x, 4, generator=generator)
+    y = x[pairs.x_of_y] + torch.randn(pairs.n_y, 4, generator=generator)
+    tensors = {}
+    for way, queries, gallery, of, of_gallery in (
+        ("x_to_y", x, y, pairs.group, pairs.y_group),
+        ("y_to_x", y, x, pairs.y_group, pairs.group),
+    ):
+        tensors |= {f"test/{way}/rank": ranks(queries, gallery, of, of_gallery, 16), f"test/{way}/group": of.clone()}
+    save_file(tensors, tmp_path / "ranks.safetensors")
+    made = credits(tmp_path / "ranks.safetensors")
+    recall = evaluate_retrieval(x, y, pairs.group, pairs.y_group, "x", "y", 16)["mean_recall"]
+    assert len(made) == len(pairs.group.unique()) < pairs.n_x
+    assert 10 < recall < 90
+    assert made.mean() == pytest.approx(recall, abs=1e-9)
 
 
 def test_rows_are_in_order_and_told_apart(tmp_path: Path) -> None:
@@ -57,6 +79,13 @@ def test_rows_are_told_apart_on_the_seeds_that_all_have(tmp_path: Path) -> None:
     table = standings([result(job) for job in (*one, other)], {})["made"]
     assert {row.letters for row in table} == {"a"}
     assert next(row.p for row in table if row.p is not None) == 1.0  # seed 1 is the same in both
+
+
+def test_one_group_says_nothing_of_others(tmp_path: Path) -> None:
+    jobs = [finished(tmp_path, row, 0, drawn_ranks(1, 3, 0.4, 0), 3) for row in ("one", "other")]
+    table = standings([result(job) for job in jobs], {})["made"]
+    assert [(row.low, row.letters, row.p) for row in table] == [(None, "", None)] * 2
+    assert all(row.mean is not None for row in table)
 
 
 def test_other_queries_cannot_be_compared(tmp_path: Path) -> None:

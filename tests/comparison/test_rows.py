@@ -1,12 +1,17 @@
 """Rows: what ``aligners=`` may be, and what is told about those that do not take part."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
+from comparison.data import combinations, config_of
 from comparison.rows import rows_of
+from comparison.tuning import left_open, open_keys
 from ground.configs import CONFIGS
 from ground.errors import UserError
+from ground.values import check
 
 
 def test_mandatory_rows_without_an_aligner_are_told() -> None:
@@ -34,12 +39,37 @@ def test_all_are_the_files_of_the_configs_and_of_ones_own(tmp_path: Path) -> Non
     assert rows_of(["mine"], [tmp_path]).present[0].label == "mine"
 
 
-@pytest.mark.parametrize("name", ["parts", "matched"])
-def test_ablations_are_rows_too(name: str) -> None:
-    rows = rows_of(name)
-    assert len(rows.present) > 10
-    assert all(row.overrides[0] in ("aligner=unicon", "aligner=sgd_clip", "aligner=sgd_siglip", "aligner=triplet")
-               for row in rows.present)  # fmt: skip
+def opened(file: str) -> dict[str, set[str]]:
+    """What is tuned in each row of a file that is of this project, whose config must be sound."""
+    space: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / "compare.yaml").tuning)
+    (data,) = combinations(["datamodule=clipart"])
+    found = {}
+    for row in rows_of(file).present:
+        config = config_of(row, data)
+        check(config)
+        found[row.label] = set(open_keys(config, left_open(space, row.overrides)))
+    return found
+
+
+def test_parts_of_unicon_are_as_they_are_set() -> None:
+    assert len(found := opened("parts")) == 14
+    assert not any(found.values())  # lists are chosen from within the fit
+
+
+def test_gradient_aligners_are_tuned_beside_unicon() -> None:
+    found = opened("matched")
+    assert len(found) == 16 + 12
+    for label, keys in found.items():
+        assert not keys or not label.startswith("unicon")
+        assert {"aligner.optimizer.lr", "aligner.optimizer.weight_decay", "aligner.lam"} <= keys or "unicon" in label
+    assert found["sgd_clip kernel"] == found["sgd_clip kernel_whitened"]
+
+
+def test_what_is_as_printed_is_not_tuned() -> None:
+    found = opened("mandatory")
+    assert found["unicon as printed"] == set()
+    assert {"aligner.lam", "aligner.weight_power"} == found["cca"]
+    assert "aligner.tau" in found["sgd_clip"]
 
 
 @pytest.mark.parametrize(

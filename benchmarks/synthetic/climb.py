@@ -1,10 +1,8 @@
-"""The best setting of a baseline on validation, by a climb over a grid.
+"""The best setting of a row on validation, by a climb over a grid.
 
-A comparison is worth what its baseline's settings are worth. The grid of a gradient aligner is ``GRADIENT``, or
-``COARSE`` for an ablation of many rows, with ``WHITENING`` on whitened features; that of a closed form is
-``CLOSED_FORM``. The climb begins at the point nearest to the YAML's values, tries the neighbours
-along every axis, and moves to the best of them until none is better. The record says how many settings were tried,
-and names the axes whose best is the grid's edge, where the grid was too narrow.
+The climb begins at the point nearest to the YAML's values, tries the neighbours along every axis, and moves to the best
+of them until none is better. It tells how many settings were tried, and names the axes whose best is the grid's edge,
+where the grid was too narrow.
 """
 
 import math
@@ -15,35 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 
 Axes = dict[str, list[float]]
 Point = tuple[int, ...]
-
-GRADIENT: Axes = {
-    "aligner.optimizer.lr": [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1],
-    "aligner.optimizer.weight_decay": [0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0],
-    "trainer.max_epochs": [4, 8, 15, 30, 60, 120],
-    "datamodule.batch_size": [64, 128, 256, 512, 1024, 2048],
-}
-COARSE: Axes = {
-    "aligner.optimizer.lr": [3e-4, 1e-3, 3e-3, 1e-2, 3e-2],
-    "aligner.optimizer.weight_decay": [0.1, 1.0, 10.0],
-}
-WHITENING: Axes = {"aligner.lam": [0.1, 1.0, 10.0]}
-CLOSED_FORM: Axes = {
-    "aligner.lam": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0],
-    "aligner.weight_power": [0.0, 0.5, 1.0, 2.0, 4.0],
-}
-FIXED = ("unicon", "unicon_batches", "unicon_convex", "unicon_paper", "hybrid")
-"""Not tuned here: what their YAMLs say stands."""
-
-
-def axes_of(aligner: str, config: DictConfig, coarse: bool) -> Axes:
-    """The axes that a climb of ``aligner`` has: those of the grid whose key is a number in its config."""
-    if aligner in FIXED:
-        return {}
-    grid = CLOSED_FORM
-    if OmegaConf.select(config, "aligner.optimizer") is not None:
-        whitened = str(OmegaConf.select(config, "aligner.features")).endswith("whitened")
-        grid = (COARSE if coarse else GRADIENT) | (WHITENING if whitened else {})
-    return {key: values for key, values in grid.items() if isinstance(OmegaConf.select(config, key), int | float)}
 
 
 def climb(axes: Axes, config: DictConfig, score: Callable[[list[str]], float]) -> dict[str, Any]:
