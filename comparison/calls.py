@@ -5,7 +5,7 @@ from typing import Any
 from comparison.job import Ended
 
 
-def begin(threads: int, device: str | None, contest: int) -> None:
+def begin(threads: int, device: str | None, contest: int | None) -> None:
     """``worker.begin``."""
     from comparison import worker
 

@@ -2,18 +2,19 @@
 
 import json
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from comparison.contest import Contest, Entry
+from comparison.contest import Contest, Entry, Machine
 from comparison.data import Data, combinations, config_of, name_of
 from comparison.files import write_results, write_tables
 from comparison.found import runs_in
@@ -22,6 +23,7 @@ from comparison.machines import Local, gpus, slots_here
 from comparison.report import write_report
 from comparison.results import Result, Standing, standings
 from comparison.rows import Rows, rows_of
+from comparison.slurm import Request
 from comparison.tables import screen_table
 from comparison.tuning import left_open
 from comparison.wandb_group import log_contest, project_of
@@ -41,7 +43,8 @@ TELLING = (
 )
 DECLARED: dict[str, Any] = {
     "seeds": Count, "trials": Natural, "jobs": Count | str, "threads": Count, "memory_gb": float | int,
-    "aligners": list[str] | str, "run_dir": str | None, "runs": str | None,
+    "aligners": list[str] | str, "run_dir": str | None, "runs": str | None, "launcher": Literal["local", "slurm"],
+    "slurm": Request,
 }  # fmt: skip
 
 
@@ -60,13 +63,14 @@ def compare() -> None:
     if settings.runs is not None:
         _of_finished_runs(settings, of_runs, console)
         return
+    if settings.launcher == "slurm" and shutil.which("sbatch") is None:
+        raise UserError("launcher=slurm: no sbatch on this machine; a contest is started where jobs are sent from")
     rows = rows_of(OmegaConf.to_object(settings)["aligners"], _folders(given))  # type: ignore[index, call-overload]
     entries = _entries(rows, combinations(of_runs), OmegaConf.to_object(settings.tuning))
     folder = Path(at_home(settings.run_dir) if settings.run_dir else f"outputs/compare/{_folder_name(entries)}")
     owner = _alone(folder, console)
     try:
-        slots = settings.jobs if isinstance(settings.jobs, int) else slots_here(settings.threads, settings.memory_gb)
-        machine = Local(slots, settings.threads, gpus())
+        machine = _machine(settings, folder)
         board = Board(console, entries, settings.seeds, settings.trials)
         contest = Contest(machine, folder, range(settings.seeds), settings.trials, board.told)
         try:
@@ -85,6 +89,17 @@ def compare() -> None:
             log_contest(folder, folder.name, project, tables)
     finally:
         owner.leave()
+
+
+def _machine(settings: DictConfig, folder: Path) -> Machine:
+    """What the runs go to."""
+    jobs = settings.jobs if isinstance(settings.jobs, int) else None
+    if settings.launcher == "local":
+        return Local(jobs or slots_here(settings.threads, settings.memory_gb), settings.threads, gpus())
+    from comparison.cluster import QUEUED, Cluster  # with submitit, which no other contest needs
+
+    request: Any = OmegaConf.to_object(settings.slurm)
+    return Cluster(folder, jobs or QUEUED, settings.threads, settings.memory_gb, request)
 
 
 def _of_finished_runs(settings: DictConfig, of_runs: Sequence[str], console: Console) -> None:
@@ -145,10 +160,10 @@ def notes(settings: DictConfig, folder: Path, rows: Rows, entries: Sequence[Entr
         if settings.trials
         else "untuned: every row at its defaults"
     )
-    told = [
-        f"{settings.seeds} seeds; {budget}; {slots} runs at once, of {settings.threads} threads each.",
-        TELLING,
-    ]
+    runs = f"{slots} runs at once, of {settings.threads} threads each"
+    if settings.launcher == "slurm":
+        runs = f"runs are jobs of SLURM, of {settings.threads} threads each; seconds are those of their nodes"
+    told = [f"{settings.seeds} seeds; {budget}; {runs}.", TELLING]
     for path in sorted((folder / "data").rglob("*.json")):
         took = json.loads(path.read_text(encoding="utf-8"))
         if not took["items"]:  # they were there

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
 from comparison.job import Ended, Job
-from comparison.machines import Local
 from comparison.tuning import Setting, Space, Tuned, tuned
 from comparison.wandb_group import join
 
@@ -21,6 +20,18 @@ NO_PICTURES: Setting = {f"report.{name}": 1 for name in ("similarity_pairs", "sh
     f"report.{name}": 0 for name in ("tsne_items", "weights_items")
 }
 """Of a trial nobody looks at any."""
+
+
+class Machine(Protocol):
+    """Where runs go: ``slots`` of them at once, each to its end, whatever that is."""
+
+    slots: int
+
+    def run(self, job: Job) -> Ended: ...
+
+    def prepare(self, job: Job) -> Ended: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass
@@ -51,7 +62,7 @@ class Contest:
         told: called as runs end, in the order in which they do.
     """
 
-    machine: Local
+    machine: Machine
     folder: Path
     seeds: Sequence[int]
     trials: int

@@ -20,6 +20,7 @@ from comparison.job import Ended, Job
 PRELOADED = ["comparison.worker"]
 POLLED = 0.5
 """Seconds after which a wait looks whether the contest goes on."""
+INTERRUPTED = Ended("failed", "the contest was interrupted")
 
 
 class Local:
@@ -62,14 +63,14 @@ class Local:
             future = pool.schedule(function, args=arguments)
             while not wait([future], timeout=POLLED).done:  # of a pool that is stopped, futures may never be done
                 if self._closed.is_set():
-                    return Ended("failed", "the contest was interrupted")
+                    return INTERRUPTED
             ended: Ended = future.result()
             return ended
         except ProcessExpired as error:
             return Ended("failed", died(error.exitcode))
         except (CancelledError, RuntimeError):  # a pool that takes no more
             if self._closed.is_set():
-                return Ended("failed", "the contest was interrupted")
+                return INTERRUPTED
             raise
         finally:
             self._free.put(pool)

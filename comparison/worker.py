@@ -78,9 +78,13 @@ def prepare_data(config: dict[str, Any], log: str) -> Ended:
     return Ended("finished")
 
 
-def begin(threads: int, device: str | None, contest: int) -> None:
-    """What every process of a contest begins with; it does not outlive ``contest``, the process that wants it."""
-    threading.Thread(target=_end_with, args=(contest,), daemon=True).start()
+def begin(threads: int, device: str | None, contest: int | None) -> None:
+    """What every process of a contest begins with; it does not outlive ``contest``, the process that wants it.
+
+    None is a contest on another machine, which ends its processes there by other means.
+    """
+    if contest is not None:
+        threading.Thread(target=_end_with, args=(contest,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the contest's, which stops its processes
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device

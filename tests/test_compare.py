@@ -1,6 +1,5 @@
 """``compare.py`` from the outside: what it writes, what it does again, and what ends it."""
 
-import csv
 import json
 import os
 import shutil
@@ -12,16 +11,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.comparison.contests import command, contest, environment, own_aligners
-
-
-def rows(folder: Path) -> dict[str, dict[str, str]]:
-    with (folder / "contest" / "table.csv").open(encoding="utf-8", newline="") as file:
-        return {row["row"]: row for row in csv.DictReader(file)}
-
-
-def finished(folder: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in (folder / "contest").rglob("metrics.json")}
+from tests.comparison.contests import (
+    command,
+    contest,
+    environment,
+    finished,
+    own_aligners,
+    rows,
+    unmeasured,
+    wait_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -143,13 +142,6 @@ def wait_for_end_of(session: int) -> None:
         time.sleep(0.1)
 
 
-def wait_for(path: Path) -> None:
-    end = time.monotonic() + 100
-    while not path.exists():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_killed_and_started_again_it_gives_the_same_table(tmp_path: Path) -> None:
     configs = own_aligners(tmp_path)
     arguments = ("aligners=[cca,slow,pls]", f"--config-dir={configs}", "jobs=1", f"run_dir={tmp_path / 'contest'}")
@@ -171,11 +163,9 @@ def test_killed_and_started_again_it_gives_the_same_table(tmp_path: Path) -> Non
     shutil.rmtree(tmp_path / "contest")
     assert contest(tmp_path, *arguments[:-1]).returncode == 0
     whole = rows(tmp_path)
-    measured = ("time/", "memory/")
-    for name, row in whole.items():
-        assert {key: value for key, value in row.items() if not key.startswith(measured)} == {
-            key: value for key, value in killed[name].items() if not key.startswith(measured)
-        }
+    assert {name: unmeasured(row) for name, row in whole.items()} == {
+        name: unmeasured(row) for name, row in killed.items()
+    }
 
 
 def test_ctrl_c_ends_its_processes_and_keeps_what_is_there(tmp_path: Path) -> None:

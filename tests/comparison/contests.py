@@ -1,8 +1,10 @@
 """Contests on small data, as a user starts them: processes of their own."""
 
+import csv
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +37,13 @@ class Waits(CCA):
             raise UserError("there is no file yet")
         super().on_train_start()
 
+class Once(CCA):
+    def on_train_start(self):
+        super().on_train_start()
+        if not Path("once").exists():  # the second time it does not wait
+            Path("once").touch()
+            time.sleep(300)
+
 class Slow(CCA):
     def on_train_start(self):
         super().on_train_start()
@@ -48,7 +57,7 @@ def own_aligners(folder: Path) -> Path:
     configs = folder / "conf"
     (configs / "aligner").mkdir(parents=True)
     (folder / "own.py").write_text(OWN)
-    for name in ("Crashes", "Killed", "Declines", "Waits", "Slow"):
+    for name in ("Crashes", "Killed", "Declines", "Waits", "Once", "Slow"):
         (configs / "aligner" / f"{name.lower()}.yaml").write_text(
             f"defaults:\n  - cca@_here_\n  - _self_\n\n_target_: own.{name}\n"
         )
@@ -71,3 +80,26 @@ def contest(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedP
         command(*arguments, f"run_dir={folder / 'contest'}"), cwd=folder, env=environment(folder, **more),
         capture_output=True, text=True, check=False, timeout=200,
     )  # fmt: skip
+
+
+def rows(folder: Path) -> dict[str, dict[str, str]]:
+    """Its table, by the name of a row."""
+    with (folder / "contest" / "table.csv").open(encoding="utf-8", newline="") as file:
+        return {row["row"]: row for row in csv.DictReader(file)}
+
+
+def unmeasured(row: dict[str, str]) -> dict[str, str]:
+    """What is the same for every time that the row is run."""
+    return {key: value for key, value in row.items() if not key.startswith(("time/", "memory/"))}
+
+
+def finished(folder: Path) -> dict[Path, int]:
+    """Its runs that came to their end, and when."""
+    return {path: path.stat().st_mtime_ns for path in (folder / "contest").rglob("metrics.json")}
+
+
+def wait_for(path: Path) -> None:
+    end = time.monotonic() + 100
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
