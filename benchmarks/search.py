@@ -22,7 +22,7 @@ from searching.finder import Finder
 from searching.server import server_of
 
 NOISE = 0.3
-"""Of the noise's length to an embedding's."""
+"""The noise's length in lengths of the embedding."""
 
 
 def grown(collection: Collection, n: int) -> Collection:

@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 Setting = dict[str, Any]
 """Keys of a run's config, and their values."""
 Space = Mapping[str, Mapping[str, Any]]
-"""Keys of a run's config, the range of each, ``low`` to ``high``, whether it is tried by its ``log``, and ``with``."""
+"""Keys of a run's config: the range of each, ``low`` to ``high``, whether it is tried by its ``log``, and conditions,
+``with`` and ``unless``."""
 
 
 class Trial(NamedTuple):
@@ -33,7 +34,8 @@ class Tuned(NamedTuple):
 def open_keys(config: DictConfig, space: Space) -> Setting:
     """The keys of the space that hold one number in a run's config, with the default of each.
 
-    One that makes sense ``with`` another key alone is left out where there is none.
+    One that makes sense ``with`` another key alone is left out where there is none, and so is one that nothing reads
+    ``unless`` another key has other values.
 
     Example:
         >>> config = OmegaConf.create({"aligner": {"tau": [0.1, 1.0], "lam": 0.1}})
@@ -41,14 +43,18 @@ def open_keys(config: DictConfig, space: Space) -> Setting:
         {'aligner.lam': 0.1}
     """
     found = {}
-    for key in space:
-        needed = space[key].get("with")
-        value = (
-            OmegaConf.select(config, key) if needed is None or OmegaConf.select(config, needed) is not None else None
-        )
+    for key, of in space.items():
+        value = OmegaConf.select(config, key) if _has_effect(config, of) else None
         if isinstance(value, int | float) and not isinstance(value, bool):
             found[key] = value
     return found
+
+
+def _has_effect(config: DictConfig, of: Mapping[str, Any]) -> bool:
+    needed, barred = of.get("with"), of.get("unless", {})
+    if needed is not None and OmegaConf.select(config, needed) is None:
+        return False
+    return not any(OmegaConf.select(config, key) in values for key, values in barred.items())
 
 
 def left_open(space: Space, overrides: Iterable[str]) -> Space:

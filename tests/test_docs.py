@@ -22,9 +22,12 @@ from comparison.rows import rows_of
 from datamodules.clipart import DATA
 from datamodules.doctor.command import main as doctor
 from datamodules.formats.table_file import read_header, read_table
+from exporting.command import export
 from ground.configs import CONFIGS
 from ground.values import check
 from report.pictures import Pictures
+from searching.command import search
+from searching.embed import embed
 from tests.cli import SMALL, call, last_of, metrics_of
 from tests.datamodules import clotho_layout, layouts
 from tests.docs_code import ROOT, blocks, commands, is_commands
@@ -50,6 +53,10 @@ OF_EXPERIMENTS = "tests/test_experiments.py runs every experiment on a sample in
 BENCHMARKS = "take long: tests/benchmarks run each with --quick"
 
 
+USED = {"search.py": search, "embed.py": embed, "export.py": export}
+"""What a finished run is used by."""
+
+
 class ArgumentsRead(Exception):  # noqa: N818 (no error)
     """Raised in the place of a benchmark's work, when it has read its arguments."""
 
@@ -66,7 +73,7 @@ def experiment(words: list[str]) -> str | None:
 def test_every_command_is_known() -> None:
     assert len(TRAIN) > 25
     unknown = [text for text, words in ALL.items() if words[0] == "python" and words[1:2] != ["train.py"]
-               and words[1:2] != ["compare.py"] and words[2:3] != ["datamodules.doctor"]
+               and words[1] not in ("compare.py", *USED) and words[2:3] != ["datamodules.doctor"]
                and not words[2].startswith("benchmarks.") and words[2:] != ["pytest", "tests/fuzz"]]  # fmt: skip
     assert not unknown
     assert set(NOT_RUN) <= set(TRAIN)  # none that stands nowhere any more
@@ -151,6 +158,22 @@ def test_a_contest_composes_its_runs(text: str) -> None:
     for data in combinations(of_runs):
         for row in rows.present:
             check(config_of(row, data))
+
+
+def test_a_finished_run_is_used_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(picture_run, "RUN")
+    shutil.copytree(DATA / "images" / "food", "FOLDER")
+    shutil.copy(DATA / "images" / "food" / "an-apple.webp", "photo.jpg")
+    used = [words[1:] for words in ALL.values() if words[1:2] and words[1] in USED]
+    assert {words[0] for words in used} == {*USED}
+    for program, *arguments in used:
+        if "--serve" not in arguments:  # tests/searching/test_server.py does
+            USED[program](arguments)
+    assert capsys.readouterr().out.count("contact sheet: ") == 4
+    assert Path("RUN/export/head_x.onnx").is_file()
 
 
 @pytest.mark.parametrize("text", [text for text, words in ALL.items() if words[2:3] == ["datamodules.doctor"]])
