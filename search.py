@@ -1,14 +1,20 @@
 """Search with a finished run: ``python search.py --help``. What that is stands in ``searching/``."""
 
 from running.process import plain_command_line
-from searching.command import search
 
 __all__ = ["cli"]
 
 
+def main(arguments: list[str]) -> None:
+    """The work, whose libraries take seconds to import."""
+    from searching.command import search
+
+    search(arguments)
+
+
 def cli() -> None:
     """The command line: exit code 2 and one line for a user's mistake, 1 and a traceback for ours, 130 at Ctrl-C."""
-    plain_command_line(search)
+    plain_command_line("search", main)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from exporting.heads import write_heads
 from exporting.onnx_file import OPSET, run_onnx, write_onnx
 from exporting.parity import checked, own_difference, some_rows
 from exporting.sentence_model import write_sentence_model
-from ground.configs import CONFIGS
 from ground.errors import UserError
 from ground.files import keep_former
 from ground.plain_keys import plain_keys
@@ -28,9 +27,6 @@ def export(arguments: list[str]) -> None:
     Raises:
         UserError: a mistake in it, a run that cannot be used, or an aligner that has no export.
     """
-    if {"--help", "-h"} & set(arguments):
-        print((CONFIGS / "export.yaml").read_text(encoding="utf-8"), end="")
-        return
     values, words = plain_keys("export", DECLARED, arguments)
     if words or values["run"] is None:
         raise UserError(f"{f'cannot read {words[0]!r}' if words else 'run is not given'}: python export.py run=RUN")

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from io import StringIO
 from typing import Any
 
+from ground.configs import CONFIGS
 from ground.home import arguments_at_home
 from ground.mistakes import opened, refuse_repeated, user_line
 from ground.pipe import end_of_pipe
@@ -38,10 +39,16 @@ def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> No
         main()
 
 
-def plain_command_line(main: Callable[[list[str]], None]) -> None:
-    """Call ``main`` with the arguments of a command line that composes no config; exit codes as ``command_line``."""
+def plain_command_line(name: str, main: Callable[[list[str]], None]) -> None:
+    """Call ``main`` with the arguments of a command line that composes no config; exit codes as ``command_line``.
+
+    ``--help`` prints ``configs/NAME.yaml``, which has its keys.
+    """
     with _told([], []):
-        main(sys.argv[1:])
+        if {"--help", "-h"} & set(sys.argv[1:]):
+            print((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"), end="")
+        else:
+            main(sys.argv[1:])
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from PIL import Image
 
 from aligners.base.loading import load_run
 from datamodules.base.extracted import ExtractedDataModule
-from ground.configs import CONFIGS
 from ground.errors import UserError
 from ground.plain_keys import plain_keys
 from ground.ranges import Count, Natural
@@ -31,9 +30,6 @@ def search(arguments: list[str]) -> None:
     Raises:
         UserError: a mistake in it, a run that cannot be used, or a query that cannot be encoded.
     """
-    if {"--help", "-h"} & set(arguments):
-        print((CONFIGS / "search.yaml").read_text(encoding="utf-8"), end="")
-        return
     values, words = plain_keys("search", DECLARED, arguments)
     asked = {name: values[name] for name in QUERIES if values[name] is not None}
     if words:

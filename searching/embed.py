@@ -10,7 +10,6 @@ from safetensors.torch import save_file
 from aligners.base.loading import load_run
 from datamodules.base.extracted import ExtractedDataModule
 from datamodules.pairs.pairs import SelectedRows
-from ground.configs import CONFIGS
 from ground.errors import UserError
 from ground.plain_keys import plain_keys
 from searching.collection import EMBEDDED_BY, embedded, features_of, item_name, modality_of, run_hash
@@ -28,9 +27,6 @@ def embed(arguments: list[str]) -> None:
     Raises:
         UserError: a mistake in it, a run or items that cannot be used, or a file that cannot be written.
     """
-    if {"--help", "-h"} & set(arguments):
-        print((CONFIGS / "embed.yaml").read_text(encoding="utf-8"), end="")
-        return
     values, words = plain_keys("embed", DECLARED, arguments)
     missing = [key for key in ("run", "items", "to") if values[key] is None]
     if words or missing:
