@@ -39,6 +39,11 @@ class Local:
         context.set_forkserver_preload(PRELOADED)
         # before any process is started: libraries read it when they are imported
         os.environ["OMP_NUM_THREADS"] = str(threads)
+        # the server that forks does not take over where this process imports from: another checkout may be installed
+        root = str(Path(__file__).resolve().parents[1])
+        former = os.environ.get("PYTHONPATH", "")
+        if root not in former.split(os.pathsep):
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, former]))
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._pools: list[Any] = []
         for number in range(slots):
