@@ -170,7 +170,7 @@ def test_killed_and_started_again_it_gives_the_same_table(tmp_path: Path) -> Non
     shutil.rmtree(tmp_path / "contest")
     assert contest(tmp_path, *arguments[:-1]).returncode == 0
     whole = rows(tmp_path)
-    measured = ("time/", "memory/")
+    measured = ("time/", "memory/", "energy/")
     for name, row in whole.items():
         assert {key: value for key, value in row.items() if not key.startswith(measured)} == {
             key: value for key, value in killed[name].items() if not key.startswith(measured)
