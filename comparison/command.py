@@ -1,6 +1,5 @@
 """The command ``compare.py``: its keys, its contest, its files."""
 
-import json
 import shlex
 import sys
 import time
@@ -19,6 +18,7 @@ from comparison.files import write_results, write_tables
 from comparison.found import runs_in
 from comparison.live import Board
 from comparison.machines import Local, gpus, slots_here
+from comparison.notes import TELLING, notes
 from comparison.report import write_report
 from comparison.results import Result, Standing, standings
 from comparison.rows import Rows, rows_of
@@ -34,10 +34,6 @@ from report.tables import screen
 from running.compose import overrides
 from running.owner import Owner
 
-TELLING = (
-    "[95 %]: bootstrap over seeds and groups of queries. Rows that share a letter cannot be told apart: paired t tests "
-    "on groups and seeds, Holm's correction over all pairs, 5 %."
-)
 DECLARED: dict[str, Any] = {
     "seeds": Count, "trials": Natural, "jobs": Count | str, "threads": Count, "memory_gb": float | int,
     "aligners": list[str] | str, "run_dir": str | None, "runs": str | None,
@@ -136,37 +132,6 @@ def divided(given: Sequence[str]) -> tuple[DictConfig, list[str]]:
     if not isinstance(settings.jobs, int) and settings.jobs != "auto":
         raise UserError(f"jobs must be auto or a number of runs at once, got '{settings.jobs}'")
     return settings, [each for each in given if each not in lines]
-
-
-def notes(settings: DictConfig, folder: Path, rows: Rows, entries: Sequence[Entry], slots: int) -> list[str]:
-    """What a reader of the table has to know."""
-    budget = (
-        f"each row tuned on validation, {settings.trials} trials, its defaults the first (one where nothing is open)"
-        if settings.trials
-        else "untuned: every row at its defaults"
-    )
-    told = [
-        f"{settings.seeds} seeds; {budget}; {slots} runs at once, of {settings.threads} threads each.",
-        TELLING,
-    ]
-    for path in sorted((folder / "data").rglob("*.json")):
-        took = json.loads(path.read_text(encoding="utf-8"))
-        if not took["items"]:  # they were there
-            continue
-        name = path.relative_to(folder / "data").parts[0]
-        told.append(f"Features of {name}: {took['items']:,} items in {took['seconds']:.1f} s, not in the fits.")
-    seconds = [each.tuning_seconds for each in entries if each.tuned is not None]
-    if seconds:
-        told.append(f"Trials of a row took {min(seconds):.0f} to {max(seconds):.0f} s of fits in all.")
-    absent: dict[str, list[str]] = {}
-    for label, reason in rows.absent.items():
-        absent.setdefault(reason, []).append(label)
-    told += [f"Absent, {reason}: {'; '.join(labels)}." for reason, labels in absent.items()]
-    for entry in entries:
-        if entry.tuned is not None and entry.tuned.at_edge:
-            keys = ", ".join(f"{key}={entry.tuned.setting[key]:g}" for key in entry.tuned.at_edge)
-            told.append(f"{entry.row} on {entry.data}: best at the edge of its range: {keys}.")
-    return told
 
 
 def collected(entries: Sequence[Entry]) -> tuple[list[Result], dict[str, list[Standing]]]:
