@@ -7,12 +7,25 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from comparison.contest import Entry
+from comparison.results import Standing
 from comparison.rows import Rows
 
 TELLING = (
     "[95 %]: bootstrap over seeds and groups of queries. Rows that share a letter cannot be told apart: paired t tests "
     "on groups and seeds, Holm's correction over all pairs, 5 %."
 )
+
+
+ENERGY = (
+    "J: energy of the fit, without validation, as the machine tells it: all that its processors and their memory, or "
+    "the run's GPUs, have taken meanwhile, other runs on them included."
+)
+
+
+def on_energy(tables: dict[str, list[Standing]]) -> list[str]:
+    """What joules in these tables are of; nothing where there are none."""
+    told = any(name.startswith("energy/") for table in tables.values() for row in table for name in row.metrics)
+    return [ENERGY] if told else []
 
 
 def notes(settings: DictConfig, folder: Path, rows: Rows, entries: Sequence[Entry], slots: int) -> list[str]:
