@@ -15,7 +15,7 @@ from rich.console import Console
 from comparison.contest import Contest, Entry
 from comparison.data import Data, combinations, config_of, name_of
 from comparison.files import write_results, write_tables
-from comparison.found import runs_in
+from comparison.found import results_of, runs_in
 from comparison.live import Board
 from comparison.machines import Local, gpus, slots_here
 from comparison.notes import TELLING, notes, on_energy
@@ -24,6 +24,7 @@ from comparison.results import Result, Standing, standings
 from comparison.rows import Rows, rows_of
 from comparison.tables import screen_table
 from comparison.wandb_group import log_contest, project_of
+from comparison.wandb_runs import PREFIX, brought, runs_of
 from ground.annotations import problem
 from ground.configs import CONFIGS
 from ground.errors import UserError
@@ -87,12 +88,19 @@ def _of_finished_runs(settings: DictConfig, of_runs: Sequence[str], console: Con
     """The report of runs that are there."""
     if of_runs:
         raise UserError(f"runs={settings.runs} are finished: {of_runs[0]} would be of runs to come")
-    results = runs_in(Path(at_home(settings.runs)))
+    away = str(settings.runs).startswith(PREFIX)
+    runs = runs_of(settings.runs) if away else []
+    results = [] if away else runs_in(Path(at_home(settings.runs)))
     folder = Path(at_home(settings.run_dir) if settings.run_dir else f"outputs/compare/{Path(settings.runs).name}")
     owner = _alone(folder, console)
     try:
+        left_out = ""
+        if away:
+            places, left_out = brought(settings.runs, runs, folder / "wandb")
+            results = results_of(places)
         write_results(folder, [], results)
         told = [f"{len(results)} finished runs of {settings.runs}, each with the settings that it had.", TELLING]
+        told += [f"Left out of the group's runs: {left_out}."] if left_out else []
         _show(folder, standings(results, {}), told, console)
     finally:
         owner.leave()

@@ -62,7 +62,9 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder), "STARTED": str(folder / "started"), **more}
+    # the server that forks the runs knows of this tree by its path alone, and another may be installed
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "STARTED": str(folder / "started"), **more}
 
 
 def contest(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
