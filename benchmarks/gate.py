@@ -25,7 +25,7 @@ from running.compose import quoted
 EPOCHS = "trainer.max_epochs=3"
 """Epochs of a gradient aligner; of a solved one the first solution and two passes."""
 FEATURES = "clipart/features.safetensors"
-COST = ("time/", "memory/")
+COST = ("time/", "memory/", "energy/")
 
 
 def runs(root: Path, data: Path) -> dict[str, list[str]]:

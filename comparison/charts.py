@@ -1,12 +1,14 @@
 """The figures of a contest as specifications of Vega-Lite: a page shows them, and they are written as PNG and PDF."""
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 
 from comparison.curves import Reading
+from comparison.pairs import Point
 from comparison.results import Standing
 
 Spec = dict[str, Any]
@@ -14,6 +16,7 @@ Rows = list[dict[str, Any]]
 
 WIDTH = 640
 RECALL = "mean recall (%)"
+HUBNESS = "test/hubness/"
 
 
 def recall_bars(table: Sequence[Standing]) -> Spec:
@@ -56,31 +59,32 @@ def front(table: Sequence[Standing]) -> Spec:
     return _spec(ranges + steps + points, interactive=True)
 
 
-def over_pairs(tables: dict[str, list[Standing]]) -> Spec | None:
-    """Quality against the number of training items, where data sets differ in it and are tested on as many."""
-    values: Rows = []
-    sizes: set[tuple[str, Any]] = set()
-    for data, table in tables.items():
-        for row in table:
-            items = [value for name, value in row.metrics.items() if name.startswith("protocol/train_")]
-            sizes |= {(name, value) for name, value in row.metrics.items() if name.startswith("protocol/test_")}
-            if row.mean is not None and items:
-                values.append(
-                    {
-                        "row": row.row,
-                        "data": data,
-                        "items": min(items),
-                        "mean": row.mean,
-                        "low": row.low,
-                        "high": row.high,
-                    }
-                )
-    if len({each["items"] for each in values}) < 2 or len(sizes) > len({name for name, _ in sizes}):
+def hubness(table: Sequence[Standing]) -> Spec | None:
+    """How unevenly items are near to the queries of each direction."""
+    values = [
+        {"row": row.row, "direction": name.removeprefix(HUBNESS).replace("_", " "), "hubness": value}
+        for row in table
+        for name, value in row.metrics.items()
+        if name.startswith(HUBNESS)
+    ]
+    if not values:
         return None
-    base = alt.Chart(_data(values)).encode(
-        x=alt.X("items:Q", scale=alt.Scale(type="log"), title="training items of the smaller side"),
+    chart = alt.Chart(_data(values)).mark_bar(opacity=0.75).encode(
+        x=alt.X("hubness:Q", title="skewness of the counts"),
+        y=alt.Y("row:N", sort=[row.row for row in table], title=None),
+        yOffset="direction:N",
+        color=alt.Color("direction:N", title=None),
+        tooltip=["row:N", "direction:N", alt.Tooltip("hubness:Q", format=".2f")],
+    )  # fmt: skip
+    return _spec(chart)
+
+
+def over_pairs(points: Sequence[Point]) -> Spec:
+    """Quality against the number of training pairs."""
+    base = alt.Chart(_data([each._asdict() for each in points])).encode(
+        x=alt.X("pairs:Q", scale=alt.Scale(type="log"), title="training pairs"),
         color=alt.Color("row:N", title=None),
-        tooltip=["row:N", "data:N", "items:Q", alt.Tooltip("mean:Q", format=".2f")],
+        tooltip=["row:N", "data:N", alt.Tooltip("pairs:Q", format=",.0f"), alt.Tooltip("mean:Q", format=".2f")],
     )
     lines = base.mark_line(point=True).encode(y=alt.Y("mean:Q", title=RECALL))
     return _spec(lines + base.mark_rule(opacity=0.5).encode(y="low:Q", y2="high:Q"), interactive=True)
@@ -88,18 +92,46 @@ def over_pairs(tables: dict[str, list[Standing]]) -> Spec | None:
 
 def over_passes(readings: Sequence[Reading], against: str) -> Spec | None:
     """Recall on validation after each pass or epoch, against its ``number`` or the ``seconds`` of the fit."""
-    values = [each._asdict() for each in readings if each._asdict()[against] is not None]
-    if len({each["number"] for each in values}) < 2:
+    values = _curves(readings, "recall", against)
+    if not values:
         return None
-    title = {"number": "pass, or epoch", "seconds": "seconds of the fit"}[against]
-    scale = alt.Scale(type="symlog", constant=0.1) if against == "seconds" else alt.Undefined
     chart = alt.Chart(_data(values)).mark_line(point=alt.OverlayMarkDef(size=18)).encode(
-        x=alt.X(f"{against}:Q", title=title, scale=scale),
+        x=_passes(against),
         y=alt.Y("recall:Q", title="mean recall on validation (%)", scale=alt.Scale(zero=False)),
         color=alt.Color("row:N", title=None),
         tooltip=["row:N", f"{against}:Q", alt.Tooltip("recall:Q", format=".2f")],
     )  # fmt: skip
     return _spec(chart, interactive=True)
+
+
+def objectives(readings: Sequence[Reading], against: str) -> Spec | None:
+    """The objective of each row against the ``number`` of the pass or the ``seconds``: a panel each, with its scale."""
+    values = _curves(readings, "objective", against)
+    if not values:
+        return None
+    chart = alt.Chart(_data(values)).mark_line(point=alt.OverlayMarkDef(size=18)).encode(
+        x=_passes(against),
+        y=alt.Y("objective:Q", title=None, scale=alt.Scale(zero=False)),
+        tooltip=["row:N", f"{against}:Q", alt.Tooltip("objective:Q", format=".4g")],
+    )  # fmt: skip
+    header = alt.Header(title=None, labelOrient="top", labelAnchor="start", labelAngle=0, labelPadding=2)
+    panels = chart.properties(width=WIDTH, height=90).facet(row=alt.Row("row:N", header=header), spacing=6)
+    spec: Spec = panels.resolve_scale(y="independent").to_dict()
+    return spec
+
+
+def _curves(readings: Sequence[Reading], of: str, against: str) -> Rows:
+    """The readings of what is told, where it is told of two passes of a row."""
+    told = [each._asdict() for each in readings]
+    told = [each for each in told if each[of] is not None and each[against] is not None]
+    counts = Counter(each["row"] for each in told)
+    return told if max(counts.values(), default=0) > 1 else []
+
+
+def _passes(against: str) -> alt.X:
+    title = {"number": "pass, or epoch", "seconds": "seconds of the fit"}[against]
+    scale = alt.Scale(type="symlog", constant=0.1) if against == "seconds" else alt.Undefined
+    return alt.X(f"{against}:Q", title=title, scale=scale)
 
 
 def wins(shares: Rows, order: Sequence[str]) -> Spec:

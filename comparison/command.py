@@ -1,6 +1,5 @@
 """The command ``compare.py``: its keys, its contest, its files."""
 
-import json
 import shlex
 import shutil
 import sys
@@ -17,9 +16,10 @@ from rich.console import Console
 from comparison.contest import Contest, Entry, Machine
 from comparison.data import Data, combinations, config_of, name_of
 from comparison.files import write_results, write_tables
-from comparison.found import runs_in
+from comparison.found import results_of, runs_in
 from comparison.live import Board
 from comparison.machines import Local, gpus, slots_here
+from comparison.notes import TELLING, notes, on_energy
 from comparison.report import write_report
 from comparison.results import Result, Standing, standings
 from comparison.rows import Rows, rows_of
@@ -27,6 +27,7 @@ from comparison.slurm import Request
 from comparison.tables import screen_table
 from comparison.tuning import left_open
 from comparison.wandb_group import log_contest, project_of
+from comparison.wandb_runs import PREFIX, brought, runs_of
 from ground.annotations import problem
 from ground.configs import CONFIGS
 from ground.errors import UserError
@@ -37,10 +38,6 @@ from report.tables import screen
 from running.compose import overrides
 from running.owner import Owner
 
-TELLING = (
-    "[95 %]: bootstrap over seeds and groups of queries. Rows that share a letter cannot be told apart: paired t tests "
-    "on groups and seeds, Holm's correction over all pairs, 5 %."
-)
 DECLARED: dict[str, Any] = {
     "seeds": Count, "trials": Natural, "jobs": Count | str, "threads": Count, "memory_gb": float | int,
     "aligners": list[str] | str, "run_dir": str | None, "runs": str | None, "launcher": Literal["local", "slurm"],
@@ -106,12 +103,19 @@ def _of_finished_runs(settings: DictConfig, of_runs: Sequence[str], console: Con
     """The report of runs that are there."""
     if of_runs:
         raise UserError(f"runs={settings.runs} are finished: {of_runs[0]} would be of runs to come")
-    results = runs_in(Path(at_home(settings.runs)))
+    away = str(settings.runs).startswith(PREFIX)
+    runs = runs_of(settings.runs) if away else []
+    results = [] if away else runs_in(Path(at_home(settings.runs)))
     folder = Path(at_home(settings.run_dir) if settings.run_dir else f"outputs/compare/{Path(settings.runs).name}")
     owner = _alone(folder, console)
     try:
+        left_out = ""
+        if away:
+            places, left_out = brought(settings.runs, runs, folder / "wandb")
+            results = results_of(places)
         write_results(folder, [], results)
         told = [f"{len(results)} finished runs of {settings.runs}, each with the settings that it had.", TELLING]
+        told += [f"Left out of the group's runs: {left_out}."] if left_out else []
         _show(folder, standings(results, {}), told, console)
     finally:
         owner.leave()
@@ -119,6 +123,7 @@ def _of_finished_runs(settings: DictConfig, of_runs: Sequence[str], console: Con
 
 def _show(folder: Path, tables: dict[str, list[Standing]], told: Sequence[str], console: Console) -> None:
     """Write the tables and the report, and print the tables."""
+    told = [*told, *on_energy(tables)]
     write_tables(folder, tables, told)
     page = write_report(folder, tables, told, shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]))
     for name, table in tables.items():
@@ -151,37 +156,6 @@ def divided(given: Sequence[str]) -> tuple[DictConfig, list[str]]:
     if not isinstance(settings.jobs, int) and settings.jobs != "auto":
         raise UserError(f"jobs must be auto or a number of runs at once, got '{settings.jobs}'")
     return settings, [each for each in given if each not in lines]
-
-
-def notes(settings: DictConfig, folder: Path, rows: Rows, entries: Sequence[Entry], slots: int) -> list[str]:
-    """What a reader of the table has to know."""
-    budget = (
-        f"each row tuned on validation, {settings.trials} trials, its defaults the first (one where nothing is open)"
-        if settings.trials
-        else "untuned: every row at its defaults"
-    )
-    runs = f"{slots} runs at once, of {settings.threads} threads each"
-    if settings.launcher == "slurm":
-        runs = f"runs are jobs of SLURM, of {settings.threads} threads each; seconds are those of their nodes"
-    told = [f"{settings.seeds} seeds; {budget}; {runs}.", TELLING]
-    for path in sorted((folder / "data").rglob("*.json")):
-        took = json.loads(path.read_text(encoding="utf-8"))
-        if not took["items"]:  # they were there
-            continue
-        name = path.relative_to(folder / "data").parts[0]
-        told.append(f"Features of {name}: {took['items']:,} items in {took['seconds']:.1f} s, not in the fits.")
-    seconds = [each.tuning_seconds for each in entries if each.tuned is not None]
-    if seconds:
-        told.append(f"Trials of a row took {min(seconds):.0f} to {max(seconds):.0f} s of fits in all.")
-    absent: dict[str, list[str]] = {}
-    for label, reason in rows.absent.items():
-        absent.setdefault(reason, []).append(label)
-    told += [f"Absent, {reason}: {'; '.join(labels)}." for reason, labels in absent.items()]
-    for entry in entries:
-        if entry.tuned is not None and entry.tuned.at_edge:
-            keys = ", ".join(f"{key}={entry.tuned.setting[key]:g}" for key in entry.tuned.at_edge)
-            told.append(f"{entry.row} on {entry.data}: best at the edge of its range: {keys}.")
-    return told
 
 
 def collected(entries: Sequence[Entry]) -> tuple[list[Result], dict[str, list[Standing]]]:

@@ -2,18 +2,19 @@
 
 import csv
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from comparison.results import Result
 
+COLUMNS = {"recall": "val/mean_recall", "objective": "fit/objective", "seconds": "val/fit_seconds", "epoch": "epoch"}
+
 
 class Reading(NamedTuple):
-    """After a pass or an epoch of a run: the recall on validation, the objective, and the seconds of the fit."""
+    """After a pass of a run, a first solution 0: the recall on validation, the objective, the seconds of the fit."""
 
     row: str
     number: int
-    recall: float
+    recall: float | None
     objective: float | None
     seconds: float | None
 
@@ -28,18 +29,19 @@ def readings(results: Sequence[Result]) -> list[Reading]:
 
 def _of(result: Result) -> list[Reading]:
     file = result.folder / "csv" / "metrics.csv"
-    if not Path(file).is_file():
+    if not file.is_file():
         return []
-    found: list[Reading] = []
-    objective: float | None = None
+    told: dict[str, dict[str, float]] = {}  # what is of one pass stands in several lines, in any order
     with file.open(encoding="utf-8", newline="") as lines:
         for line in csv.DictReader(lines):
-            objective = _number(line.get("fit/objective")) if line.get("fit/objective") else objective
-            recall = _number(line.get("val/mean_recall"))
-            if recall is not None:
-                found.append(Reading(result.row, len(found), recall, objective, _number(line.get("val/fit_seconds"))))
-    return found
-
-
-def _number(text: str | None) -> float | None:
-    return float(text) if text else None
+            of_step = told.setdefault(line["step"], {})
+            of_step |= {name: float(line[column]) for name, column in COLUMNS.items() if line.get(column)}
+    passes = [each for each in told.values() if {"recall", "objective"} & set(each)]
+    # epochs are counted from 0, and an epoch of gradient steps is pass 1
+    first = result.metrics.get("fit/passes", 0) - max((int(each["epoch"]) for each in passes), default=0)
+    return [
+        Reading(
+            result.row, int(each["epoch"]) + first, each.get("recall"), each.get("objective"), each.get("seconds")
+        )
+        for each in passes
+    ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Finished runs of ``train.py`` in a folder, as the rows of a contest that nobody started as one."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,20 @@ def runs_in(folder: Path) -> list[Result]:
     """
     if not folder.is_dir():
         raise UserError(f"runs={folder} is no folder")
-    read = [(file.parent, *_read(file.parent)) for file in sorted(folder.rglob(FINISHED)) if _is_run(file, folder)]
-    if not read:
+    places = [file.parent for file in sorted(folder.rglob(FINISHED)) if _is_run(file, folder)]
+    if not places:
         raise UserError(f"runs={folder} holds no finished run: they are directories with config.yaml and {FINISHED}")
-    flat = {place: dict(_leaves(config)) for place, config, _ in read}
+    return results_of(places)
+
+
+def results_of(places: Sequence[Path]) -> list[Result]:
+    """The finished runs in these directories, as ``runs_in`` names their rows.
+
+    Raises:
+        UserError: one cannot be read.
+    """
+    read = [(place, config_in(place), _metrics(place)) for place in places]
+    flat = {place: dict(leaves(config)) for place, config, _ in read}
     found: dict[tuple[str, str, int], Result] = {}
     for place, config, metrics in sorted(read, key=lambda each: (each[0] / FINISHED).stat().st_mtime):
         data = _data(config)
@@ -49,15 +59,27 @@ def _is_run(file: Path, folder: Path) -> bool:
     return (file.parent / "config.yaml").is_file() and ranks and TRIALS not in inside and not again
 
 
-def _read(place: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def config_in(place: Path) -> dict[str, Any]:
+    """What ``config.yaml`` of a run directory holds.
+
+    Raises:
+        UserError: it cannot be read, or is none of a run.
+    """
     try:
         config = yaml.safe_load((place / "config.yaml").read_text(encoding="utf-8"))
-        metrics = json.loads((place / FINISHED).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"cannot read the run in {place}: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict) or not {"aligner_name", "name", "seed", "datamodule"} <= set(config):
         raise UserError(f"{place / 'config.yaml'} is no config of a run")
-    return config, metrics
+    return config
+
+
+def _metrics(place: Path) -> dict[str, Any]:
+    try:
+        metrics: dict[str, Any] = json.loads((place / FINISHED).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the run in {place}: {' '.join(str(error).split())}") from error
+    return metrics
 
 
 def _data(config: dict[str, Any]) -> str:
@@ -65,12 +87,12 @@ def _data(config: dict[str, Any]) -> str:
     return Path(path).stem if config["name"] == "features" and path else str(config["name"])
 
 
-def _leaves(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The values of a config by their whole keys, but those that no number depends on, and seeds."""
     for key, value in node.items():
         if (not prefix and key in APART) or key == "seed":
             continue
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -71,5 +71,16 @@ def with_items(ranks: dict[str, Ranks], items: dict[str, Any]) -> tuple[dict[str
     return kept, shown
 
 
+def within(items: dict[str, Any], room: int) -> dict[str, Any]:
+    """The same items, sounds alone from the first on as long as all of them take no more than ``room`` characters."""
+    sides: dict[str, Any] = {}
+    for side in ("x", "y"):
+        sides[side] = []
+        for item in items.get(side, []):
+            room -= len(item.get("sound", ""))
+            sides[side].append(item if room >= 0 else {key: value for key, value in item.items() if key != "sound"})
+    return items | sides
+
+
 def _plain(item: dict[str, Any]) -> dict[str, Any]:
-    return {key: item[key] for key in ("text", "image") if key in item}
+    return {key: item[key] for key in ("text", "image", "sound") if key in item}

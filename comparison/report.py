@@ -1,7 +1,5 @@
 """The report of a contest: ``report.html``, one file, and each of its figures as PNG and PDF beside it."""
 
-import base64
-import io
 import json
 import platform
 from collections.abc import Sequence
@@ -10,25 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import vl_convert
-from PIL import Image
 
 from comparison import charts
 from comparison.curves import readings
 from comparison.job import plain
-from comparison.queries import ranks_of_rows, win_shares, with_items
+from comparison.pairs import points
+from comparison.pictures import pictures_of, small
+from comparison.queries import ranks_of_rows, win_shares, with_items, within
 from comparison.results import Standing
 from comparison.tables import cells
 from report.html.page import Chart, Picture, Queries, Section, Table, page
 
 LIBRARIES = ("unicon-align", "torch", "lightning", "numpy", "scipy", "optuna")
-PICTURES = {
-    "similarity_matrix": "similarities of test pairs", "embedding_map": "map of the shared space, lines join partners",
-    "singular_values": "singular values", "objective_over_passes": "objective over passes",
-}  # fmt: skip
-"""Figures of a run that are shown, and what they are of."""
-COLOURS = 64
-"""Of a picture in the page: it is a drawing, and small."""
-GEOMETRY = "test/geometry/"
+HUBNESS = (
+    "The skewness of how often an item is among the nearest of the queries, as many as evaluation.hubness.neighbours; "
+    "0 where all are met alike, high where few items are near to most queries."
+)
+SOUNDS = 6_000_000
+"""Characters of all sounds in the page at most."""
+GEOMETRY = ("test/geometry/", "test/hubness/")
 
 
 def write_report(folder: Path, tables: dict[str, list[Standing]], told: Sequence[str], command: str) -> Path:
@@ -36,11 +34,10 @@ def write_report(folder: Path, tables: dict[str, list[Standing]], told: Sequence
     figures: dict[str, charts.Spec] = {}
     sections = [Section("What this is", [], " ".join(told))]
     for data, table in tables.items():
-        sections += _of_data(folder, data, table, figures)
-    across = charts.over_pairs(tables)
-    if across is not None:
-        figures["over_pairs"] = across
-        sections.append(Section("Quality against the number of pairs", [Chart(across)]))
+        sections += _of_data(folder, data, table, figures, SOUNDS // len(tables))
+    if across := points(tables):
+        figures["over_pairs"] = charts.over_pairs(across)
+        sections.append(Section("Quality against the number of pairs", [Chart(figures["over_pairs"])]))
     sections += [_geometry(tables), _protocol(tables), _runs(tables, command)]
     _write_figures(folder / "figures", figures)
     file = folder / "report.html"
@@ -56,7 +53,9 @@ def chart_library() -> str:
     return str(vl_convert.javascript_bundle())  # type: ignore[call-arg]
 
 
-def _of_data(folder: Path, data: str, table: Sequence[Standing], figures: dict[str, charts.Spec]) -> list[Section]:
+def _of_data(
+    folder: Path, data: str, table: Sequence[Standing], figures: dict[str, charts.Spec], sounds: int
+) -> list[Section]:
     titles, *rows = cells(table)
     shown = [i for i, each in enumerate(titles) if each != "told"]
     named = ["told apart" if titles[i] == "" else titles[i] for i in shown]
@@ -85,48 +84,34 @@ def _of_data(folder: Path, data: str, table: Sequence[Standing], figures: dict[s
         )
     )  # fmt: skip
     read = readings([each for row in finished for each in row.results])
-    over = {against: charts.over_passes(read, against) for against in ("number", "seconds")}
-    of_passes = [chart(f"over_{against}", spec) for against, spec in over.items() if spec is not None]
-    if of_passes:
-        sections.append(Section(f"{data}: over passes and time", of_passes, "One seed each."))
+    for what, draw, words in (
+        ("recall", charts.over_passes, "One seed each."),
+        ("objective", charts.objectives, "Each row has an objective of its own, what it fits by. One seed each."),
+    ):
+        over = {against: draw(read, against) for against in ("number", "seconds")}
+        drawn = [chart(f"{what}_over_{against}", spec) for against, spec in over.items() if spec is not None]
+        if drawn:
+            sections.append(Section(f"{data}: {what} over passes and time", drawn, words))
+    if (hubness := charts.hubness(finished)) is not None:
+        sections.append(Section(f"{data}: hubness", [chart("hubness", hubness)], HUBNESS))
     ranks = ranks_of_rows(finished)
     if len(ranks) > 1:
         order = [row.row for row in finished]
         words = "The share of queries in percent that the row on the left ranks better than the one below; one seed."
         sections.append(Section(f"{data}: wins", [chart("wins", charts.wins(win_shares(ranks), order))], words))
-    kept, items = with_items(ranks, _items(folder, data))
+    kept, items = with_items(ranks, within(_items(folder, data), sounds))
     if kept:
         words = (
             "Queries on which two rows differ most, by the rank of the best right item; one seed, some of the test set."
         )
         sections.append(Section(f"{data}: query by query", [Queries(kept, items)], words))
     pictures = [
-        *(
-            Picture(_small(file), "before: raw features, by principal components")
-            for file in _kept(folder, data, "png")
-        ),
-        *(each for row in finished for each in _pictures(row)),
+        *(Picture(small(file), "before: raw features, by principal components") for file in _kept(folder, data, "png")),
+        *(each for row in finished for each in pictures_of(row)),
     ]
     if pictures:
         sections.append(Section(f"{data}: pictures", pictures, "Of the first seed of each row."))
     return sections
-
-
-def _pictures(row: Standing) -> list[Picture]:
-    folder = min(row.results, key=lambda each: each.seed).folder / "figures"
-    return [
-        Picture(_small(folder / f"{name}.png"), f"{row.row}: {about}")
-        for name, about in PICTURES.items()
-        if (folder / f"{name}.png").is_file()
-    ]
-
-
-def _small(path: Path) -> str:
-    """A drawing as a data address, of few colours."""
-    file = io.BytesIO()
-    with Image.open(path) as image:
-        image.convert("RGB").quantize(COLOURS).save(file, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _items(folder: Path, data: str) -> dict[str, Any]:
@@ -145,7 +130,8 @@ def _kept(folder: Path, data: str, kind: str) -> list[Path]:
 def _geometry(tables: dict[str, list[Standing]]) -> Section:
     rows = [row for table in tables.values() for row in table if row.results]
     names = list(dict.fromkeys(name for row in rows for name in row.metrics if name.startswith(GEOMETRY)))
-    titles = ["data", "row", *(name.removeprefix(GEOMETRY).replace("_", " ").replace("/", " ") for name in names)]
+    of = [name.removeprefix("test/").removeprefix("geometry/").replace("_", " ").replace("/", " ") for name in names]
+    titles = ["data", "row", *of]
     body = [
         [row.data, row.row, *(f"{row.metrics[name]:.3f}" if name in row.metrics else "" for name in names)]
         for row in rows

@@ -45,6 +45,8 @@ def columns(table: Sequence[Standing]) -> list[Column]:
         Column(
             "features s", lambda row: f"{max(row.values('time/feature_seconds'), default=0):.1f}" if row.results else ""
         ),
+        Column("processors J", _metric("energy/fit_cpu_joules", 0)),
+        Column("GPU J", _metric("energy/fit_gpu_joules", 0)),
         Column("peak MB", _metric("memory/peak_rss_mb", 0)),
         Column(
             "model MB", lambda row: f"{row.metrics['model/bytes'] / 1e6:.2f}" if "model/bytes" in row.metrics else ""
@@ -92,7 +94,19 @@ def cells(table: Sequence[Standing]) -> Cells:
     return [[of[i].title for i in kept], *([row[i] for i in kept] for row in rows)]
 
 
-BESIDE = ("R@5", "R@10", "linear probe", "class accuracy", "peak MB", "features s", "model MB", "tuned", "told")
+BESIDE = (
+    "R@5",
+    "R@10",
+    "linear probe",
+    "class accuracy",
+    "processors J",
+    "GPU J",
+    "peak MB",
+    "features s",
+    "model MB",
+    "tuned",
+    "told",
+)
 """Columns that files have, and that the screen has no room for."""
 
 

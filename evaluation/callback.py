@@ -1,7 +1,6 @@
 """The evaluation that every aligner shares: judged after every pass, and at the end for all that is reported."""
 
 import resource
-import time
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -12,16 +11,18 @@ from torch import Tensor
 
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs
+from evaluation.fit_cost import FitCost
 from evaluation.judged import Encode, Foretells, Judge, Judged, Remembers
 from evaluation.keeping import Keeping
 from evaluation.scoring import COSINE, own
 from ground.distributed import gather_rows
+from ground.energy import Meter, of_gpus, of_processors
 from ground.errors import UserError
 from ground.former import unknown_key
 from ground.ranges import Count
 from ground.values import checked
 
-JUDGES = ("geometry", "extended", "probe")
+JUDGES = ("geometry", "hubness", "extended", "probe")
 """Those of ``configs/evaluation/default.yaml``, beside retrieval."""
 
 
@@ -56,7 +57,7 @@ class Evaluation(lightning.Callback):
         >>> config = composed(CONFIGS / "evaluation" / "default.yaml", "evaluation")
         >>> evaluation = instantiate(config, keep="last", probe=None)
         >>> list(evaluation.judges), evaluation.keeping.rule
-        (['retrieval', 'geometry', 'extended'], 'last')
+        (['retrieval', 'geometry', 'hubness', 'extended'], 'last')
         >>> trainer = Trainer(callbacks=[evaluation], logger=False)  # its fit and its test are judged
     """
 
@@ -90,21 +91,20 @@ class Evaluation(lightning.Callback):
         self.metrics: dict[str, float | int | str] = {"time/fit_seconds": 0.0, "fit/passes": 0}
         self.tests: dict[str, Judged] = {}
         self._outputs: list[dict[str, Tensor]] = []
-        self._fit_seconds = 0.0
-        self._clock = 0.0
+        self._cost = FitCost()
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed fit needs to end as an uninterrupted one."""
         return {
             "history": self.history,
-            "fit_seconds": self._fit_seconds,
             "judges": {name: judge.state_dict() for name, judge in self.judges.items() if isinstance(judge, Remembers)},
+            **self._cost.state_dict(),
             **self.keeping.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = state_dict["history"]
-        self._fit_seconds = state_dict["fit_seconds"]
+        self._cost.load_state_dict(state_dict)
         self.keeping.load_state_dict(state_dict)
         # a checkpoint of a time when it held the similarities itself has them beside
         former = {"similarities": {"passes": state_dict["similarities"]}} if "similarities" in state_dict else {}
@@ -129,19 +129,19 @@ class Evaluation(lightning.Callback):
         if len(foretelling) == len(judges):
             self.keeping.refuse_unknown(name for judge in foretelling for name in judge.names(datamodule))
 
-    # Fit time is the time between the start and the end of training less that of validation.
+    # The cost of a fit is that between the start and the end of training less that of validation.
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.keeping.begin()
-        self._clock = time.perf_counter()
+        self._cost.begin(_meters(trainer, pl_module.device))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._fit_seconds += time.perf_counter() - self._clock
+        self._cost.end()
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Also where a resumed fit had nothing left to train, and training neither began nor ended."""
         passes = max(0, trainer.current_epoch - 1 + pl_module.first_number)
-        self.metrics |= {"time/fit_seconds": self._fit_seconds, "fit/passes": passes}
+        self.metrics |= {**self._cost.metrics, "fit/passes": passes}
         weights = self.keeping.taken()
         if weights is not None:
             pl_module.load_state_dict(weights)
@@ -152,6 +152,8 @@ class Evaluation(lightning.Callback):
             kept = next((each for each in self.history if each["pass"] == self.keeping.number), {})
             if self.keeping.select in kept:
                 self.metrics[f"val/{self.keeping.select}"] = kept[self.keeping.select]
+        datamodule: PairsDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        self.metrics["data/train_pairs"] = datamodule.splits["train"].n_y  # each y is paired with the x it belongs to
         self.metrics["model/bytes"] = sum(each.nbytes for each in pl_module.state_dict().values())
 
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -161,10 +163,10 @@ class Evaluation(lightning.Callback):
             raise UserError(f"the aligner was fitted on features of dimensions {fitted}, the test data has {tested}")
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._fit_seconds += time.perf_counter() - self._clock
+        self._cost.pause()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._clock = time.perf_counter()
+        self._cost.go_on()
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, *_: Any) -> None:
         self._outputs.append(outputs)
@@ -182,7 +184,7 @@ class Evaluation(lightning.Callback):
         self.keeping.offer(judged.after, metrics, pl_module.state_dict())
         # every process has the same numbers
         pl_module.log_dict({f"val/{key}": value for key, value in metrics.items()}, rank_zero_only=True)
-        pl_module.log("val/fit_seconds", self._fit_seconds, rank_zero_only=True)
+        pl_module.log("val/fit_seconds", self._cost.seconds, rank_zero_only=True)
         pl_module.log("validation_recall", metrics["mean_recall"], prog_bar=True, logger=False, rank_zero_only=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -248,6 +250,17 @@ class Evaluation(lightning.Callback):
             "pass": self.keeping.rule,
         }
         return judged.datamodule.protocol | sizes | rules
+
+
+def _meters(trainer: Trainer, device: torch.device) -> dict[str, Meter]:
+    """What tells its energy: processors, and where the fit is on GPUs those that this process sees."""
+    if trainer.num_nodes > 1:  # of other machines nothing is known here
+        return {}
+    seen = (
+        [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())] if device.type == "cuda" else []
+    )
+    counters = {"cpu": of_processors(), "gpu": of_gpus([f"GPU-{each.uuid}" for each in seen])}
+    return {name: Meter(each) for name, each in counters.items() if each}
 
 
 def _merged(metrics: Iterable[dict[str, float]]) -> dict[str, float]:

@@ -5,9 +5,12 @@ import torch
 from datamodules.base.datamodule import PairsDataModule
 from evaluation.extended import extended_retrieval
 from evaluation.geometry import evaluate_geometry
+from evaluation.hubness import evaluate_hubness
 from evaluation.judged import Judged
 from evaluation.nearest import class_accuracy
 from evaluation.retrieval import ranks_both_ways, rates_both_ways
+from ground.ranges import Count
+from ground.values import checked
 
 
 class Retrieval:
@@ -66,6 +69,39 @@ class Geometry:
         metrics = evaluate_geometry(judged.x, judged.y, pairs.group, pairs.y_group, *judged.names, judged.block_size)
         # float32 embeddings have some seven digits: what comes after them is noise, and differs with the processes
         return {f"geometry/{key}": round(value, 6) for key, value in metrics.items()}
+
+
+class Hubness:
+    """How unevenly test items are near to the queries of each direction, under ``hubness/``, see ``evaluate_hubness``.
+
+    Args:
+        neighbours: of a query, those that are counted.
+
+    Raises:
+        UserError: an argument of a wrong type or out of its range.
+
+    Example:
+        >>> import torch
+        >>> from datamodules.base import PairsDataModule
+        >>> from datamodules.pairs import pairs_of_tensors
+        >>> data = PairsDataModule(batch_size=8, eval_batch_size=8, seed=0)
+        >>> data.splits["test"] = pairs_of_tensors(torch.eye(3), torch.eye(3))
+        >>> x, y = torch.eye(3), torch.tensor([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]])
+        >>> judged = Judged(x, y, "test", data, torch.clone, torch.clone, block_size=8)
+        >>> Hubness(neighbours=1)(judged)["hubness/x_to_y"]  # the first y is nearest to two of the x, the third to none
+        0.0
+    """
+
+    every_pass = False
+
+    @checked("evaluation.hubness.")
+    def __init__(self, neighbours: Count):
+        self.neighbours = neighbours
+
+    def __call__(self, judged: Judged) -> dict[str, float]:
+        of = (judged.block_size, judged.scorer)
+        metrics = evaluate_hubness(judged.x, judged.y, *judged.names, self.neighbours, *of)
+        return {f"hubness/{way}": value for way, value in metrics.items()}
 
 
 class Extended:

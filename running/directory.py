@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 LAST, FINISHED = "checkpoints/last.ckpt", "metrics.json"
 """Files that say how far a run came."""
+RESULT = "result"
+"""The type of the artifact that has a run's files in Weights & Biases."""
 journal = logging.getLogger("run")
 """Messages for train.log alone: the screen shows them in another form."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from evaluation.callback import Evaluation
 
-CARRIED = ("fit/", "val/", "model/", "time/fit_seconds", "protocol/pass")
+CARRIED = ("fit/", "val/", "model/", "data/", "energy/", "time/fit_seconds", "protocol/pass")
 """Metrics that are about the fit."""
 
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ground.errors import UserError
 from report.tables import COLUMNS, Metrics, retrieval_rows
+from running.directory import FINISHED, RESULT
 
 
 class GuardedLoggers:
@@ -86,7 +87,7 @@ def log_config(loggers: list[Logger], config: DictConfig) -> None:
 def log_result(
     loggers: list[Logger], config: DictConfig, metrics: Metrics, figures: dict[str, Figure], ranks: Path, step: int
 ) -> None:
-    """The figures, the final metrics and the file of the ranks, to the loggers that show or keep such.
+    """The figures, the final metrics and the files of the run, beside ``ranks``, to the loggers that show or keep such.
 
     Raises:
         UserError: a logger fails.
@@ -104,11 +105,23 @@ def _log_result(
             logger.log_image(f"figures/{name}", [figure], step)
         logger.log_table("test/retrieval", list(COLUMNS), retrieval_rows(metrics), step=step)
         logger.experiment.summary.update(metrics)
-        logger.experiment.log_artifact(str(ranks), f"ranks-{logger.experiment.id}", "ranks")
+        logger.experiment.log_artifact(_files(ranks.parent, logger.experiment.id))
     elif isinstance(logger, TensorBoardLogger):
         for name, figure in figures.items():
             logger.experiment.add_figure(f"figures/{name}", figure, step, close=False)
         logger.log_hyperparams(_plain(config), {"hparams/mean_recall": metrics["test/mean_recall"]}, step)
+
+
+def _files(folder: Path, run: str) -> Any:
+    """An artifact of what a report needs of a run, in the places that it has in its directory."""
+    import wandb
+
+    artifact = wandb.Artifact(f"{RESULT}-{run}", RESULT)
+    for file in (folder / "config.yaml", folder / FINISHED, folder / "ranks.safetensors", folder / "csv/metrics.csv",
+                 *sorted((folder / "figures").glob("*.png"))):  # fmt: skip
+        if file.is_file():
+            artifact.add_file(str(file), file.relative_to(folder).as_posix())
+    return artifact
 
 
 @contextmanager

@@ -74,4 +74,4 @@ def metrics_of(run_dir: Path) -> dict[str, Any]:
 
 
 def without_cost(metrics: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in metrics.items() if not k.startswith(("time/", "memory/"))}
+    return {k: v for k, v in metrics.items() if not k.startswith(("time/", "memory/", "energy/"))}

@@ -232,7 +232,14 @@ def test_wandb_offline_sweep_keeps_each_run(tmp_path: Path) -> None:
         content = record.read_bytes()
         said = ["unicon-align", f"{aligner} seed0", "synthetic", "trial", "val/mean_recall", "test/mean_recall"]
         said += ["aligner_name", "datamodule", "latent_dim", "trainer/global_step", "time/fit_seconds"]
-        for text in [*said, f"ranks-{folder.name.rpartition('-')[2]}", "ranks.safetensors"]:
+        for text in [
+            *said,
+            f"result-{folder.name.rpartition('-')[2]}",
+            "ranks.safetensors",
+            "csv/metrics.csv",
+            "metrics.json",
+            "config.yaml",
+        ]:
             assert text.encode() in content, text
         images = {path.name.rsplit("_", 2)[0] for path in (folder / "files/media/images/figures").iterdir()}
         assert images == FIGURES - (set() if run_dir == "run" else {"singular_values", "model_over_passes"})

@@ -6,6 +6,7 @@ import lightning
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from backbones.audio import Clip
 from datamodules.pairs.batches import GroupBatches, ShareInOrder
 from datamodules.pairs.pairs import Labelled, PairBatch, Pairs
 from ground.ranges import Count, Seed
@@ -92,6 +93,14 @@ class PairsDataModule(lightning.LightningDataModule):
     def describe_y(self, split: str, index: int) -> str:
         """What a person sees of item ``index`` of y."""
         return f"{self.y_name} {index}"
+
+    def sound_x(self, split: str, index: int) -> Clip | None:
+        """Item ``index`` of x, where it is a sound."""
+        return None
+
+    def sound_y(self, split: str, index: int) -> Clip | None:
+        """Item ``index`` of y, where it is a sound."""
+        return None
 
     def name_x(self, split: str, index: int) -> str:
         """What item ``index`` of x is called where it is shown as a picture: its file's name, say."""

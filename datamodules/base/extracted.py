@@ -7,14 +7,16 @@ from pathlib import Path
 
 import torch
 
+from backbones.audio import Clip
 from backbones.backbone import Backbone
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.base.extracted_pairs import ExtractedPairs, extract_pairs
 from datamodules.cache.feature_cache import FeatureCache, Precision, UnreadableShare
-from datamodules.items.items import Files
+from datamodules.items.audio import AudioFiles
+from datamodules.items.items import Files, Items
 from datamodules.items.missing import present
 from datamodules.items.raw_pairs import RawPairs
-from datamodules.items.tar_members import TarMembers
+from datamodules.items.tar_members import AudioMembers, TarMembers
 from datamodules.pairs.pairs import Pairs, subset
 from ground.errors import UserError
 from ground.ranges import Count, Seed
@@ -184,3 +186,13 @@ class ExtractedDataModule(PairsDataModule):
     def describe_y(self, split: str, index: int) -> str:
         shown = self.raw[split].y.show(index)
         return shown if isinstance(shown, str) else f"{self.y_name} {index}"
+
+    def sound_x(self, split: str, index: int) -> Clip | None:
+        return _sound(self.raw[split].x, index)
+
+    def sound_y(self, split: str, index: int) -> Clip | None:
+        return _sound(self.raw[split].y, index)
+
+
+def _sound(source: Items, index: int) -> Clip | None:
+    return source[index] if isinstance(source, AudioFiles | AudioMembers) else None

@@ -9,11 +9,13 @@ function draw() {
     background: "transparent", view: { stroke: "transparent" }, font: "system-ui, sans-serif",
     axis: { labelColor: ink, titleColor: ink, domainColor: ink, tickColor: ink, gridOpacity: 0.25, labelLimit: 150 },
     legend: { labelColor: ink, titleColor: ink, orient: "bottom", columns: 2, labelLimit: 140 }, text: { color: ink }, rule: { color: ink },
-    title: { color: ink },
+    title: { color: ink }, header: { labelColor: ink },
   };
   for (const place of document.querySelectorAll(".chart")) {
     const spec = { ...charts[Number(place.dataset.chart)] };
-    spec.width = Math.max(120, Math.min(640, place.clientWidth - 190));
+    const width = Math.max(120, Math.min(640, place.clientWidth - 190));
+    if (spec.spec) spec.spec = { ...spec.spec, width }; // panels
+    else spec.width = width;
     vegaEmbed(place, spec, { actions: false, renderer: "svg", config });
   }
 }
@@ -56,14 +58,25 @@ for (const place of document.querySelectorAll(".table")) {
 for (const image of document.querySelectorAll("figure img")) image.addEventListener("click", () => image.parentElement.classList.toggle("large"));
 
 const element = (name, text, kind) => { const made = document.createElement(name); if (text !== undefined) made.textContent = text; if (kind) made.className = kind; return made; };
+const { media, queries } = read("queries");
 function shown(item) {
-  if (!item.image) return element("div", item.text);
+  if (item.sound !== undefined) {
+    const place = element("div", item.text);
+    const player = element("audio");
+    player.controls = true;
+    player.preload = "none";
+    player.src = media[item.sound];
+    player.setAttribute("aria-label", item.text);
+    place.append(player);
+    return place;
+  }
+  if (item.image === undefined) return element("div", item.text);
   const image = element("img");
-  image.src = item.image;
+  image.src = media[item.image];
   image.alt = item.text || "";
   return image;
 }
-read("queries").forEach((data, which) => {
+queries.forEach((data, which) => {
   const place = document.querySelector(`[data-queries="${which}"]`);
   const rows = Object.keys(data.ranks);
   const choose = (names, chosen, label) => {
@@ -93,7 +106,7 @@ read("queries").forEach((data, which) => {
       for (const { item, a, b } of found.slice(0, 12)) {
         const card = element("div", undefined, "item");
         card.append(shown(item), element("b", `rank ${a} against ${b}`, kind));
-        for (const partner of item.partners) { const line = shown(partner); if (!partner.image) line.style.color = "var(--soft)"; card.append(line); }
+        for (const partner of item.partners) { const line = shown(partner); if (partner.image === undefined) line.style.color = "var(--soft)"; card.append(line); }
         grid.append(card);
       }
       list.append(grid);

@@ -34,8 +34,8 @@ class Picture(NamedTuple):
 class Queries(NamedTuple):
     """Ranks of two rows that a reader chooses, query by query, with what the queries are.
 
-    ``items``: of each direction what the queries are, each a ``row`` among them with ``text`` or ``image``, and the
-    ``partners`` that are right. ``ranks``: of each row, of each direction, the rank of each of these.
+    ``items``: of each direction what the queries are, each a ``row`` among them with ``text``, ``image`` or ``sound``,
+    and the ``partners`` that are right. ``ranks``: of each row, of each direction, the rank of each of these.
     """
 
     ranks: dict[str, dict[str, list[int]]]
@@ -60,28 +60,46 @@ def page(title: str, sections: Sequence[Section], library: str) -> str:
     """
     charts: list[Any] = []
     queries: list[Any] = []
+    media: dict[str, int] = {}
     shown = [
-        {"title": each.title, "words": each.words, "parts": [_part(part, charts, queries) for part in each.parts]}
+        {
+            "title": each.title,
+            "words": each.words,
+            "parts": [_part(part, charts, queries, media) for part in each.parts],
+        }
         for each in sections
     ]
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
     style, script = (Markup((HERE / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     return environment.get_template("page.html.jinja").render(
-        title=title, sections=shown, style=style, script=script, charts=_json(charts), queries=_json(queries),
+        title=title, sections=shown, style=style, script=script, charts=_json(charts),
+        queries=_json({"media": list(media), "queries": queries}),
         library=Markup(library.replace("</script", "<\\/script")),
     )  # fmt: skip
 
 
-def _part(part: Table | Chart | Picture | Queries | str, charts: list[Any], queries: list[Any]) -> dict[str, Any]:
+def _part(
+    part: Table | Chart | Picture | Queries | str, charts: list[Any], queries: list[Any], media: dict[str, int]
+) -> dict[str, Any]:
     if isinstance(part, Chart):
         charts.append(part.spec)
         return {"kind": "chart", "number": len(charts) - 1}
     if isinstance(part, Queries):
-        queries.append(part._asdict())
+        queries.append({"ranks": part.ranks, "items": _numbered(part.items, media)})
         return {"kind": "queries", "number": len(queries) - 1}
     if isinstance(part, str):
         return {"kind": "text", "text": part}
     return {"kind": type(part).__name__.lower(), **part._asdict()}
+
+
+def _numbered(node: Any, media: dict[str, int]) -> Any:
+    """The same with pictures and sounds by their place among ``media``: an item stands beside many queries."""
+    if isinstance(node, dict):
+        return {
+            key: media.setdefault(value, len(media)) if key in ("image", "sound") else _numbered(value, media)
+            for key, value in node.items()
+        }
+    return [_numbered(each, media) for each in node] if isinstance(node, list) else node
 
 
 def _json(value: Any) -> Markup:

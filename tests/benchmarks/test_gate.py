@@ -50,4 +50,4 @@ def test_a_record_has_metrics_without_their_cost(tmp_path: Path) -> None:
     (kept,) = (tmp_path / "out").iterdir()
     (metrics,) = json.loads(kept.read_text(encoding="utf-8")).values()
     assert metrics["test/mean_recall"] > 0
-    assert not any(key.startswith(("time/", "memory/")) for key in metrics)
+    assert not any(key.startswith(("time/", "memory/", "energy/")) for key in metrics)

@@ -71,7 +71,9 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder), "STARTED": str(folder / "started"), **more}
+    # the server that forks the runs knows of this tree by its path alone, and another may be installed
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "STARTED": str(folder / "started"), **more}
 
 
 def contest(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -90,7 +92,7 @@ def rows(folder: Path) -> dict[str, dict[str, str]]:
 
 def unmeasured(row: dict[str, str]) -> dict[str, str]:
     """What is the same for every time that the row is run."""
-    return {key: value for key, value in row.items() if not key.startswith(("time/", "memory/"))}
+    return {key: value for key, value in row.items() if not key.startswith(("time/", "memory/", "energy/"))}
 
 
 def finished(folder: Path) -> dict[Path, int]:

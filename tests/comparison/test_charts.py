@@ -37,39 +37,41 @@ def test_bars_and_front_hold_every_row_that_finished(tmp_path: Path) -> None:
         assert vl_convert.vegalite_to_png(spec)[:4] == b"\x89PNG"
 
 
-def test_pairs_are_an_axis_where_data_differ_in_them(tmp_path: Path) -> None:
-    tables = {
-        str(n): table(tmp_path / str(n), **{"protocol/train_image": n, "protocol/train_text": 5 * n})
-        for n in (100, 400)
-    }
-    spec = charts.over_pairs(tables)
-    assert spec is not None
-    assert {each["items"] for each in values(spec)} == {100, 400}
-    assert charts.over_pairs({"100": tables["100"]}) is None
-    for n, made in tables.items():  # other data, it seems
-        for row in made:
-            for each in row.results:
-                each.metrics["protocol/test_image"] = int(n)
-    assert charts.over_pairs(tables) is None
-
-
 def test_passes_are_read_from_the_csv_of_the_first_seed(tmp_path: Path) -> None:
-    made = table(tmp_path)
+    made = table(tmp_path, **{"fit/passes": 2})  # of two epochs, the first is pass 1
     first = next(row for row in made if row.row == "slow")
     for each in first.results:
         file = each.folder / "csv" / "metrics.csv"
         file.parent.mkdir()
-        file.write_text(
-            "epoch,fit/objective,val/fit_seconds,val/mean_recall\n0,2.5,,\n0,,0.5,30.0\n1,2.0,,\n1,,1.5,40.0\n2,,,\n"
+        file.write_text(  # validation comes first or last, and the test has neither
+            "epoch,step,fit/objective,val/fit_seconds,val/mean_recall\n"
+            "0,1,,0.5,30.0\n0,1,2.5,,\n1,3,2.0,,\n1,3,,1.5,40.0\n2,4,,,\n"
         )
     read = readings([each for row in made for each in row.results])
-    assert read == [Reading("slow", 0, 30.0, 2.5, 0.5), Reading("slow", 1, 40.0, 2.0, 1.5)]
+    assert read == [Reading("slow", 1, 30.0, 2.5, 0.5), Reading("slow", 2, 40.0, 2.0, 1.5)]
+    alone = Reading("once", 0, 35.0, None, 0.1)  # a closed form
     for against in ("number", "seconds"):
-        spec = charts.over_passes(read, against)
-        assert spec is not None
-        assert vl_convert.vegalite_to_svg(spec).startswith("<svg")
-    assert charts.over_passes(read[:1], "number") is None
-    assert charts.over_passes([each._replace(seconds=None) for each in read], "seconds") is None
+        for draw in (charts.over_passes, charts.objectives):
+            spec = draw([*read, alone], against)
+            assert spec is not None
+            assert vl_convert.vegalite_to_svg(spec).startswith("<svg")
+            assert {each["row"] for each in values(spec)} == {"slow"} | (
+                {"once"} if draw == charts.over_passes else set()
+            )
+            assert draw([read[0], alone], against) is None
+            assert draw([each._replace(seconds=None) for each in read], "seconds") is None
+    assert charts.objectives([each._replace(objective=None) for each in read], "number") is None
+
+
+def test_hubness_of_both_directions(tmp_path: Path) -> None:
+    ways = {"test/hubness/image_to_text": 1.5, "test/hubness/text_to_image": -0.25}
+    spec = charts.hubness(table(tmp_path / "some", **ways))
+    assert spec is not None
+    told = {(each["row"], each["direction"], each["hubness"]) for each in values(spec)}
+    of_ways = (("image to text", 1.5), ("text to image", -0.25))
+    assert told == {(row, *of_way) for row in ("slow", "fast", "bad") for of_way in of_ways}
+    assert vl_convert.vegalite_to_svg(spec).startswith("<svg")
+    assert charts.hubness(table(tmp_path / "none")) is None
 
 
 def test_wins(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from comparison.notes import on_energy
 from comparison.results import Standing, standings
 from comparison.tables import as_csv, as_latex, as_markdown, cells, screen_table
 from tests.comparison.made import drawn_ranks, finished, result
@@ -60,3 +61,14 @@ def test_columns_without_a_text_are_left_out_and_the_screen_has_room(tmp_path: P
     for text in ("a & b_c", "x | 50 %", "gone", "mean recall"):
         assert text in shown
     assert "model MB" not in shown
+
+
+def test_energy_is_there_where_a_run_tells_it_with_what_it_is_of(tmp_path: Path) -> None:
+    ranks = drawn_ranks(40, 1, 0.5, 0)
+    told = finished(tmp_path, "a", 0, ranks, 1, **{"energy/fit_cpu_joules": 123.4})
+    made = standings([result(told), result(finished(tmp_path, "b", 0, ranks, 1))], {})
+    titles, *rows = cells(made["made"])
+    assert "GPU J" not in titles
+    assert [row[titles.index("processors J")] for row in rows] == ["123", ""]
+    assert len(on_energy(made)) == 1
+    assert on_energy(tables(tmp_path / "none")) == []

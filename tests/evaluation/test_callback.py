@@ -1,5 +1,6 @@
 """The evaluation callback under a Trainer."""
 
+import itertools
 import time
 from typing import Any
 
@@ -11,9 +12,11 @@ from aligners.base.aligner import Aligner
 from aligners.closed_form import CCA
 from aligners.gradient import SGDCLIP
 from aligners.unicon import UniConSpectral
+from evaluation import callback
 from evaluation.callback import Evaluation
 from evaluation.judged import Foretells, Judged
 from evaluation.retrieval import evaluate_retrieval
+from ground.energy import Counter
 from ground.errors import UserError
 from tests.evaluation.fits import fitted, made, shared, synthetic
 from tests.problems import random_features
@@ -181,3 +184,16 @@ def test_a_fit_that_diverged_is_said_so() -> None:
     optimizer = {"_target_": "torch.optim.SGD", "lr": 1e38}
     with pytest.raises(UserError, match="after pass 1: the fit diverged"):
         fitted(SGDCLIP(rank=4, head="mlp", optimizer=optimizer, scheduler=None), shared())
+
+
+def test_a_fit_tells_its_energy_where_the_machine_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    joules = itertools.count()
+    monkeypatch.setattr(callback, "of_processors", lambda: [Counter(lambda: next(joules), wraps_at=1e9)])
+    # one before the validation and one after it
+    assert fitted(CCA(rank=4), shared()).metrics["energy/fit_cpu_joules"] == 2
+    monkeypatch.setattr(callback, "of_processors", lambda: [])
+    assert not [name for name in fitted(CCA(rank=4), shared()).metrics if name.startswith("energy/")]
+
+
+def test_the_number_of_training_pairs_is_told() -> None:
+    assert fitted(CCA(rank=4), shared()).metrics["data/train_pairs"] == 180  # three captions of each of 60 images

@@ -11,6 +11,7 @@ import pytest
 from report.html.page import Chart, Picture, Queries, Section, Table, page
 
 EVIL = '</script><script>alert("x")</script><b>&'
+SOUND = "data:audio/ogg;base64,T2dnUw=="
 DOT = "data:image/gif;base64,R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs="
 BARS = {
     "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
@@ -18,21 +19,27 @@ BARS = {
     "mark": "bar",
     "encoding": {"x": {"field": "mean", "type": "quantitative"}, "y": {"field": "row", "type": "nominal"}},
 }
+PANELS = {
+    "$schema": BARS["$schema"],
+    "data": BARS["data"],
+    "facet": {"row": {"field": "row", "type": "nominal"}},
+    "spec": {"mark": "point", "width": 640, "encoding": {"x": {"field": "mean", "type": "quantitative"}}},
+}
 QUERIES = Queries(
-    {"one": {"image_to_text": [1, 9], "text_to_image": [1]}, EVIL: {"image_to_text": [4, 2], "text_to_image": [1]}},
+    {"one": {"image_to_text": [1, 9], "text_to_image": [2]}, EVIL: {"image_to_text": [4, 2], "text_to_image": [1]}},
     {
         "image_to_text": [
             {"row": 0, "image": DOT, "partners": [{"text": "a dog"}]},
             {"row": 1, "image": DOT, "partners": [{"text": EVIL}]},
         ],
-        "text_to_image": [{"row": 0, "text": "a dog", "partners": [{"image": DOT}]}],
+        "text_to_image": [{"row": 0, "text": "a dog", "partners": [{"image": DOT}, {"text": EVIL, "sound": SOUND}]}],
     },
 )
 SECTIONS = [
     Section(
         EVIL, [Table(["row", "recall", "told"], [["one", "9.5", ""], [EVIL, "10.25", "x"], ["gone", "", "killed"]])]
     ),
-    Section("chart", [Chart(BARS), Picture(DOT, EVIL)], EVIL),
+    Section("chart", [Chart(BARS), Chart(PANELS), Picture(DOT, EVIL)], EVIL),
     Section("queries", [QUERIES, EVIL]),
 ]
 
@@ -80,7 +87,7 @@ def opened(request: pytest.FixtureRequest, browser: Any, tmp_path: Path) -> Any:
     tab.on("pageerror", lambda error: told.append(str(error)))
     tab.on("request", lambda asked: told.append(asked.url) if not asked.url.startswith(("file:", "data:")) else None)
     tab.goto(file.as_uri())
-    tab.wait_for_selector(".chart svg")
+    tab.wait_for_function("[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('svg'))")
     yield tab
     assert told == []
     context.close()
@@ -88,6 +95,9 @@ def opened(request: pytest.FixtureRequest, browser: Any, tmp_path: Path) -> Any:
 
 def test_nothing_is_wider_than_the_window(opened: Any) -> None:
     assert opened.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert opened.evaluate(
+        "[...document.querySelectorAll('.chart')].every(c => c.querySelector('svg').clientWidth <= c.clientWidth)"
+    )
     boxes = opened.evaluate("[...document.querySelectorAll('section')].map(s => s.getBoundingClientRect().toJSON())")
     for one, other in pairwise(boxes):
         assert one["bottom"] <= other["top"]
@@ -125,6 +135,11 @@ def test_sorting_and_filtering(opened: Any) -> None:
     assert len(column(opened, 0)) == 3
 
 
+def test_a_picture_or_a_sound_stands_in_the_page_once() -> None:
+    text = page("title", [SECTIONS[2], SECTIONS[2]], "")
+    assert text.count(DOT) == text.count(SOUND) == 1
+
+
 def test_queries_of_two_rows(opened: Any) -> None:
     cards = opened.locator(".item")
     assert cards.count() == 2
@@ -132,5 +147,13 @@ def test_queries_of_two_rows(opened: Any) -> None:
     assert "a dog" in cards.nth(0).text_content()
     assert EVIL in cards.nth(1).text_content()
     opened.select_option("select[aria-label=direction]", "text_to_image")
-    assert cards.count() == 0  # both found it
+    assert cards.count() == 1
     assert "one is better: 0 of 1 shown queries" in opened.locator(".queries").text_content()
+    player = cards.locator("audio")
+    assert player.get_attribute("src") == SOUND
+    assert (player.get_attribute("preload"), player.get_attribute("aria-label")) == ("none", EVIL)
+    inside, around = player.bounding_box(), cards.first.bounding_box()
+    assert around["x"] <= inside["x"]
+    assert inside["x"] + inside["width"] <= around["x"] + around["width"]
+    opened.select_option("select[aria-label='the other row']", "one")
+    assert cards.count() == 0  # both are as good
