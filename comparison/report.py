@@ -2,7 +2,9 @@
 
 import json
 import platform
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from comparison.pictures import pictures_of, small
 from comparison.queries import ranks_of_rows, win_shares, with_items, within
 from comparison.results import Standing
 from comparison.tables import cells
-from report.html.page import Chart, Picture, Queries, Section, Table, page
+from report.html.page import Chart, Fold, Picture, Queries, Section, Table, page
 
 LIBRARIES = ("unicon-align", "torch", "lightning", "numpy", "scipy", "optuna")
 HUBNESS = (
@@ -158,15 +160,26 @@ def _protocol(tables: dict[str, list[Standing]]) -> Section:
 
 
 def _runs(tables: dict[str, list[Standing]], command: str) -> Section:
-    rows = [
-        [each.data, each.row, str(each.seed), str(each.folder)]
-        for table in tables.values()
-        for row in table
-        for each in row.results
+    """The command, and of every run its versions, its directory and its config."""
+    results = [each for table in tables.values() for row in table for each in row.results]
+    titles = ["data", "row", "seed", "versions", "run directory"]
+    rows = [[each.data, each.row, str(each.seed), _versions(each.folder), str(each.folder)] for each in results]
+    folds = [
+        Fold(f"config of {each.row} on {each.data}, seed {each.seed}", (each.folder / "config.yaml").read_text("utf-8"))
+        for each in results
     ]
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     told = f"{command}\n\npython {platform.python_version()}, {versions}; {platform.machine()}, {platform.system()}"
-    return Section("Runs", [told, Table(["data", "row", "seed", "run directory (its config.yaml is complete)"], rows)])
+    return Section("Runs", [told, Table(titles, rows), *folds])
+
+
+def _versions(run: Path) -> str:
+    """What a run says of the libraries and threads that it had; empty where its log is not there."""
+    with suppress(OSError):
+        found = re.search("INFO run: (python .*)", (run / "train.log").read_text("utf-8", errors="replace"))
+        if found:
+            return found[1]
+    return ""
 
 
 def _write_figures(folder: Path, figures: dict[str, charts.Spec]) -> None:

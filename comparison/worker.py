@@ -1,5 +1,6 @@
 """One run of a contest, in a process of its own: a fork of one that has imported what runs need."""
 
+import logging
 import os
 import select
 import shutil
@@ -89,6 +90,9 @@ def begin(threads: int, device: str | None, contest: int | None) -> None:
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     torch.set_num_threads(threads)
+    # train.log holds what it does of a run from the command line
+    logging.getLogger().setLevel(logging.INFO)
+    logging.captureWarnings(True)
 
 
 def _end_with(process: int) -> None:

@@ -26,7 +26,7 @@ def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> No
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing its own report
     given: list[str] = []
-    with _told(failures, given), ExitStack() as parts:
+    with ExitStack() as parts, _told(failures, given):  # an error is told while the run of test=RUN can be composed
         sys.argv[1:] = opened(arguments_at_home(options_first(sys.argv[1:])))
         given += overrides()
         refuse_repeated(given)
@@ -35,8 +35,8 @@ def command_line(main: Callable[[], Any], failures: list[tuple[int, str]]) -> No
         if further:  # where processes that are started find them too, beside the one that asks for them
             place = next(i for i, each in enumerate(sys.argv) if each.lstrip("+").startswith("test="))
             sys.argv[place:place] = further
-        parts.enter_context(_help_without_bases())
-        main()
+        with _help_without_bases():
+            main()
 
 
 def plain_command_line(name: str, main: Callable[[list[str]], None]) -> None:

@@ -1,7 +1,9 @@
 """``compare.py`` from the outside: what it writes, what it does again, and what ends it."""
 
+import html
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -44,6 +46,17 @@ def test_what_fails_has_its_reason_and_the_rest_stands(played: tuple[Path, str])
     assert table["identity"]["told"].startswith("declined: aligner=identity needs features of one dimension")
     for text in ("cca", "untuned", "Absent, not asked for: ", "unicon", "this one is broken", "killed by SIGKILL"):
         assert text in shown
+
+
+def test_the_report_has_the_config_and_the_versions_of_every_run(played: tuple[Path, str]) -> None:
+    folder, _ = played
+    page = html.unescape((folder / "contest" / "report.html").read_text(encoding="utf-8"))
+    runs = list(finished(folder))
+    assert len(runs) == 4
+    for metrics in runs:
+        assert (metrics.parent / "config.yaml").read_text(encoding="utf-8") in page
+        assert str(metrics.parent.relative_to(folder)) in page
+    assert page.count(f"<td>python {platform.python_version()}, torch") == 4
 
 
 def test_each_run_has_a_directory_of_its_own(played: tuple[Path, str]) -> None:

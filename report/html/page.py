@@ -42,11 +42,18 @@ class Queries(NamedTuple):
     items: dict[str, list[dict[str, Any]]]
 
 
+class Fold(NamedTuple):
+    """A text that is shown when its title is opened."""
+
+    title: str
+    text: str
+
+
 class Section(NamedTuple):
     """A title, what is under it, and the words before it; a text among the parts is shown as it is."""
 
     title: str
-    parts: Sequence[Table | Chart | Picture | Queries | str]
+    parts: Sequence[Table | Chart | Picture | Queries | Fold | str]
     words: str = ""
 
 
@@ -79,7 +86,7 @@ def page(title: str, sections: Sequence[Section], library: str) -> str:
 
 
 def _part(
-    part: Table | Chart | Picture | Queries | str, charts: list[Any], queries: list[Any], media: dict[str, int]
+    part: Table | Chart | Picture | Queries | Fold | str, charts: list[Any], queries: list[Any], media: dict[str, int]
 ) -> dict[str, Any]:
     if isinstance(part, Chart):
         charts.append(part.spec)

@@ -10,19 +10,19 @@ from ground.errors import UserError
 from ground.plain_keys import plain_keys
 from ground.ranges import Count
 
-DECLARED: dict[str, Any] = {"run": str | None, "top": Count, "on": bool, "share": float | None}
+DECLARED: dict[str, Any] = {"run": str | None, "top": Count, "loud": bool, "share": float | None}
 
 
 @pytest.fixture(autouse=True)
 def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own.yaml").write_text("run: null\ntop: 10\non: false\nshare: null\n")
+    (tmp_path / "own.yaml").write_text("run: null\ntop: 10\nloud: false\nshare: null\n")
     monkeypatch.setattr(module, "CONFIGS", tmp_path)
 
 
 def test_defaults_are_of_the_file_and_words_are_left() -> None:
-    assert plain_keys("own", DECLARED, []) == ({"run": None, "top": 10, "on": False, "share": None}, [])
-    values, words = plain_keys("own", DECLARED, ["a dog", "--on", "top=3", "two = three", "share=0.5"])
-    assert (values["top"], values["on"], values["share"], words) == (3, True, 0.5, ["a dog", "two = three"])
+    assert plain_keys("own", DECLARED, []) == ({"run": None, "top": 10, "loud": False, "share": None}, [])
+    values, words = plain_keys("own", DECLARED, ["a dog", "--loud", "top=3", "two = three", "share=0.5"])
+    assert (values["top"], values["loud"], values["share"], words) == (3, True, 0.5, ["a dog", "two = three"])
 
 
 @pytest.mark.parametrize("text", ["a: b, [c", "1", "true", "with=sign", "'quoted'", ""])
@@ -44,7 +44,7 @@ def test_null_and_home() -> None:
         (["top=1", "top=2"], "^top is given twice$"),
         (["top=0"], "^top must be at least 1, got 0$"),
         (["top=[1"], r"^cannot read top=\[1: "),
-        (["on=3"], "^on must be true or false, got 3$"),
+        (["loud=3"], "^loud must be true or false, got 3$"),
         (["share=half"], "^share must be a number or null, got 'half'$"),
     ],
 )
