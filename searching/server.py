@@ -69,6 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
     top: int
     lock: threading.Lock
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer in one piece: a second one waits 40 ms for the receipt of the first
 
     def do_GET(self) -> None:
         port = self.connection.getsockname()[1]
