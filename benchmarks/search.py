@@ -1,20 +1,22 @@
-"""How long the search page takes for a text: ``python -m benchmarks.search --run RUN --items 100000``.
+"""How long the search page takes for a text: ``python -m benchmarks.search --run RUN``.
 
 The run's items are repeated with noise to as many as are asked for; texts go through the real encoder and the real
 server. No two queries are the same.
 """
 
-import argparse
 import http.client
 import json
-import statistics
 import threading
 import time
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote
 
 import torch
+from rich.table import Table
 
 from aligners.base.loading import load_run
+from benchmarks.record import Parser, Record, command, path, positive, spread, table
 from datamodules.base.extracted import ExtractedDataModule
 from ground.errors import UserError
 from searching.collection import Collection, modality_of, of_splits
@@ -23,6 +25,8 @@ from searching.server import server_of
 
 NOISE = 0.3
 """The noise's length in lengths of the embedding."""
+WARM = 3
+"""Texts before those that are measured."""
 
 
 def grown(collection: Collection, n: int) -> Collection:
@@ -60,28 +64,40 @@ def measured(finder: Finder, texts: list[str]) -> list[float]:
     return took
 
 
-def main() -> None:
-    """Print the median and the longest, without the first three."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", required=True, help="a run directory on images and texts")
-    parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--queries", type=int, default=200)
-    parser.add_argument("--exact-items", type=int, default=1_000_000, help="more have inverted lists")
-    given = parser.parse_args()
+def main(argv: Sequence[str]) -> None:
+    """Measure each number of items, and print the medians."""
+    parser = Parser("python -m benchmarks.search", description=__doc__)
+    parser.add_argument("--run", type=path, required=True, help="a run directory on images and texts")
+    parser.add_argument("--items", type=positive, nargs="+", default=[100_000, 1_000_000, 1_200_000])
+    parser.add_argument("--queries", type=positive, default=200, help="texts, after three that are not measured")
+    parser.add_argument("--exact-items", type=positive, default=1_000_000, help="more have inverted lists")
+    given = parser.parse_args(argv)
+    record = Record("search", vars(given) | {"run": str(given.run)})
     aligner, data = load_run(given.run)
     if not isinstance(data, ExtractedDataModule) or modality_of(data, "y") != "text":
         raise UserError(f"{given.run} is no run on images and texts")
     items = of_splits(aligner, data, "x", "all")
     captions = [data.describe_y("train", i) for i in range(data.splits["train"].n_y)]
-    texts = list(dict.fromkeys(captions))[: given.queries + 3]
-    began = time.perf_counter()
-    finder = Finder(aligner, grown(items, given.items), asked="y", searched="x", exact_items=given.exact_items)
-    built = time.perf_counter() - began
-    took = measured(finder, texts)[3:]
-    kind = type(finder.index).__name__
-    print(f"{given.items:,} items, {kind}, built in {built:.1f} s; {len(took)} texts: "
-          f"median {statistics.median(took):.1f} ms, longest {max(took):.1f} ms")  # fmt: skip
+    texts = list(dict.fromkeys(captions))[: given.queries + WARM]
+    results: dict[str, dict[str, Any]] = {}
+
+    def summarise() -> tuple[dict[str, Any], list[Table]]:
+        rows = [
+            [name, of["index"], f"{of['built']:.1f}", f"{of['ms']['median']:.1f}", f"{of['ms']['max']:.1f}"]
+            for name, of in results.items()
+        ]
+        columns = ["items", "index", "built in s", "median ms", "longest ms"]
+        return {"summary": results}, [table(f"{len(texts) - WARM} texts", columns, rows)] if rows else []
+
+    with record.ending(summarise):
+        for n in given.items:
+            began = time.perf_counter()
+            finder = Finder(aligner, grown(items, n), asked="y", searched="x", exact_items=given.exact_items)
+            built = time.perf_counter() - began
+            took = spread(measured(finder, texts)[WARM:])
+            results[f"{n:,}"] = {"index": type(finder.index).__name__, "built": built, "ms": took}
+            record.save(results=results)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)
