@@ -53,8 +53,9 @@ def front(table: Sequence[Standing]) -> Spec:
     )
     quality = alt.Y("mean:Q", title=RECALL, scale=alt.Scale(zero=False))
     steps = alt.Chart(_data(line)).mark_line(interpolate="step-after", opacity=0.5).encode(x="seconds:Q", y="mean:Q")
-    of_row = alt.Color("row:N", title=None, sort=[each["row"] for each in values])
-    points = base.mark_point(filled=True, size=90, opacity=1).encode(y=quality, color=of_row)
+    points = base.mark_point(filled=True, size=90, opacity=1).encode(
+        y=quality, color=_colour([each["row"] for each in values])
+    )
     ranges = base.mark_rule(opacity=0.4).encode(y=alt.Y("low:Q", scale=alt.Scale(zero=False)), y2="high:Q")
     return _spec(ranges + steps + points, interactive=True)
 
@@ -79,11 +80,16 @@ def hubness(table: Sequence[Standing]) -> Spec | None:
     return _spec(chart)
 
 
+def _colour(rows: Sequence[str]) -> alt.Color:
+    """A row's colour is that of its place in the table, in every chart."""
+    return alt.Color("row:N", title=None, scale=alt.Scale(domain=list(dict.fromkeys(rows))))
+
+
 def over_pairs(points: Sequence[Point]) -> Spec:
     """Quality against the number of training pairs."""
     base = alt.Chart(_data([each._asdict() for each in points])).encode(
         x=alt.X("pairs:Q", scale=alt.Scale(type="log"), title="training pairs"),
-        color=alt.Color("row:N", title=None),
+        color=_colour([each.row for each in points]),
         tooltip=["row:N", "data:N", alt.Tooltip("pairs:Q", format=",.0f"), alt.Tooltip("mean:Q", format=".2f")],
     )
     lines = base.mark_line(point=True).encode(y=alt.Y("mean:Q", title=RECALL))
@@ -98,7 +104,7 @@ def over_passes(readings: Sequence[Reading], against: str) -> Spec | None:
     chart = alt.Chart(_data(values)).mark_line(point=alt.OverlayMarkDef(size=18)).encode(
         x=_passes(against),
         y=alt.Y("recall:Q", title="mean recall on validation (%)", scale=alt.Scale(zero=False)),
-        color=alt.Color("row:N", title=None),
+        color=_colour([each.row for each in readings]),
         tooltip=["row:N", f"{against}:Q", alt.Tooltip("recall:Q", format=".2f")],
     )  # fmt: skip
     return _spec(chart, interactive=True)

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from ground.files import to_json
+from ground.files import folder_name, to_json
 from running.directory import FINISHED
 
 APART = ("run_dir", "cache_dir", "threads", "logger", "tags", "report", "resume", "test", "name", "aligner_name")
@@ -51,7 +51,7 @@ class Job:
     @property
     def folder(self) -> Path:
         """Its run directory."""
-        return self.root / plain(self.data) / plain(self.row) / f"seed{self.seed}-{self.key}"
+        return self.root / folder_name(self.data) / folder_name(self.row) / f"seed{self.seed}-{self.key}"
 
     @property
     def log(self) -> Path:
@@ -94,12 +94,6 @@ class Job:
     @property
     def _record(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}.ended.json")
-
-
-def plain(label: str) -> str:
-    """A label as the name of a folder; labels that differ do not share one."""
-    plain = "".join(each if each.isalnum() or each in "-_.=" else "_" for each in label)[:80].lstrip(".") or "_"
-    return plain if plain == label else f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 
 
 def _version() -> str:

@@ -13,12 +13,12 @@ import vl_convert
 
 from comparison import charts
 from comparison.curves import readings
-from comparison.job import plain
 from comparison.pairs import points
 from comparison.pictures import pictures_of, small
 from comparison.queries import ranks_of_rows, win_shares, with_items, within
 from comparison.results import Standing
 from comparison.tables import cells
+from ground.files import folder_name
 from report.html.page import Chart, Fold, Picture, Queries, Section, Table, page
 
 LIBRARIES = ("unicon-align", "torch", "lightning", "numpy", "scipy", "optuna")
@@ -70,7 +70,7 @@ def _of_data(
         return sections
 
     def chart(name: str, spec: charts.Spec) -> Chart:
-        figures[f"{name}_{plain(data)}"] = spec | {"title": data}
+        figures[f"{name}_{folder_name(data)}"] = spec | {"title": data}
         return Chart(spec)
 
     sections.append(
@@ -126,7 +126,7 @@ def _items(folder: Path, data: str) -> dict[str, Any]:
 
 def _kept(folder: Path, data: str, kind: str) -> list[Path]:
     """What the preparation of a data set left of this kind: one file or none."""
-    return sorted((folder / "data" / plain(data)).rglob(f"*.{kind}"))[:1]
+    return sorted((folder / "data" / folder_name(data)).rglob(f"*.{kind}"))[:1]
 
 
 def _geometry(tables: dict[str, list[Standing]]) -> Section:

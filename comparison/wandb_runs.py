@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from comparison.job import plain
 from ground.errors import UserError
+from ground.files import folder_name
 from ground.progress import progress_bar
 from running.directory import FINISHED, RESULT
 
@@ -67,7 +67,7 @@ def brought(address: str, runs: Sequence[Any], folder: Path) -> Brought:
     left_out: Counter[str] = Counter()
     with _told(address), progress_bar("runs", len(runs), 0, visible=True) as advance:
         for run in runs:
-            place = folder / plain(run.id)
+            place = folder / folder_name(run.id)
             reason = _unfit(run) or _download(run, place)
             if reason is None:
                 places.append(place)

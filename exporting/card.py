@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from exporting.onnx_file import OPSET
+from ground.files import folder_name
 
 EXAMPLE = """import numpy as np
 import onnxruntime
@@ -27,6 +28,10 @@ SENTENCES = """from sentence_transformers import SentenceTransformer
 
 embeddings = SentenceTransformer("sentence_model_SIDE", trust_remote_code=True).encode(["a text"])  # (1, R)
 """
+
+
+OF_TABLE = ("data", "row", "seeds", "mean_recall", "low", "high", "letters", "behind", "p")
+"""Columns of a contest's table that a card has."""
 
 
 def card(run: Path, facts: dict[str, Any], told: list[str], sentence_sides: str) -> str:
@@ -88,10 +93,17 @@ def contest_row(run: Path) -> tuple[list[str], list[str]]:
         titles, *rows = list(csv.reader(file))
     for row in rows:
         cells = dict(zip(titles, row, strict=False))
-        if (cells.get("data"), cells.get("row")) == (parents[1].name, parents[0].name):
-            kept = [title for title in titles if cells[title]]
-            return kept, [cells[title] for title in kept]
+        if (folder_name(cells["data"]), folder_name(cells["row"])) == (parents[1].name, parents[0].name):
+            kept = [title for title in OF_TABLE if cells.get(title)]
+            return kept, [_rounded(cells[title]) for title in kept]
     return [], []
+
+
+def _rounded(cell: str) -> str:
+    try:
+        return f"{float(cell):.4g}"
+    except ValueError:
+        return cell
 
 
 def _code(text: str, names: dict[str, Any]) -> str:

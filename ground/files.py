@@ -1,5 +1,6 @@
 """What is written to disk: never over something else, and numbers as JSON knows them."""
 
+import hashlib
 import json
 import logging
 import math
@@ -15,6 +16,17 @@ def keep_former(path: Path) -> Path:
     path.rename(former)
     logging.getLogger(__name__).warning("%s was there already: it is now %s", path, former)
     return former
+
+
+def folder_name(label: str) -> str:
+    """A label as the name of a folder; labels that differ do not share one.
+
+    Example:
+        >>> folder_name("cca"), folder_name("sgd_clip, mlp")
+        ('cca', 'sgd_clip__mlp-97bef0')
+    """
+    name = "".join(each if each.isalnum() or each in "-_.=" else "_" for each in label)[:80].lstrip(".") or "_"
+    return name if name == label else f"{name}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 
 
 def to_json(value: Any) -> str:

@@ -9,6 +9,7 @@ import vl_convert
 
 from comparison import charts
 from comparison.curves import Reading, readings
+from comparison.pairs import Point
 from comparison.results import Standing, standings
 from tests.comparison.made import drawn_ranks, finished, result
 
@@ -85,3 +86,25 @@ def test_wins(tmp_path: Path) -> None:
 def test_a_fit_of_no_time_has_a_place(tmp_path: Path, seconds: float) -> None:
     spec = charts.front(table(tmp_path, **{"time/fit_seconds": seconds}))
     assert all(each["seconds"] > 0 for each in values(spec))
+
+
+def test_a_row_has_one_colour_in_every_chart(tmp_path: Path) -> None:
+    made = table(tmp_path)
+    rows = [row.row for row in made if row.mean is not None]
+    assert rows != sorted(rows)  # the order of names would be the chart's own
+    of_passes = [Reading(row, number, 40.0 + i, None, 1.0 * number) for i, row in enumerate(rows) for number in (1, 2)]
+    of_pairs = [Point(row, "a", n, 40.0, None, None) for row in rows for n in (10, 20)]
+    specs = [charts.front(made), charts.over_passes(of_passes, "number"), charts.over_pairs(of_pairs)]
+    assert [domains(spec) for spec in specs] == [[rows], [rows], [rows]]
+
+
+def domains(node: Any) -> list[list[str]]:
+    """The rows that colours stand for, wherever they stand in a specification, each list once."""
+    found: list[list[str]] = []
+    if isinstance(node, dict):
+        domain = node.get("color", {}).get("scale", {}).get("domain") if isinstance(node.get("color"), dict) else None
+        found += [domain] if domain else []
+        parts = [each for value in node.values() for each in domains(value)]
+    else:
+        parts = [each for value in node for each in domains(value)] if isinstance(node, list) else []
+    return [each for i, each in enumerate(found + parts) if each not in (found + parts)[:i]]

@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 
 from aligners import CCA, load
 from aligners.base.loading import load_run
+from comparison.job import Job
 from exporting.command import export, write_export
 from ground.errors import UserError
 from tests.cli import small
@@ -115,14 +116,18 @@ def test_a_run_of_features_is_exported_without_encoders(
 
 
 def test_the_row_of_its_contest_stands_in_the_card(picture_run: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "runs" / "pairs" / "cca" / "seed0-4567"
-    shutil.copytree(picture_run, copy)
-    (tmp_path / "table.csv").write_text("data,row,mean_recall,none\npairs,pls,1,\npairs,cca,12.5,\n")
-    export([f"run={copy}", f"to={tmp_path / 'e'}"])
-    assert (
-        "| data | row | mean_recall |\n| --- | --- | --- |\n| pairs | cca | 12.5 |"
-        in (tmp_path / "e/README.md").read_text()
-    )
+    job = Job("cca, twice", "own pairs", 0, {"rank": 8}, tmp_path / "runs")
+    shutil.copytree(picture_run, job.folder)
+    lines = [
+        "data,row,seeds,mean_recall,letters,test/x",
+        "own pairs,pls,2,1,b,",
+        '"own pairs","cca, twice",2,12.34567,a,7',
+    ]
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    export([f"run={job.folder}", f"to={tmp_path / 'e'}"])
+    card = (tmp_path / "e" / "README.md").read_text(encoding="utf-8")
+    titles, row = "| data | row | seeds | mean_recall | letters |", "| own pairs | cca, twice | 2 | 12.35 | a |"
+    assert f"{titles}\n| --- | --- | --- | --- | --- |\n{row}" in card
 
 
 def test_steps_that_lead_elsewhere_are_refused(

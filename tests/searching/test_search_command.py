@@ -17,6 +17,7 @@ from ground.errors import UserError
 from searching.command import search
 from searching.embed import embed
 from tests.cli import call, small
+from tests.datamodules import clotho_layout
 
 RECORDS = [json.loads(line) for line in (DATA / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
 
@@ -123,6 +124,22 @@ def test_a_pair_whose_image_cannot_be_read_is_left_out(picture_run: Path, tmp_pa
         assert file.get_tensor("x").shape == (1, 8)
         assert file.get_tensor("x_of_y").tolist() == [0]
         assert bytes(file.get_tensor("y_names").numpy()) == b"two\n"
+
+
+def test_sounds_are_found_by_texts_and_find_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips = clotho_layout.write_clotho(tmp_path / "clotho")["evaluation"]
+    of_run = ["datamodule=clotho", f"data_dir={tmp_path / 'clotho'}", "aligner=cca", "aligner.rank=2", "run_dir=run"]
+    quiet = ["trainer.enable_progress_bar=false", "trainer.accelerator=cpu", "report.sheet_items=1"]
+    assert call(*of_run, *quiet, "datamodule.text_backbone.device=cpu", "datamodule.audio_backbone.device=cpu") == 0
+    capsys.readouterr()
+    search(["run=run", "a clip", "split=test", "top=9", "sheet=s.png"])
+    by_text = found(capsys)
+    assert {name.removesuffix(" (test)") for _, name in by_text} == {clip.path.name for clip in clips}
+    search(["run=run", f"audio={clips[0].path}", "split=test", "top=1", "sheet=s.png"])
+    assert found(capsys)[0][1].startswith("Clip ")
+    search(["run=run", f"audio={clips[0].path}", "split=test", "among=audio", "top=1", "sheet=s.png"])
+    score, name = found(capsys)[0]
+    assert (round(score, 3), name) == (1.0, f"{clips[0].path.name} (test)")
 
 
 @pytest.mark.parametrize(
