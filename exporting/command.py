@@ -44,7 +44,7 @@ def export(arguments: list[str]) -> None:
         part.rename(folder)
     for line in told:
         print(line)
-    print(f"{folder}: heads.json, heads.safetensors, head_x.onnx, head_y.onnx, README.md")
+    print(f"{folder}: {', '.join(sorted(each.name for each in folder.iterdir()))}")
 
 
 def write_export(run: Path, aligner: Aligner, data: PairsDataModule, folder: Path) -> list[str]:
@@ -54,12 +54,11 @@ def write_export(run: Path, aligner: Aligner, data: PairsDataModule, folder: Pat
         UserError: an aligner that has no export, or one whose steps do not lead to its embeddings.
     """
     assert aligner.dims is not None
-    facts = {side: _facts(data, side) for side in "xy"}
-    heads = write_heads(aligner, folder, facts)
-    x, y, what = some_rows(aligner, data)
-    facts |= {
+    facts = {
         side: {**_facts(data, side), "d": d, "r": aligner.rank} for side, d in zip("xy", aligner.dims, strict=True)
     }
+    heads = write_heads(aligner, folder, facts)
+    x, y, what = some_rows(aligner, data)
     steps = checked("heads.json", aligner, (heads["x"], heads["y"]), x, y)
     files = {side: folder / f"head_{side}.onnx" for side in "xy"}
     for side, d in zip("xy", aligner.dims, strict=True):

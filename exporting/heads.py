@@ -47,19 +47,18 @@ def _dtype_after(step: Step, dtype: torch.dtype) -> torch.dtype:
 
 
 def write_heads(aligner: Aligner, folder: Path, facts: dict[str, Any]) -> dict[str, Head]:
-    """Write both heads, with ``facts`` of each side, as what its items are; and give them.
+    """Write both heads, with ``facts`` of each side: its dimensions ``d`` and ``r``, what its items are; give them.
 
     Raises:
         UserError: an aligner that has no export.
     """
-    assert aligner.dims is not None
     record: dict[str, Any] = {"format": FORMAT, "score": "cosine"}
     every: dict[str, Tensor] = {}
     heads = {}
-    for side, d in zip("xy", aligner.dims, strict=True):
+    for side in "xy":
         steps, tensors = head_of(aligner, side)
         heads[side] = Head(steps, tensors).eval()
-        record[side] = facts[side] | {"d": d, "r": aligner.rank, "steps": steps}
+        record[side] = facts[side] | {"steps": steps}
         every |= tensors
     (folder / "heads.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     save_file(every, folder / "heads.safetensors")

@@ -57,7 +57,7 @@ def search(arguments: list[str]) -> None:
         return
     query = asked[modality]
     found = finder.find([query], values["top"])
-    _show(finder.collection, found, query, values)
+    _show(finder.collection, found, query if modality == "text" else Path(query).name, values)
 
 
 def _sides(modality: str, among: str | None, modalities: tuple[str, str]) -> tuple[str, str]:

@@ -112,7 +112,9 @@ def test_a_run_of_features_is_exported_without_encoders(
     assert small("run_dir=run") == 0
     export(["run=run"])
     assert "sentence_model" not in {each.name for each in (tmp_path / "run" / "export").iterdir()}
-    assert "test items differ" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "test items differ" in told
+    assert "export: README.md, aligned_head.py, head_x.onnx, head_y.onnx, heads.json, heads.safetensors\n" in told
 
 
 def test_the_row_of_its_contest_stands_in_the_card(picture_run: Path, tmp_path: Path) -> None:
