@@ -39,9 +39,11 @@ class Head(nn.Module):
         return cls(head["steps"], load_file(Path(folder) / "heads.safetensors")).eval()
 
     def forward(self, rows: Tensor) -> Tensor:
-        rows = rows.float()
+        features = rows = rows.float()
         for number, step in enumerate(self.steps):
             tensors = {key: getattr(self, f"step{number}_{key}") for key in step.get("tensors", {})}
+            if step["op"] == "remember":
+                tensors["features"] = features
             rows = OPERATIONS[step["op"]](rows, **tensors, **step.get("values", {}))
         return rows.float()
 
@@ -116,6 +118,15 @@ def _random(rows: Tensor, frequencies: Tensor, kernel: str, bandwidth: float) ->
     return features
 
 
+def _remember(
+    rows: Tensor, features: Tensor, mean: Tensor, anchors: Tensor, weight: float, temperature: float, per_item: int
+) -> Tensor:
+    cosines: Tensor = normalize(features - mean.float()) @ anchors.T
+    best = cosines.unflatten(1, (-1, per_item)).amax(2)
+    profile = torch.softmax(best / temperature, 1).sqrt()
+    return torch.cat([normalize(rows.float()), profile * math.sqrt(weight)], 1)
+
+
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "centre": _centre,
     "unit": _unit,
@@ -128,5 +139,6 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "linear": _linear,
     "gelu": gelu,
     "adapter": _adapter,
+    "remember": _remember,
 }
 """What each step does to rows (n, d)."""

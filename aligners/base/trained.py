@@ -81,8 +81,9 @@ class TrainedAligner(Aligner):
         landmark_ridge: NonNegative,
         lam: NonNegative,
         memory_mb: Natural,
+        **common: Any,
     ):
-        super().__init__(rank, unit, shared)
+        super().__init__(rank, unit, shared, **common)
         if warm_start is not None:
             check_warm_start(warm_start, head, features)
         self.head_kind = head
