@@ -31,9 +31,7 @@ class Structure(OfCosines):
         torch.Size([50, 4])
     """
 
-    def __init__(
-        self, *, weight: NonNegative, levels: Count, structure_tau: Positive, warm_up: Natural, **common: Any
-    ):
+    def __init__(self, *, weight: NonNegative, levels: Count, structure_tau: Positive, warm_up: Natural, **common: Any):
         super().__init__(**common)
         self.weight = weight
         self.levels = levels

@@ -16,8 +16,8 @@ def draws_of(seed: int, epoch: int, batch: int) -> np.random.Generator:
 def mixed(batch: PairBatch, alpha: float, draws: np.random.Generator) -> PairBatch:
     r"""A batch whose groups are mixed, each with another: what takes the place of the batch in a step.
 
-    .. math:: \tilde x_i = \lambda x_i + (1 - \lambda) x_{p(i)}, \quad \tilde y_k = \lambda y_k + (1 - \lambda) y_{p(k)},
-        \quad \lambda \sim \mathrm{Beta}(\alpha, \alpha)
+    .. math:: \tilde x_i = \lambda x_i + (1 - \lambda) x_{p(i)}, \quad
+        \tilde y_k = \lambda y_k + (1 - \lambda) y_{p(k)}, \quad \lambda \sim \mathrm{Beta}(\alpha, \alpha)
 
     with one :math:`\lambda` for the batch. What is permuted are the groups, which positives are defined by: they stand
     in a random circle, and the group g is mixed with the next, p(g). The t-th x of g has as its partner the t-th x of
