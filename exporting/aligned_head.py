@@ -67,6 +67,10 @@ def _adapter(rows: Tensor, A: Tensor, a: Tensor, B: Tensor, b: Tensor) -> Tensor
     return rows + _linear(gelu(_linear(rows, A, a)), B, b)
 
 
+def _gated(rows: Tensor, A: Tensor, a: Tensor, B: Tensor, b: Tensor) -> Tensor:
+    return _linear(rows, A, a).clamp(0, 6) * _linear(rows, B, b)
+
+
 def _kernel(rows: Tensor, landmarks: Tensor, kernel: str, bandwidth: float) -> Tensor:
     lengths, of_landmarks = rows.norm(dim=1, keepdim=True), landmarks.norm(dim=1).to(rows.dtype)
     products: Tensor = rows @ landmarks.T.to(rows.dtype)
@@ -138,6 +142,7 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "less": lambda rows, origin: rows - origin.to(rows.dtype),
     "linear": _linear,
     "gelu": gelu,
+    "gated": _gated,
     "adapter": _adapter,
     "remember": _remember,
 }
