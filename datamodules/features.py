@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -13,7 +14,7 @@ from datamodules.pairs.pairs import FeatureRows, Pairs, SelectedRows, subset, wi
 from datamodules.pairs.splits import SPLITS, drawn_split
 from ground.errors import UserError, nearest
 from ground.home import path_at_home
-from ground.ranges import Count, Seed, Share
+from ground.ranges import Seed, Share
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +57,9 @@ class FeaturesDataModule(PairsDataModule):
         val_share: Share,
         test_share: Share,
         split_seed: Seed,
-        batch_size: Count,
-        eval_batch_size: Count,
-        seed: Seed,
+        **common: Any,
     ):
-        super().__init__(batch_size, eval_batch_size, seed)
+        super().__init__(**common)
         if path is None:
             raise UserError("datamodule=features needs a file: set datamodule.path=FILE.safetensors")
         self.path = path_at_home(path)
@@ -129,7 +128,7 @@ class FeaturesDataModule(PairsDataModule):
         for name, pairs in splits.items():
             if pairs.n_x == 0:
                 raise UserError(f"the {name} split is empty: every split needs x with their y")
-        return splits
+        return splits | {"train": self.training.of(splits["train"])}
 
     def _usable(self, pairs: Pairs, what: str) -> Pairs:
         usable = with_positives(pairs)

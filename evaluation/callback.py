@@ -249,7 +249,7 @@ class Evaluation(lightning.Callback):
             "ties": "a tie counts against the query",
             "pass": self.keeping.rule,
         }
-        return judged.datamodule.protocol | sizes | rules
+        return judged.datamodule.protocol | judged.datamodule.training.facts | judged.protocol | sizes | rules
 
 
 def _meters(trainer: Trainer, device: torch.device) -> dict[str, Meter]:

@@ -15,6 +15,7 @@ from datamodules.pairs.pairs import (
 )
 from datamodules.pairs.splits import SPLITS, drawn_split
 from datamodules.pairs.stream import Stream
+from datamodules.pairs.training import Training
 
 __all__ = [
     "SPLITS",
@@ -28,6 +29,7 @@ __all__ = [
     "SelectedRows",
     "ShareInOrder",
     "Stream",
+    "Training",
     "drawn_split",
     "pairs_of_tensors",
     "subset",
