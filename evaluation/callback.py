@@ -22,7 +22,7 @@ from ground.former import unknown_key
 from ground.ranges import Count
 from ground.values import checked
 
-JUDGES = ("geometry", "hubness", "extended", "probe")
+JUDGES = ("geometry", "hubness", "extended", "probe", "zero_shot")
 """Those of ``configs/evaluation/default.yaml``, beside retrieval."""
 
 
@@ -57,7 +57,7 @@ class Evaluation(lightning.Callback):
         >>> config = composed(CONFIGS / "evaluation" / "default.yaml", "evaluation")
         >>> evaluation = instantiate(config, keep="last", probe=None)
         >>> list(evaluation.judges), evaluation.keeping.rule
-        (['retrieval', 'geometry', 'hubness', 'extended'], 'last')
+        (['retrieval', 'geometry', 'hubness', 'extended', 'zero_shot'], 'last')
         >>> trainer = Trainer(callbacks=[evaluation], logger=False)  # its fit and its test are judged
     """
 

@@ -1,5 +1,6 @@
 """The datamodule that every dataset is, and how it cuts a split into batches."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning
@@ -8,7 +9,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from backbones.audio import Clip
 from datamodules.pairs.batches import GroupBatches, ShareInOrder
-from datamodules.pairs.pairs import Labelled, PairBatch, Pairs
+from datamodules.pairs.pairs import Labelled, PairBatch, Pairs, Prompts
 from datamodules.pairs.training import Training
 from ground.ranges import Count, Part, Seed
 from ground.values import check_constructor, checked
@@ -80,6 +81,10 @@ class PairsDataModule(lightning.LightningDataModule):
         """What probes of x are fitted on; None without labels."""
         train = self.splits.get("train")
         return None if train is None or train.label is None else Labelled(train.x, train.label)
+
+    def class_prompts(self, templates: Sequence[str]) -> Prompts | None:
+        """Features of texts about the classes of ``label_names``, said by ``templates``; None where there are none."""
+        return None
 
     @property
     def coco_ids(self) -> tuple[Tensor, Tensor] | None:

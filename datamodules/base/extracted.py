@@ -2,6 +2,7 @@
 
 import logging
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from datamodules.base.datamodule import PairsDataModule
 from datamodules.base.extracted_pairs import ExtractedPairs, extract_pairs
 from datamodules.cache.feature_cache import FeatureCache, Precision, UnreadableShare
 from datamodules.items.audio import AudioFiles
-from datamodules.items.items import Files, Items
+from datamodules.items.items import Files, Items, Texts
 from datamodules.items.missing import present
 from datamodules.items.raw_pairs import RawPairs
 from datamodules.items.tar_members import AudioMembers, TarMembers
-from datamodules.pairs.pairs import Pairs, subset
+from datamodules.pairs.pairs import Pairs, Prompts, subset
 from datamodules.pairs.training import of_y
 from ground.errors import UserError
 from ground.ranges import Count
@@ -179,6 +180,22 @@ class ExtractedDataModule(PairsDataModule):
         left_out = f"{pairs.n_x - len(kept):,} of {pairs.n_x:,} {self.x_name} items"
         logger.warning("%s: %s have no %s and are left out", split, left_out, self.y_name)
         return subset(pairs, kept), raw.take_x(kept)
+
+    @property
+    def spoken_names(self) -> list[str] | None:
+        """The names of the classes as texts, underscores being blanks; None where they are numbers, or have none."""
+        names = [name.replace("_", " ") for name in self.label_names or []]
+        return None if all(name.strip().isdecimal() for name in names) else names
+
+    def class_prompts(self, templates: Sequence[str]) -> Prompts | None:
+        names = self.spoken_names
+        if self.y_backbone.modality != "text" or names is None or not templates:
+            return None
+        texts = [template.replace("{}", name) for name in names for template in templates]
+        features = self.cache.features(Texts(texts, "texts about the classes"), self.y_backbone)
+        self.feature_seconds += features.seconds
+        self.extracted_items += features.extracted_items
+        return Prompts(features, torch.arange(len(names)).repeat_interleave(len(templates)), "; ".join(templates))
 
     def describe_x(self, split: str, index: int) -> object:
         return self.raw[split].x.show(index)
