@@ -83,7 +83,7 @@ def test_every_command_is_known() -> None:
         name: first for name, first in others.items()
         if not any(first == content.split("\n")[0] for _, content in OF_ADDING_FILES)
     }  # fmt: skip
-    assert sorted(data.values()) == ["defaults:", "image,text,split"]  # with tests of their own below
+    assert sorted(data.values()) == ["defaults:", "defaults:", "image,text,split"]  # with tests of their own below
     snippets = {b.name for b in blocks() if b.language == "python" and b.text not in dict(OF_ADDING_FILES).values()}
     assert {name.partition(" ")[0] for name in snippets} == {"README.md", "datasets.md"}
     assert len(snippets) == 3  # tests/test_readme.py has the first, those of files are below
