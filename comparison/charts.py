@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from comparison.curves import Reading
-from comparison.pairs import Point
+from comparison.pairs import PAIRS, Curve
 from comparison.results import Standing
 
 Spec = dict[str, Any]
@@ -85,13 +85,15 @@ def _colour(rows: Sequence[str]) -> alt.Color:
     return alt.Color("row:N", title=None, scale=alt.Scale(domain=list(dict.fromkeys(rows))))
 
 
-def over_pairs(points: Sequence[Point]) -> Spec:
-    """Quality against the number of training pairs."""
-    base = alt.Chart(_data([each._asdict() for each in points])).encode(
-        x=alt.X("pairs:Q", scale=alt.Scale(type="log"), title="training pairs"),
-        color=_colour([each.row for each in points]),
-        tooltip=["row:N", "data:N", alt.Tooltip("pairs:Q", format=",.0f"), alt.Tooltip("mean:Q", format=".2f")],
-    )
+def over_data(curve: Curve) -> Spec:
+    """Quality against the number of training pairs, or against a share."""
+    pairs = curve.title == PAIRS
+    base = alt.Chart(_data([each._asdict() for each in curve.points])).encode(
+        x=alt.X("at:Q", scale=alt.Scale(type="log") if pairs else alt.Undefined, title=curve.title),
+        color=_colour([each.row for each in curve.points]),
+        tooltip=["row:N", "data:N", alt.Tooltip("at:Q", format=",.0f" if pairs else ".2f", title=curve.title),
+                 alt.Tooltip("mean:Q", format=".2f")],
+    )  # fmt: skip
     lines = base.mark_line(point=True).encode(y=alt.Y("mean:Q", title=RECALL))
     return _spec(lines + base.mark_rule(opacity=0.5).encode(y="low:Q", y2="high:Q"), interactive=True)
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from comparison.contest import Contest, Entry, Machine
-from comparison.data import Data, combinations, config_of, name_of
+from comparison.data import Data, combinations, config_of, name_of, with_study
 from comparison.files import write_results, write_tables
 from comparison.found import results_of, runs_in
 from comparison.live import Board
@@ -40,8 +40,8 @@ from running.owner import Owner
 
 DECLARED: dict[str, Any] = {
     "seeds": Count, "trials": Natural, "jobs": Count | str, "threads": Count, "memory_gb": float | int,
-    "aligners": list[str] | str, "run_dir": str | None, "runs": str | None, "launcher": Literal["local", "slurm"],
-    "slurm": Request,
+    "aligners": list[str] | str, "study": str | None, "run_dir": str | None, "runs": str | None,
+    "launcher": Literal["local", "slurm"], "slurm": Request,
 }  # fmt: skip
 
 
@@ -56,6 +56,7 @@ def compare() -> None:
         return
     given = overrides()
     settings, of_runs = divided(given)
+    of_runs = with_study(of_runs, settings.study, _folders(given))
     console = screen()
     if settings.runs is not None:
         _of_finished_runs(settings, of_runs, console)
@@ -182,13 +183,17 @@ def collected(entries: Sequence[Entry]) -> tuple[list[Result], dict[str, list[St
 def help_text() -> str:
     """What ``--help`` prints: the command, then ``configs/compare.yaml``."""
     text = (CONFIGS / "compare.yaml").read_text(encoding="utf-8")
-    rows = ", ".join(sorted(path.stem for path in (CONFIGS / "rows").glob("*.yaml")))
+    rows, studies = (
+        ", ".join(sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))) for group in ("rows", "studies")
+    )
     return (
         "Compare aligners: the same data, budget and judges for all, one table.\n\n"
         "python compare.py aligners=mandatory seeds=3 trials=0\n"
         "python compare.py datamodule=features datamodule.path=FILE aligners=[unicon,sgd_clip]\n"
-        "python compare.py datamodule.train_items=100,400,1600 aligners=[unicon,cca]   a curve over an axis\n\n"
-        f"== Files of configs/rows: {rows} ==\n== Keys: key=value sets one ==\n{text}"
+        "python compare.py datamodule.train_items=100,400,1600 aligners=[unicon,cca]   a curve over an axis\n"
+        "python compare.py study=noisy_pairs aligners=[unicon,cca]   the axes of a file of configs/studies\n\n"
+        f"== Files of configs/rows: {rows} ==\n== Files of configs/studies: {studies} ==\n"
+        f"== Keys: key=value sets one ==\n{text}"
     )
 
 

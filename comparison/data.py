@@ -5,6 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
@@ -12,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from comparison.rows import Row
 from ground.configs import CONFIGS, composed
-from ground.errors import UserError
+from ground.errors import UserError, nearest
 from ground.home import expand_home
 from ground.mistakes import parsed, refuse_additions, user_line
 
@@ -52,6 +53,30 @@ def combinations(overrides: Sequence[str]) -> list[Data]:
         if len(set(labels)) == len(labels):
             break
     return [Data(label, tuple(chosen)) for label, chosen in zip(labels, found, strict=True)]
+
+
+def with_study(overrides: Sequence[str], name: str | None, folders: Sequence[Path] = ()) -> list[str]:
+    """The overrides of all runs and those of ``configs/studies/NAME.yaml``, but for keys that are set already.
+
+    ``folders`` hold configs beside those of the project.
+
+    Raises:
+        UserError: there is no such study, or it is no list of overrides.
+
+    Example:
+        >>> with_study(["datamodule=synthetic"], "noisy_pairs")
+        ['datamodule=synthetic', 'datamodule.train_noise=0,0.2,0.4']
+    """
+    if name is None:
+        return list(overrides)
+    files = {path.stem: path for folder in (CONFIGS, *folders) for path in sorted((folder / "studies").glob("*.yaml"))}
+    if name not in files:
+        raise UserError(f"unknown study '{name}': {nearest(name, files)}")
+    lines = yaml.safe_load(files[name].read_text(encoding="utf-8"))
+    if not isinstance(lines, list) or not all(isinstance(each, str) for each in lines):
+        raise UserError(f"{files[name]} must be a list of overrides, as datamodule.train_items=100,null, got {lines}")
+    given = {each.key_or_group for each in parsed(list(overrides))}
+    return [*overrides, *(str(each.input_line) for each in parsed(lines) if each.key_or_group not in given)]
 
 
 def config_of(row: Row, data: Data) -> DictConfig:

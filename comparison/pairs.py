@@ -1,4 +1,4 @@
-"""Quality against the number of training pairs: of a contest whose data differ in it, and in nothing else."""
+"""Quality against the one number in which the data of a contest differ: of training pairs, or a share of them."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,21 +8,34 @@ from comparison.results import Standing
 
 TUNED = ("datamodule.batch_size",)
 """A setting of the data that is the row's."""
+PAIRS = "training pairs"
+SHARES = {
+    "datamodule.train_noise": "share of training pairs that are wrong",
+    "datamodule.train_unpaired": "share of training x without a y",
+}
+"""Settings whose own values are the axis: any other stands for the number of training pairs that it leads to."""
 
 
 class Point(NamedTuple):
-    """A row on one number of training pairs."""
+    """A row at one number of training pairs, or at one share."""
 
     row: str
     data: str
-    pairs: float
+    at: float
     mean: float
     low: float | None
     high: float | None
 
 
-def points(tables: dict[str, list[Standing]]) -> list[Point]:
-    """The rows of all tables, or none where the data differ in more than one number, or are tested on other items.
+class Curve(NamedTuple):
+    """Points, and what they are over."""
+
+    title: str
+    points: list[Point]
+
+
+def curve(tables: dict[str, list[Standing]]) -> Curve | None:
+    """The rows of all tables, or None where the data differ in more than one number, or are tested on other items.
 
     Where something else is an axis too, as ``aligner.rank=8,16``, a row stands for several, by their names.
     """
@@ -30,14 +43,20 @@ def points(tables: dict[str, list[Standing]]) -> list[Point]:
     finished = {data: table for data, table in finished.items() if table}
     key = _axis(finished)
     if key is None:
-        return []
+        return None
     found = [
-        Point(_named(row, key), data, row.metrics["data/train_pairs"], row.mean, row.low, row.high)
+        Point(_named(row, key), data, at, row.mean, row.low, row.high)
         for data, table in finished.items()
         for row in table
-        if row.mean is not None and "data/train_pairs" in row.metrics
+        if row.mean is not None and (at := _at(row, key)) is not None
     ]
-    return found if len({each.pairs for each in found}) > 1 else []
+    return Curve(SHARES.get(key, PAIRS), found) if len({each.at for each in found}) > 1 else None
+
+
+def _at(row: Standing, key: str) -> float | None:
+    if key not in SHARES:
+        return row.metrics.get("data/train_pairs")
+    return float(dict(_of_data(config_in(row.results[0].folder)))[key])
 
 
 def _axis(tables: dict[str, list[Standing]]) -> str | None:

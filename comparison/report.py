@@ -13,7 +13,7 @@ import vl_convert
 
 from comparison import charts
 from comparison.curves import readings
-from comparison.pairs import points
+from comparison.pairs import PAIRS, curve
 from comparison.pictures import pictures_of, small
 from comparison.queries import ranks_of_rows, win_shares, with_items, within
 from comparison.results import Standing
@@ -37,9 +37,10 @@ def write_report(folder: Path, tables: dict[str, list[Standing]], told: Sequence
     sections = [Section("What this is", [], " ".join(told))]
     for data, table in tables.items():
         sections += _of_data(folder, data, table, figures, SOUNDS // len(tables))
-    if across := points(tables):
-        figures["over_pairs"] = charts.over_pairs(across)
-        sections.append(Section("Quality against the number of pairs", [Chart(figures["over_pairs"])]))
+    if (across := curve(tables)) is not None:
+        name = "over_pairs" if across.title == PAIRS else "over_share"
+        figures[name] = charts.over_data(across)
+        sections.append(Section(f"Quality against the {across.title}", [Chart(figures[name])]))
     sections += [_geometry(tables), _protocol(tables), _runs(tables, command)]
     _write_figures(folder / "figures", figures)
     file = folder / "report.html"

@@ -30,7 +30,7 @@ class CIFAR10DataModule(ImageViewsDataModule):
     of CIFAR-10-C where ``path/CIFAR-10-C`` has them, and else generated: see ``datamodules.images.shift.corruptions``.
 
     Args:
-        image_backbone: as in ``ImageViewsDataModule``.
+        image_backbone, text_backbone: as in ``ImageViewsDataModule``.
         path: the folder that holds ``cifar-10-batches-py``.
         download: fetch the official archive where it is not there.
         val_share: of the 50,000 training images.
@@ -54,6 +54,7 @@ class CIFAR10DataModule(ImageViewsDataModule):
     def __init__(
         self,
         image_backbone: Backbone,
+        text_backbone: Backbone | None,
         path: str,
         download: bool,
         val_share: Share,
@@ -61,7 +62,7 @@ class CIFAR10DataModule(ImageViewsDataModule):
         **common: Any,
     ):
         self.path = Path(path)
-        super().__init__(image_backbone, **common)
+        super().__init__(image_backbone, text_backbone, **common)
         self.download, self.val_share, self.split_seed = download, val_share, split_seed
 
     @property

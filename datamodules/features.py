@@ -1,23 +1,27 @@
 """Features that somebody has extracted already: a safetensors file of pairs, or two arrays."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.formats.item_names import ItemNames
 from datamodules.pairs.arrays import integers, pairs_of_tensors
-from datamodules.pairs.pairs import FeatureRows, Pairs, SelectedRows, subset, with_positives
+from datamodules.pairs.checked_rows import check_rows, check_shape
+from datamodules.pairs.pairs import FeatureRows, Pairs, Prompts, SelectedRows, subset, with_positives
 from datamodules.pairs.splits import SPLITS, drawn_split
 from ground.errors import UserError, nearest
 from ground.home import path_at_home
-from ground.ranges import Count, Seed, Share
+from ground.ranges import Seed, Share
 
 logger = logging.getLogger(__name__)
 
-TENSORS = ("x", "y", "x_of_y", "group", "split", "label", "x_names", "y_names")
+TENSORS = ("x", "y", "x_of_y", "group", "split", "label", "x_names", "y_names", "prompt", "prompt_class")
 
 
 class FeaturesDataModule(PairsDataModule):
@@ -28,9 +32,11 @@ class FeaturesDataModule(PairsDataModule):
     one group being positives of each other's y (default: each its own), ``split`` uint8 (n_x,), 0 train,
     1 val, 2 test (default: drawn by group with ``split_seed`` in the shares ``val_share`` and
     ``test_share``), and ``label`` int (n_x,). ``x_names`` and ``y_names``, uint8, are what the items are called in
-    pictures: UTF-8, one line an item. Its header metadata may name the modalities, ``x_name`` and ``y_name``, and say
-    that a row is of several layers of a network, of equal width, and of how many: ``x_layers``, ``y_layers``. An x
-    whose group has no y in its split is nobody's positive, and is left out with a warning.
+    pictures: UTF-8, one line an item. ``prompt`` (p, d_y) are features of texts about the classes, and
+    ``prompt_class`` int (p,) the label that each is about, for zero-shot classification. Its header metadata may name
+    the modalities, ``x_name`` and ``y_name``, and say that a row is of several layers of a network, of equal width, and
+    of how many: ``x_layers``, ``y_layers``. An x whose group has no y in its split is nobody's positive, and is left
+    out with a warning.
 
     Raises:
         UserError: an argument out of its range; on setup, for anything in the file that cannot be used, in one line.
@@ -56,11 +62,9 @@ class FeaturesDataModule(PairsDataModule):
         val_share: Share,
         test_share: Share,
         split_seed: Seed,
-        batch_size: Count,
-        eval_batch_size: Count,
-        seed: Seed,
+        **common: Any,
     ):
-        super().__init__(batch_size, eval_batch_size, seed)
+        super().__init__(**common)
         if path is None:
             raise UserError("datamodule=features needs a file: set datamodule.path=FILE.safetensors")
         self.path = path_at_home(path)
@@ -68,6 +72,11 @@ class FeaturesDataModule(PairsDataModule):
         self.test_share = test_share
         self.split_seed = split_seed
         self._names: dict[str, ItemNames] = {}
+        self._prompts: Prompts | None = None
+
+    def class_prompts(self, templates: Sequence[str]) -> Prompts | None:
+        """Those of the file, whatever the templates."""
+        return self._prompts
 
     @property
     def protocol(self) -> dict[str, str | int | float]:
@@ -87,6 +96,7 @@ class FeaturesDataModule(PairsDataModule):
                 )
             named = {name: tensors.pop(f"{name}_names") for name in "xy" if f"{name}_names" in tensors}
             self._names = {name: ItemNames(f"{name}_names", text, len(tensors[name])) for name, text in named.items()}
+            self._prompts = _prompts(tensors)
             splits = self._splits(tensors)
             d_x, d_y = splits["train"].dims
             self.layers = _layers("x_layers", metadata, d_x), _layers("y_layers", metadata, d_y)
@@ -129,7 +139,7 @@ class FeaturesDataModule(PairsDataModule):
         for name, pairs in splits.items():
             if pairs.n_x == 0:
                 raise UserError(f"the {name} split is empty: every split needs x with their y")
-        return splits
+        return splits | {"train": self.training.of(splits["train"])}
 
     def _usable(self, pairs: Pairs, what: str) -> Pairs:
         usable = with_positives(pairs)
@@ -163,6 +173,28 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if name not in tensors:
             raise UserError(f"{path} has no tensor '{name}': a features file needs x and y")
     return tensors, metadata
+
+
+def _prompts(tensors: dict[str, Tensor]) -> Prompts | None:
+    """Takes ``prompt`` and ``prompt_class`` out of the tensors of a file; None where it has neither."""
+    given = {name: tensors.pop(name) for name in ("prompt", "prompt_class") if name in tensors}
+    if not given:
+        return None
+    if len(given) == 1 or "label" not in tensors:
+        missing = next(
+            name for name in ("prompt", "prompt_class", "label") if name not in given and name not in tensors
+        )
+        raise UserError(f"{' and '.join(given)} without {missing}: zero-shot needs prompt, prompt_class and label")
+    rows, width = given["prompt"], tensors["y"].shape[-1]
+    check_shape("prompt", rows)
+    check_rows("prompt", rows)
+    if rows.shape[1] != width:
+        raise UserError(f"prompt has rows of {rows.shape[1]} numbers and y of {width}: both are of one encoder")
+    label = integers("prompt_class", given["prompt_class"], len(rows))
+    absent = tensors["label"][~torch.isin(tensors["label"].long(), label)]
+    if len(absent):
+        raise UserError(f"no prompt is of class {int(absent[0])}, which label has: each class needs one")
+    return Prompts(rows, label, f"{len(rows)} of the file")
 
 
 def _layers(name: str, metadata: dict[str, str], d: int) -> int:

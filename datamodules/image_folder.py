@@ -25,7 +25,7 @@ class ImageFolderDataModule(ImageViewsDataModule):
     they have no folder, are drawn from the rest, of each class alike.
 
     Args:
-        image_backbone: as in ``ImageViewsDataModule``.
+        image_backbone, text_backbone: as in ``ImageViewsDataModule``.
         path: the folder, or one that holds nothing but it.
         val_share, test_share: of the images of each class, drawn where the tree has no such folder.
         split_seed: of the draw.
@@ -52,13 +52,14 @@ class ImageFolderDataModule(ImageViewsDataModule):
     def __init__(
         self,
         image_backbone: Backbone,
+        text_backbone: Backbone | None,
         path: str | None,
         val_share: Share,
         test_share: Share,
         split_seed: Seed,
         **common: Any,
     ):
-        super().__init__(image_backbone, **common)
+        super().__init__(image_backbone, text_backbone, **common)
         if path is None:
             raise UserError("datamodule=image_folder needs a folder of class folders: set datamodule.path=FOLDER")
         if val_share + test_share >= 1:

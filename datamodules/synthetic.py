@@ -1,7 +1,7 @@
 """Latent-factor models of two modalities (UniCon, Sui, Wang, Do, ICLR 2026, section 4.1)."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -56,11 +56,9 @@ class SyntheticDataModule(PairsDataModule):
         noise_place: Annotated[str, one_of(NOISE_PLACES)],
         nonlinearity: Annotated[str, one_of(NONLINEARITIES)],
         data_seed: Seed,
-        batch_size: Count,
-        eval_batch_size: Count,
-        seed: Seed,
+        **common: Any,
     ):
-        super().__init__(batch_size, eval_batch_size, seed)
+        super().__init__(**common)
         if latent_dim > min(d_x, d_y):
             raise UserError(f"datamodule.latent_dim must be at most d_x and d_y, got {latent_dim} > {min(d_x, d_y)}")
         self.sizes = [n_train, n_val, n_test]
@@ -104,3 +102,4 @@ class SyntheticDataModule(PairsDataModule):
         whole = Pairs(modality(self.d_x), modality(self.d_y), index, index, label)
         for name, rows in zip(SPLITS, torch.split(index, self.sizes), strict=True):
             self.splits[name] = subset(whole, rows)
+        self.splits["train"] = self.training.of(self.splits["train"])

@@ -20,9 +20,11 @@ __getattr__ = lazy(
         "linear_probe": ("FittedProbe", "ProbeResult", "fit_linear_probe", "knn_probe"),
         "nearest": ("class_accuracy", "top_matches"),
         "probes": ("Probe",),
+        "prompts": ("ZeroShot",),
         "retrieval": (
             "CUTOFFS", "evaluate_retrieval", "ranks", "ranks_both_ways", "rates_both_ways", "retrieval_metrics",
         ),
         "scoring": ("COSINE", "Scorer", "own"),
+        "zero_shot": ("ZeroShotResult", "class_embeddings"),
     },
 )  # fmt: skip

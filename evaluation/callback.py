@@ -24,7 +24,7 @@ from ground.former import unknown_key
 from ground.ranges import Count
 from ground.values import checked
 
-JUDGES = ("geometry", "hubness", "extended", "probe")
+JUDGES = ("geometry", "hubness", "extended", "probe", "zero_shot")
 """Those of ``configs/evaluation/default.yaml``, beside retrieval."""
 
 
@@ -63,7 +63,7 @@ class Evaluation(lightning.Callback):
         >>> config = composed(CONFIGS / "evaluation" / "default.yaml", "evaluation")
         >>> evaluation = instantiate(config, keep="last", probe=None)
         >>> list(evaluation.judges), evaluation.keeping.rule
-        (['retrieval', 'geometry', 'hubness', 'extended'], 'last')
+        (['retrieval', 'geometry', 'hubness', 'extended', 'zero_shot'], 'last')
         >>> trainer = Trainer(callbacks=[evaluation], logger=False)  # its fit and its test are judged
     """
 
@@ -275,7 +275,7 @@ class Evaluation(lightning.Callback):
             "ties": "a tie counts against the query",
             "pass": self.keeping.rule,
         }
-        return judged.datamodule.protocol | sizes | rules
+        return judged.datamodule.protocol | judged.datamodule.training.facts | judged.protocol | sizes | rules
 
 
 def _meters(trainer: Trainer, device: torch.device) -> dict[str, Meter]:

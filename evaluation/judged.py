@@ -56,6 +56,7 @@ class Judged:
     Attributes:
         ranks: of the queries of each direction, ``image_to_text`` and ``text_to_image``: (q,) int64, from 1.
         probes: the linear probes' results on the split, by their titles.
+        protocol: what their metrics mean.
 
     Example:
         >>> from datamodules.pairs import pairs_of_tensors
@@ -78,6 +79,7 @@ class Judged:
     ranked: Scored | None = None
     ranks: dict[str, Tensor] = field(default_factory=dict)
     probes: dict[str, ProbeResult] = field(default_factory=dict)
+    protocol: dict[str, str | int | float] = field(default_factory=dict)
 
     @property
     def pairs(self) -> Pairs:

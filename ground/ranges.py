@@ -68,6 +68,8 @@ Finite = Annotated[float, finite]
 Positive = Annotated[float, above(0)]
 NonNegative = Annotated[float, at_least(0)]
 Share = Annotated[float, above(0), below(1)]
+Part = Annotated[float, at_least(0), below(1)]
+"""A share that may be none."""
 
 T = TypeVar("T")
 Choosable: TypeAlias = T | Annotated[list[T], not_empty]

@@ -68,7 +68,7 @@ def run_table(metrics: Metrics, name: str) -> Group:
     ]
     if directions(metrics, "transfer"):
         parts.append(_directions_table(metrics, f"{name}, transfer, rates in percent", "transfer"))
-        parts.append(f"mean recall {metrics['transfer/mean_recall']:.2f} on the further data")
+        parts.append(f"mean recall {metrics['transfer/mean_recall']:.2f} on the further data{_zero_shot(metrics)}")
     return Group(*parts)
 
 
@@ -79,6 +79,13 @@ def _directions_table(metrics: Metrics, title: str, of: str) -> Table:
     for way, *values in retrieval_rows(metrics, of):
         table.add_row(way, *(f"{value:.1f}" for value in values))
     return table
+
+
+def _zero_shot(metrics: Metrics) -> str:
+    if "transfer/zero_shot/top1" not in metrics:
+        return ""
+    rates = " and ".join(f"top-{k} {metrics[f'transfer/zero_shot/top{k}']:.1f} %" for k in (1, 5))
+    return f"; zero-shot {rates} of {metrics['transfer/protocol/zero_shot_classes']} classes"
 
 
 def sweep_table(runs: list[dict[str, Any]]) -> Table:

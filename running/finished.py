@@ -68,6 +68,7 @@ class FinishedRun:
                 data.setdefault("noise_place", "outside")
             if isinstance(data, DictConfig) and "view_seed" in data:
                 data.setdefault("pairs", "views")
+                data.setdefault("text_backbone", None)
         if isinstance(config.aligner, DictConfig) and "choice_items" in config.aligner:
             config.aligner = arguments_of_today(OmegaConf.to_container(config.aligner))  # type: ignore[arg-type]
         return config if "report" in config else _of_today(config)

@@ -7,10 +7,13 @@ import torch
 
 from tests.cli import call
 from tests.datamodules import clotho_layout, layouts
+from tests.datamodules.image_layouts import class_folders
 from tests.datamodules.own_files import media
 from tests.datamodules.tables import captioned, written
 from tests.datamodules.tars import numbered, tar
 from tests.problems import random_features
+
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def features_run(folder: Path, path: str, **more: torch.Tensor) -> None:
@@ -29,6 +32,19 @@ def picture_table(folder: Path, image: str = "image", text: str = "text") -> Non
 def shards(folder: Path) -> None:
     for k in range(13):
         tar(folder / "shards" / f"{k:03d}.tar", numbered(range(2 * k, 2 * k + 2)))
+
+
+def labelled_folder(folder: Path) -> None:
+    picture_table(folder)
+    class_folders(folder / "FOLDER", {"red_boat": 6, "dog": 6})
+
+
+def own_templates(folder: Path) -> None:
+    """The file of docs/zero_shot.md, as it stands there."""
+    text = (DOCS / "zero_shot.md").read_text(encoding="utf-8")
+    (folder / "own" / "conf" / "evaluation").mkdir(parents=True)
+    (folder / "own" / "conf" / "evaluation" / "drawings.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    picture_table(folder)
 
 
 def run_of_features(folder: Path) -> None:
@@ -75,6 +91,11 @@ DATA_OF: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         flickr30k,
         ("cache_dir=cache", "eval_datamodule.max_unreadable_share=0.5", "eval_datamodule.image_backbone.size=64"),
     ),
+    "eval_datamodule=image_folder": (
+        labelled_folder,
+        ("datamodule=table", "datamodule.path=pairs.csv", "eval_datamodule.image_backbone.size=32", *IMAGES),
+    ),
+    "evaluation=drawings": (own_templates, ("datamodule=table", "datamodule.path=pairs.csv", *IMAGES)),
     "test=RUN": (run_of_features, ()),
 }
 """By what stands in a command: what makes its data in a folder, and what makes its run small on them."""

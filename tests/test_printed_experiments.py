@@ -89,8 +89,9 @@ def encoder(config: Any) -> str:
 
 
 def features(datamodule: Any) -> tuple[str, ...]:
-    """The names of its backbones, text last."""
+    """The names of its backbones, text last; views of images have none of texts."""
     keys = sorted(str(key) for key in datamodule if str(key).endswith("_backbone"))
+    keys = [key for key in keys if key != "text_backbone" or datamodule.get("pairs", "names") == "names"]
     return tuple(encoder(datamodule[key]) for key in keys)
 
 

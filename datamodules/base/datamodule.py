@@ -1,5 +1,6 @@
 """The datamodule that every dataset is, and how it cuts a split into batches."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning
@@ -8,8 +9,9 @@ from torch.utils.data import DataLoader, Sampler
 
 from backbones.audio import Clip
 from datamodules.pairs.batches import GroupBatches, ShareInOrder
-from datamodules.pairs.pairs import Labelled, PairBatch, Pairs
-from ground.ranges import Count, Seed
+from datamodules.pairs.pairs import Labelled, PairBatch, Pairs, Prompts
+from datamodules.pairs.training import Training
+from ground.ranges import Count, Part, Seed
 from ground.values import check_constructor, checked
 
 
@@ -23,9 +25,12 @@ class PairsDataModule(lightning.LightningDataModule):
     Args:
         batch_size: x items in a training batch, over all processes.
         eval_batch_size: x items encoded at once for evaluation.
-        seed: of the order of the batches.
+        seed: of the order of the batches, and of what is drawn of the training split.
+        train_items, train_unpaired, train_noise: what a fit sees of the training split, see ``Training``: all of it as
+            it is, where a dataset does not say otherwise.
 
     Attributes:
+        training: what a dataset makes of its training split in ``setup``, by ``training.of(pairs)``.
         shifted: test sets of x under a shift of distribution, by name, for the probe.
 
     Raises:
@@ -52,11 +57,20 @@ class PairsDataModule(lightning.LightningDataModule):
         check_constructor(cls, "datamodule.")
 
     @checked("datamodule.")
-    def __init__(self, batch_size: Count, eval_batch_size: Count, seed: Seed):
+    def __init__(
+        self,
+        batch_size: Count,
+        eval_batch_size: Count,
+        seed: Seed,
+        train_items: Count | None = None,
+        train_unpaired: Part = 0.0,
+        train_noise: Part = 0.0,
+    ):
         super().__init__()
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.seed = seed
+        self.training = Training(train_items, train_unpaired, train_noise, seed)
         self.splits: dict[str, Pairs] = {}
         self.shifted: dict[str, Labelled] = {}
         self.feature_seconds = 0.0
@@ -67,6 +81,10 @@ class PairsDataModule(lightning.LightningDataModule):
         """What probes of x are fitted on; None without labels."""
         train = self.splits.get("train")
         return None if train is None or train.label is None else Labelled(train.x, train.label)
+
+    def class_prompts(self, templates: Sequence[str]) -> Prompts | None:
+        """Features of texts about the classes of ``label_names``, said by ``templates``; None where there are none."""
+        return None
 
     @property
     def coco_ids(self) -> tuple[Tensor, Tensor] | None:

@@ -2,8 +2,10 @@
 
 import logging
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,13 +15,14 @@ from datamodules.base.datamodule import PairsDataModule
 from datamodules.base.extracted_pairs import ExtractedPairs, extract_pairs
 from datamodules.cache.feature_cache import FeatureCache, Precision, UnreadableShare
 from datamodules.items.audio import AudioFiles
-from datamodules.items.items import Files, Items
+from datamodules.items.items import Files, Items, Texts
 from datamodules.items.missing import present
 from datamodules.items.raw_pairs import RawPairs
 from datamodules.items.tar_members import AudioMembers, TarMembers
-from datamodules.pairs.pairs import Pairs, subset
+from datamodules.pairs.pairs import Pairs, Prompts, subset
+from datamodules.pairs.training import of_y
 from ground.errors import UserError
-from ground.ranges import Count, Seed
+from ground.ranges import Count
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +54,7 @@ class ExtractedDataModule(PairsDataModule):
         x_backbone, y_backbone: frozen encoders; their modalities name x and y.
         cache_dir, precision, shard_size, max_unreadable_share: as in ``FeatureCache``.
         strict: a missing file is an error; else it is counted and left out.
-        train_items: as many x of the training split, drawn with ``seed``; None takes all.
+        common: as in ``PairsDataModule``. Of ``train_items`` no others are extracted.
 
     Attributes:
         raw: of each split, the raw items that are there, and after ``setup`` those that can be read.
@@ -75,12 +78,9 @@ class ExtractedDataModule(PairsDataModule):
         shard_size: Count,
         max_unreadable_share: UnreadableShare,
         strict: bool,
-        train_items: Count | None,
-        batch_size: Count,
-        eval_batch_size: Count,
-        seed: Seed,
+        **common: Any,
     ):
-        super().__init__(batch_size, eval_batch_size, seed)
+        super().__init__(**common)
         for modality, backbone in zip(self.modalities, (x_backbone, y_backbone), strict=True):
             if backbone.modality != modality:
                 raise UserError(
@@ -91,7 +91,6 @@ class ExtractedDataModule(PairsDataModule):
         self.layers = (x_backbone.n_layers, y_backbone.n_layers)
         self.cache = FeatureCache(cache_dir, precision, shard_size, max_unreadable_share)
         self.strict = strict
-        self.train_items = train_items
         self.raw: dict[str, RawPairs] = {}
         self.missing: dict[str, tuple[int, int]] = {}
         self.notes: dict[str, int] = {}
@@ -143,10 +142,8 @@ class ExtractedDataModule(PairsDataModule):
 
     def _fewer(self, pairs: RawPairs) -> RawPairs:
         """The training split with as many x as are asked for, and their y."""
-        if self.train_items is None or self.train_items >= pairs.n_x:
-            return pairs
-        order = torch.randperm(pairs.n_x, generator=torch.Generator().manual_seed(self.seed))
-        return pairs.take_x(order[: self.train_items].sort().values)
+        rows = self.training.rows(pairs.n_x)
+        return pairs if len(rows) == pairs.n_x else pairs.take_x(rows)
 
     def setup(self, stage: str | None = None) -> None:
         self.prepare_data()  # in every process: it reads annotations alone
@@ -164,17 +161,41 @@ class ExtractedDataModule(PairsDataModule):
         for each in extracted.values():
             for note, n in each.notes.items():
                 self.notes[note] = self.notes.get(note, 0) + n
-        self.splits |= {split: self.finished(pairs) for split, (pairs, _) in usable.items()}
+        finished = {split: self.finished(pairs) for split, (pairs, _) in usable.items()}
+        self.splits |= {
+            split: self.training.noisy(pairs) if split == "train" else pairs for split, pairs in finished.items()
+        }
 
     def _with_y(self, split: str, extracted: ExtractedPairs) -> tuple[Pairs, RawPairs]:
         """The pairs without the x whose group has no y: they are nobody's positive."""
         pairs, raw = extracted.pairs, extracted.raw
+        if split == "train" and self.training.unpaired:
+            y_index = self.training.paired(pairs.x_of_y, pairs.n_x)
+            pairs, raw = of_y(pairs, y_index), raw.take_y(y_index)
         kept = torch.isin(pairs.group, pairs.y_group).nonzero()[:, 0]
+        if split == "train" and self.training.unpaired:
+            self.training.facts["train_x_left_out"] = pairs.n_x - len(kept)
         if len(kept) == pairs.n_x:
             return pairs, raw
         left_out = f"{pairs.n_x - len(kept):,} of {pairs.n_x:,} {self.x_name} items"
-        logger.warning("%s: %s have no %s that can be read and are left out", split, left_out, self.y_name)
+        logger.warning("%s: %s have no %s and are left out", split, left_out, self.y_name)
         return subset(pairs, kept), raw.take_x(kept)
+
+    @property
+    def spoken_names(self) -> list[str] | None:
+        """The names of the classes as texts, underscores being blanks; None where they are numbers, or have none."""
+        names = [name.replace("_", " ") for name in self.label_names or []]
+        return None if all(name.strip().isdecimal() for name in names) else names
+
+    def class_prompts(self, templates: Sequence[str]) -> Prompts | None:
+        names = self.spoken_names
+        if self.y_backbone.modality != "text" or names is None or not templates:
+            return None
+        texts = [template.replace("{}", name) for name in names for template in templates]
+        features = self.cache.features(Texts(texts, "texts about the classes"), self.y_backbone)
+        self.feature_seconds += features.seconds
+        self.extracted_items += features.extracted_items
+        return Prompts(features, torch.arange(len(names)).repeat_interleave(len(templates)), "; ".join(templates))
 
     def describe_x(self, split: str, index: int) -> object:
         return self.raw[split].x.show(index)

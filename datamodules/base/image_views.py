@@ -1,6 +1,7 @@
 """The datamodule of images with classes, aligned with themselves: views of an image are its pairs."""
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import torch
@@ -9,16 +10,18 @@ from torch.utils.data import DataLoader, Sampler
 
 from backbones.backbone import Backbone
 from datamodules.base.extracted import ExtractedDataModule
+from datamodules.base.extracted_pairs import ExtractedPairs
 from datamodules.images.augmentations import EXTREME, SimCLR
 from datamodules.images.labelled_images import LabelledImages
 from datamodules.images.shifts import GENERATED, chosen, corrupted, extreme
 from datamodules.images.views import Views
-from datamodules.items.items import Items
+from datamodules.items.items import Items, Texts
 from datamodules.items.raw_pairs import RawPairs
 from datamodules.pairs.balanced import BalancedBatches
 from datamodules.pairs.batches import GroupBatches
-from datamodules.pairs.pairs import Labelled, PairBatch
+from datamodules.pairs.pairs import Labelled, PairBatch, Pairs
 from datamodules.pairs.partners import x_of_partners
+from datamodules.pairs.training import of_y
 from ground.errors import UserError
 from ground.ranges import Seed, at_least, between, even
 
@@ -33,13 +36,19 @@ class ImageViewsDataModule(ExtractedDataModule):
     one of any class where ``batches`` are random, so that the classes of both sides are drawn independently, and one
     of its own class where they are balanced. Every image is as often x and y as under ``views``.
 
+    With ``pairs="names"`` x is an image and y the name of its class as a text, underscores being blanks: in training
+    one for each image, in val and test one for each class, whose images are its positives. Nothing is augmented. So an
+    aligner of images and texts is tested on classes that it was not fitted on.
+
     A dataset writes ``images``, which also sets ``label_names``.
 
     Args:
-        image_backbone: the frozen encoder of both sides.
+        image_backbone: the frozen encoder of images.
+        text_backbone: of the names of classes.
         views: V.
         view_seed: of the views and of the shifts.
-        pairs: of two ``views`` of one image, or of two different ``images``, drawn with ``seed``.
+        pairs: of two ``views`` of one image, of two different ``images``, drawn with ``seed``, or of images and the
+            ``names`` of their classes.
         at: views are made at the ``native`` size of an image and the backbone resizes them; or at its size, to which
             the image is resized first.
         positives: a view's positives are the views of its image (``self``) or of its class (``class``), in every split.
@@ -51,7 +60,7 @@ class ImageViewsDataModule(ExtractedDataModule):
 
     Raises:
         UserError: an argument out of its range, or pairs of images of different classes whose positives are the
-            classes; at ``prepare_data``, pairs of images where a class has a single one.
+            classes; at ``prepare_data``, pairs of images where a class has a single one, or names that are numbers.
     """
 
     modalities = ("image", "image")
@@ -60,10 +69,11 @@ class ImageViewsDataModule(ExtractedDataModule):
     def __init__(
         self,
         image_backbone: Backbone,
+        text_backbone: Backbone | None,
         *,
         views: Annotated[int, even, at_least(2)],
         view_seed: Seed,
-        pairs: Literal["views", "images"],
+        pairs: Literal["views", "images", "names"],
         at: Literal["native", "backbone"],
         positives: Literal["self", "class"],
         batches: Literal["random", "balanced"],
@@ -72,7 +82,12 @@ class ImageViewsDataModule(ExtractedDataModule):
         extreme: list[str] | str,
         **common: Any,
     ):
-        super().__init__(image_backbone, image_backbone, **common)
+        y_backbone = image_backbone
+        if pairs == "names":
+            if text_backbone is None:
+                raise UserError("datamodule.pairs=names needs a datamodule.text_backbone, as minilm")
+            self.modalities, self.one_modality, y_backbone = ("image", "text"), False, text_backbone
+        super().__init__(image_backbone, y_backbone, **common)
         if (pairs, batches, positives) == ("images", "random", "class"):
             raise UserError(
                 "datamodule.positives=class needs pairs of one class, and those of datamodule.pairs=images with "
@@ -100,7 +115,7 @@ class ImageViewsDataModule(ExtractedDataModule):
         return corrupted(test, name, severity, self.view_seed)
 
     def _names(self) -> tuple[str, str]:
-        return "view_a", "view_b"
+        return ("view_a", "view_b") if self.one_modality else super()._names()
 
     @property
     def probe_train(self) -> Labelled | None:
@@ -109,19 +124,16 @@ class ImageViewsDataModule(ExtractedDataModule):
 
     @property
     def protocol(self) -> dict[str, str | int | float]:
-        facts: dict[str, str | int | float] = {
-            "views": self.views,
-            "views_at": self.at,
-            "view_seed": self.view_seed,
-            "pairs": self.pairs,
-            "positives": self.positives,
-            "batches": self.batches,
-        }
-        return facts | super().protocol
+        facts: dict[str, str | int | float] = {"pairs": self.pairs, "batches": self.batches}
+        if self.pairs == "names":
+            return facts | {"positives": "class"} | super().protocol
+        views = {"views": self.views, "views_at": self.at, "view_seed": self.view_seed, "positives": self.positives}
+        return facts | views | super().protocol
 
     def describe_y(self, split: str, index: int) -> str:
         y = self.raw[split].y
-        assert isinstance(y, Views)
+        if not isinstance(y, Views):
+            return super().describe_y(split, index)
         assert self.label_names is not None
         image = int(y.image[index])
         return f"{self.label_names[int(self._classes[split][image])]}, a view of {image}"
@@ -136,6 +148,8 @@ class ImageViewsDataModule(ExtractedDataModule):
         return SimCLR(size)
 
     def read(self) -> dict[str, RawPairs]:
+        if self.pairs == "names":
+            return {split: self._named(each) for split, each in self.images().items()}
         augment = self._augment()
         raw = {}
         for split, each in self.images().items():
@@ -159,6 +173,23 @@ class ImageViewsDataModule(ExtractedDataModule):
             raw[split] = RawPairs(x, y, x_of_y, group, label)
         return raw
 
+    def _named(self, images: LabelledImages) -> RawPairs:
+        names = self.spoken_names
+        if names is None:
+            raise UserError(
+                "datamodule.pairs=names needs names of the classes, here they are numbers: call them by words"
+            )
+        texts = Texts([names[c] for c in images.label.tolist()], f"{images.items.name}, names")
+        return RawPairs(images.items, texts, torch.arange(len(images.items)), images.label, images.label)
+
+    def _with_y(self, split: str, extracted: ExtractedPairs) -> tuple[Pairs, RawPairs]:
+        if self.pairs == "names" and split != "train":
+            # a name once, of images that can be read
+            y_index = _firsts(extracted.pairs.y_group)[1]
+            pairs, raw = of_y(extracted.pairs, y_index), extracted.raw.take_y(y_index)
+            extracted = replace(extracted, pairs=pairs, raw=raw)
+        return super()._with_y(split, extracted)
+
     def setup(self, stage: str | None = None) -> None:
         if self.splits:
             return
@@ -173,8 +204,9 @@ class ImageViewsDataModule(ExtractedDataModule):
     def _training_images(self) -> LabelledImages:
         """Those of which there are views."""
         train = self.raw["train"]
-        assert isinstance(train.x, Views)
         assert train.label is not None
+        if not isinstance(train.x, Views):
+            return LabelledImages(train.x, train.label)
         image, first = _firsts(train.x.image)
         items = train.x.items
         return LabelledImages(items if len(image) == len(items) else items.take(image), train.label[first])
@@ -199,14 +231,12 @@ class ImageViewsDataModule(ExtractedDataModule):
     def train_dataloader(self) -> DataLoader[PairBatch]:
         pairs = self.splits["train"]
         views = self.raw["train"].x
-        assert isinstance(views, Views)
+        image = views.image if isinstance(views, Views) else torch.arange(pairs.n_x)
         assert pairs.label is not None
         # cut by image: the groups of class positives are the classes
         common = (self.batch_size, self.seed)
         sampler: Sampler[Tensor] = (
-            BalancedBatches(views.image, pairs.label, *common)
-            if self.batches == "balanced"
-            else GroupBatches(views.image, *common)
+            BalancedBatches(image, pairs.label, *common) if self.batches == "balanced" else GroupBatches(image, *common)
         )
         return DataLoader(pairs, batch_size=None, sampler=sampler)  # type: ignore[arg-type]
 

@@ -14,7 +14,8 @@ def check_transfer(datamodule: PairsDataModule, other: PairsDataModule) -> None:
     """
     names, others = (datamodule.x_name, datamodule.y_name), (other.x_name, other.y_name)
     if names != others:
-        raise UserError(f"eval_datamodule has {others[0]} and {others[1]}, datamodule {names[0]} and {names[1]}")
+        hint = "; eval_datamodule.pairs=names makes images and texts of it" if other.one_modality else ""
+        raise UserError(f"eval_datamodule has {others[0]} and {others[1]}, datamodule {names[0]} and {names[1]}{hint}")
     for name, here, there in zip(names, _backbones(datamodule), _backbones(other), strict=True):
         if here != there:
             raise UserError(

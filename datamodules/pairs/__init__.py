@@ -9,12 +9,14 @@ from datamodules.pairs.pairs import (
     Members,
     PairBatch,
     Pairs,
+    Prompts,
     SelectedRows,
     subset,
     with_positives,
 )
 from datamodules.pairs.splits import SPLITS, drawn_split
 from datamodules.pairs.stream import Stream
+from datamodules.pairs.training import Training
 
 __all__ = [
     "SPLITS",
@@ -25,9 +27,11 @@ __all__ = [
     "Members",
     "PairBatch",
     "Pairs",
+    "Prompts",
     "SelectedRows",
     "ShareInOrder",
     "Stream",
+    "Training",
     "drawn_split",
     "pairs_of_tensors",
     "subset",

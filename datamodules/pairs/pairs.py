@@ -171,6 +171,20 @@ class Labelled:
     label: Tensor
 
 
+@dataclass(frozen=True)
+class Prompts:
+    """Feature rows (p, d_y) of texts about classes, the class of each, ``label`` (p,) int64, and what they are.
+
+    Example:
+        >>> Prompts(torch.eye(2), torch.tensor([0, 1]), "a photo of a {}.").label
+        tensor([0, 1])
+    """
+
+    rows: FeatureRows
+    label: Tensor
+    told: str
+
+
 def _computable(rows: Tensor) -> Tensor:
     """float64 rows as they are, all others as float32."""
     return rows if rows.dtype == torch.float64 else rows.float()

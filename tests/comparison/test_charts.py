@@ -9,7 +9,7 @@ import vl_convert
 
 from comparison import charts
 from comparison.curves import Reading, readings
-from comparison.pairs import Point
+from comparison.pairs import Curve, Point
 from comparison.results import Standing, standings
 from tests.comparison.made import drawn_ranks, finished, result
 
@@ -93,8 +93,8 @@ def test_a_row_has_one_colour_in_every_chart(tmp_path: Path) -> None:
     rows = [row.row for row in made if row.mean is not None]
     assert rows != sorted(rows)  # the order of names would be the chart's own
     of_passes = [Reading(row, number, 40.0 + i, None, 1.0 * number) for i, row in enumerate(rows) for number in (1, 2)]
-    of_pairs = [Point(row, "a", n, 40.0, None, None) for row in rows for n in (10, 20)]
-    specs = [charts.front(made), charts.over_passes(of_passes, "number"), charts.over_pairs(of_pairs)]
+    of_pairs = Curve("training pairs", [Point(row, "a", n, 40.0, None, None) for row in rows for n in (10, 20)])
+    specs = [charts.front(made), charts.over_passes(of_passes, "number"), charts.over_data(of_pairs)]
     assert [domains(spec) for spec in specs] == [[rows], [rows], [rows]]
 
 

@@ -1,9 +1,12 @@
 """Axes: what is varied has names that tell it apart."""
 
+from pathlib import Path
+
 import pytest
 
-from comparison.data import combinations, config_of
+from comparison.data import combinations, config_of, with_study
 from comparison.rows import Row
+from ground.configs import CONFIGS
 from ground.errors import UserError
 
 
@@ -40,3 +43,25 @@ def test_the_rank_of_all_others_is_none_of_the_identity(overrides: list[str]) ->
 def test_keys_that_a_contest_sets(own: str) -> None:
     with pytest.raises(UserError, match=f"{own.partition('=')[0]} of its runs"):
         combinations([own])
+
+
+def test_a_study_gives_axes_that_are_not_set(tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "own.yaml").write_text("- datamodule.train_items=10,null\n- aligner.rank=4,8\n")
+    own = ["aligner.rank=2", "datamodule.train_items=10,null"]
+    assert with_study(["aligner.rank=2"], "own", [tmp_path]) == own
+    assert [data.label for data in combinations(own)] == ["train_items=10", "train_items=null"]
+    assert with_study(own, None) == own
+    with pytest.raises(UserError, match="unknown study 'noisy_pair': did you mean 'noisy_pairs'"):
+        with_study([], "noisy_pair")
+    (tmp_path / "studies" / "own.yaml").write_text("datamodule.train_items: [10, null]\n")
+    with pytest.raises(UserError, match=r"own\.yaml must be a list of overrides"):
+        with_study([], "own", [tmp_path])
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "studies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_run_of_a_study_composes(path: Path) -> None:
+    found = combinations(with_study(["datamodule=synthetic"], path.stem))
+    assert len(found) > 2
+    names = {config_of(Row("cca", ("aligner=cca",)), each).datamodule._target_ for each in found}
+    assert names == {"datamodules.synthetic.SyntheticDataModule"}

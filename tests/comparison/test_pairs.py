@@ -8,7 +8,7 @@ import vl_convert
 import yaml
 
 from comparison import charts
-from comparison.pairs import points
+from comparison.pairs import Point, curve
 from comparison.results import Standing, standings
 from tests.comparison.made import drawn_ranks, finished, result
 
@@ -28,14 +28,35 @@ def tables(folder: Path, sizes: dict[str, dict[str, Any]], pairs: dict[str, int]
     return standings(results, {("gone", "good"): ["failed"]})
 
 
+def points(tables: dict[str, list[Standing]]) -> list[Point]:
+    over = curve(tables)
+    assert over is not None
+    return over.points
+
+
+@pytest.mark.parametrize("key", ["train_noise", "train_unpaired"])
+def test_a_share_is_an_axis_of_its_own_values(tmp_path: Path, key: str) -> None:
+    sizes = {f"{key}={share}": {key: share, "train_items": None} for share in (0, 0.2, 0.4)}
+    pairs = (100, 100, 100) if key == "train_noise" else (100, 80, 60)
+    over = curve(tables(tmp_path, sizes, dict(zip(sizes, pairs, strict=True))))
+    assert over is not None
+    assert "share of training" in over.title
+    assert {(each.row, each.at) for each in over.points} == {(row, n) for row in ("good", "bad") for n in (0, 0.2, 0.4)}
+    spec = charts.over_data(over)
+    assert spec["layer"][0]["encoding"]["x"] == {"field": "at", "title": over.title, "type": "quantitative"}
+    assert vl_convert.vegalite_to_svg(spec).startswith("<svg")
+
+
 def test_runs_that_differ_in_one_number_alone(tmp_path: Path) -> None:
     sizes = {f"train_items={n}": {"train_items": n, "path": "a"} for n in (50, 100, None)}
     made = tables(tmp_path, sizes, dict(zip(sizes, (101, 203, 480), strict=True)))
-    found = points(made)
-    assert {(each.row, each.data, each.pairs) for each in found} == {
+    over = curve(made)
+    assert over is not None
+    assert over.title == "training pairs"
+    assert {(each.row, each.data, each.at) for each in over.points} == {
         (row, data, pairs) for row in ("good", "bad") for data, pairs in zip(sizes, (101, 203, 480), strict=True)
     }
-    assert vl_convert.vegalite_to_svg(charts.over_pairs(found)).startswith("<svg")
+    assert vl_convert.vegalite_to_svg(charts.over_data(over)).startswith("<svg")
 
 
 def test_another_axis_beside_it_is_told_in_the_rows_name(tmp_path: Path) -> None:
@@ -55,7 +76,7 @@ def test_another_axis_beside_it_is_told_in_the_rows_name(tmp_path: Path) -> None
     ],
 )
 def test_what_is_no_axis_of_pairs(tmp_path: Path, sizes: dict[str, dict[str, Any]], pairs: tuple[int, ...]) -> None:
-    assert points(tables(tmp_path, sizes, dict(zip(sizes, pairs, strict=True)))) == []
+    assert curve(tables(tmp_path, sizes, dict(zip(sizes, pairs, strict=True)))) is None
 
 
 def test_tested_on_other_items_it_is_none(tmp_path: Path) -> None:
@@ -65,7 +86,7 @@ def test_tested_on_other_items_it_is_none(tmp_path: Path) -> None:
     for row in made["n=100"]:
         for each in row.results:
             each.metrics["protocol/test_image"] = 41
-    assert points(made) == []
+    assert curve(made) is None
 
 
 def test_runs_of_a_time_when_none_said_so(tmp_path: Path) -> None:
@@ -74,4 +95,4 @@ def test_runs_of_a_time_when_none_said_so(tmp_path: Path) -> None:
     for row in (row for table in made.values() for row in table):
         for each in row.results:
             del each.metrics["data/train_pairs"]
-    assert points(made) == []
+    assert curve(made) is None

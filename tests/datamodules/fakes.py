@@ -61,6 +61,7 @@ def common(folder: Path, **changes: Any) -> dict[str, Any]:
     """The arguments of ``ExtractedDataModule`` for small data."""
     arguments = {
         "cache_dir": str(folder / "cache"), "precision": "float32", "shard_size": 3, "max_unreadable_share": 0.5,
-        "strict": False, "train_items": None, "batch_size": 4, "eval_batch_size": 5, "seed": 0,
+        "strict": False, "train_items": None, "train_unpaired": 0.0, "train_noise": 0.0, "batch_size": 4,
+        "eval_batch_size": 5, "seed": 0,
     }  # fmt: skip
     return arguments | changes

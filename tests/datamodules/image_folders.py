@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from datamodules.image_folder import ImageFolderDataModule
-from tests.datamodules.fakes import MeanColour, common
+from tests.datamodules.fakes import CharacterCounts, MeanColour, common
 from tests.datamodules.image_layouts import class_folders, colour
 
 COUNTS = {"cat": 8, "dog": 5, "ox": 3}
@@ -24,7 +24,7 @@ def made(folder: Path, data: Path, backbone: MeanColour | None = None, **changes
     arguments = {
         "path": str(data), "val_share": 0.25, "test_share": 0.25, "split_seed": 0, "views": 2, "view_seed": 0,
         "pairs": "views", "at": "native", "positives": "self", "batches": "random", "corruptions": [],
-        "severities": [1, 5], "extreme": [],
+        "severities": [1, 5], "extreme": [], "text_backbone": CharacterCounts(),
     }  # fmt: skip
     return ImageFolderDataModule(backbone or MeanColour(), **(arguments | common(folder, shard_size=64) | changes))
 

@@ -15,7 +15,7 @@ from datamodules import cifar10
 from datamodules.cifar10 import CIFAR10DataModule
 from datamodules.pairs.splits import SPLITS
 from ground.errors import UserError
-from tests.datamodules.fakes import MeanColour, common
+from tests.datamodules.fakes import CharacterCounts, MeanColour, common
 from tests.datamodules.image_layouts import CLASSES, cifar_pickles, cifar_pixels, colour
 
 
@@ -32,7 +32,9 @@ def made(path: Path, backbone: MeanColour | None = None, **changes: Any) -> CIFA
         "pairs": "views", "at": "native", "positives": "self", "batches": "random", "corruptions": [],
         "severities": [1, 5], "extreme": [],
     }  # fmt: skip
-    return CIFAR10DataModule(backbone or MeanColour(), **(arguments | common(path.parent, shard_size=64) | changes))
+    return CIFAR10DataModule(
+        backbone or MeanColour(), CharacterCounts(), **(arguments | common(path.parent, shard_size=64) | changes)
+    )
 
 
 def which(features: Any) -> list[int]:
