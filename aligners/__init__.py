@@ -13,6 +13,7 @@ __getattr__ = lazy(
         "unicon_convex": ("UniConConvex",),
         "gradient": ("OfCosines", "SGDCLIP", "SGDSigLIP", "Triplet"),
         "hybrid": ("Hybrid",),
+        "point_sets": ("KMECLIP", "WPSE"),
         "closed_form": ("CCA", "Identity", "MomentAligner", "PLS"),
         "base.loading": ("load", "load_run"),
     },

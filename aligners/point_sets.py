@@ -100,8 +100,8 @@ class KMECLIP(PointSetAligner):
     .. math:: \log \sum_{k, l} w_k w'_l\, e^{(\langle v_k, v'_l \rangle - 1) / \tau}
 
     with no temperature beside the kernel's squared width :math:`\tau = \sigma^2`, which is learned as CLIP's
-    temperature is: one point is CLIP at :math:`\tau`. The score is :math:`1 + \tau` times the logit. ``point_kernel`` may
-    be ``inverse_multiquadric``, with :math:`\tau = c^2`.
+    temperature is: one point is CLIP at :math:`\tau`. The score is :math:`1 + \tau` times the logit.
+    ``point_kernel`` may be ``inverse_multiquadric``, with :math:`\tau = c^2`.
 
     Raises:
         UserError: an argument of a wrong type or out of its range.
