@@ -1,5 +1,6 @@
 """The PMI of the latent mixture against full densities and integrals, and the experiment on tiny data."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,6 @@ import pytest
 import torch
 from matplotlib.image import imread
 from scipy.integrate import quad
-from scipy.stats import norm
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from benchmarks import pmi
@@ -34,7 +34,7 @@ def test_it_is_that_of_the_densities_of_the_whole_rows() -> None:
     expected = log_density(joint, slice(0, 9)).view(9, 9)
     expected = expected - log_density(x, slice(0, 5))[:, None] - log_density(y, slice(5, 9))
     ours = LatentMixture(data.centres, data.basis_x, data.basis_y, 0.6, 0.8).pmi(x, y)
-    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-6)  # the bases are float32
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)  # the bases are float32
 
 
 @pytest.mark.parametrize("latent_std", [0.0, 0.7])
@@ -43,14 +43,17 @@ def test_it_is_the_integral_over_the_latent_factor(latent_std: float) -> None:
     centres = [-1.5, 0.25, 2.0]
     mixture = LatentMixture(torch.tensor(centres)[:, None].double(), torch.eye(1), -torch.eye(1), latent_std, 0.5)
 
+    def normal(at: float, std: float) -> float:
+        return math.exp(-((at / std) ** 2) / 2) / (std * math.sqrt(2 * math.pi))
+
     def density(x: float | None, y: float | None) -> float:
         def given(z: float) -> float:
-            of_x = 1.0 if x is None else norm.pdf(x, z, 0.5)
-            return float(of_x * (1.0 if y is None else norm.pdf(y, -z, 0.5)))
+            of_x = 1.0 if x is None else normal(x - z, 0.5)
+            return of_x * (1.0 if y is None else normal(y + z, 0.5))
 
         if not latent_std:
             return float(np.mean([given(c) for c in centres]))
-        return float(np.mean([quad(lambda z, c=c: given(z) * norm.pdf(z, c, latent_std), -9, 9)[0] for c in centres]))
+        return float(np.mean([quad(lambda z, c=c: given(z) * normal(z - c, latent_std), -9, 9)[0] for c in centres]))
 
     x, y = [-2.0, 0.0, 1.25], [-1.0, 0.5]
     expected = [[np.log(density(a, b) / density(a, None) / density(None, b)) for b in y] for a in x]
