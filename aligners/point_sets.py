@@ -62,7 +62,7 @@ class PointSetAligner(TrainedAligner):
 
     @property
     def numbers(self) -> int:
-        """Of an embedding: m points of r numbers, and m weights."""
+        """How many an embedding has: m points of r numbers, and m weights."""
         return self.points * (self.rank + 1)
 
     def build(self, d_x: int, d_y: int) -> None:

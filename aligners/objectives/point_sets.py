@@ -120,7 +120,7 @@ def _exact(rows: Tensor, m: int) -> PointSets:
 
 
 def _cosines(x: PointSets, y: PointSets) -> Tensor:
-    """Of all points, (a, m, b, m'), in the order of memory in which one product makes them."""
+    """Cosines of all points, (a, m, b, m'), in the order of memory in which one product makes them."""
     a, m, r = x.points.shape
     b, l, _ = y.points.shape  # noqa: E741
     return (x.points.reshape(a * m, r) @ y.points.reshape(b * l, r).T).view(a, m, b, l)
