@@ -14,6 +14,7 @@ __getattr__ = lazy(
         "gradient": ("SAIL", "OfCosines", "SGDCLIP", "SGDSigLIP", "Triplet"),
         "hybrid": ("Hybrid",),
         "structure": ("Structure",),
+        "point_sets": ("KMECLIP", "WPSE"),
         "closed_form": ("CCA", "Identity", "MomentAligner", "PLS"),
         "base.loading": ("load", "load_run"),
     },

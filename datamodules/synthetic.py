@@ -27,6 +27,10 @@ class SyntheticDataModule(PairsDataModule):
     as in the paper; ``noise_place="outside"`` adds it to h(U z) instead, as runs saved before this key have it. All
     is drawn with ``data_seed``; the first items are train, then val, then test.
 
+    Attributes:
+        centres: (n_centres, latent_dim), from ``setup`` on.
+        basis_x, basis_y: U, (d_x, latent_dim) and (d_y, latent_dim).
+
     Raises:
         UserError: an argument out of its range.
 
@@ -93,13 +97,16 @@ class SyntheticDataModule(PairsDataModule):
         z = centres[label] + self.latent_std * normal(n, self.latent_dim)
         h = NONLINEARITIES[self.nonlinearity]
 
-        def modality(d: int) -> Tensor:
+        def modality(d: int) -> tuple[Tensor, Tensor]:
             basis = torch.linalg.qr(normal(d, self.latent_dim)).Q
             clean, noise = z @ basis.T, self.noise * normal(n, d)
-            return h(clean + noise) if self.noise_place == "inside" else h(clean) + noise
+            return basis, h(clean + noise) if self.noise_place == "inside" else h(clean) + noise
 
         index = torch.arange(n)
-        whole = Pairs(modality(self.d_x), modality(self.d_y), index, index, label)
+        self.centres = centres
+        self.basis_x, x = modality(self.d_x)
+        self.basis_y, y = modality(self.d_y)
+        whole = Pairs(x, y, index, index, label)
         for name, rows in zip(SPLITS, torch.split(index, self.sizes), strict=True):
             self.splits[name] = subset(whole, rows)
         self.splits["train"] = self.training.of(self.splits["train"])

@@ -13,7 +13,8 @@ from aligners.base.aligner import Aligner
 from aligners.base.arrays import fit_arrays
 from aligners.base.yaml_defaults import aligner_config
 from datamodules.pairs.pairs import Pairs
-from evaluation.retrieval import evaluate_retrieval
+from evaluation.retrieval import ranks_both_ways, rates_both_ways
+from evaluation.scoring import COSINE, own
 from ground.errors import UserError
 from tests.aligners.made import make
 from tests.problems import random_features
@@ -51,16 +52,24 @@ def aligner(trainer: lightning.Trainer) -> Iterator[Aligner]:
 
 
 def metrics(aligner: Aligner, pairs: Pairs, x: Tensor, y: Tensor) -> dict[str, float]:
+    """By the aligner's own score where it has one, as in an evaluation."""
     with torch.no_grad():
         a, b = aligner.encode_x(x), aligner.encode_y(y)
-    return evaluate_retrieval(a, b, pairs.group, pairs.y_group, "x", "y", 16)
+    score = getattr(aligner, "score", None)
+    scorer = COSINE if score is None else own(score)
+    return rates_both_ways(ranks_both_ways(a, b, pairs.group, pairs.y_group, "x", "y", 16, scorer))
+
+
+def width(aligner: Aligner) -> int:
+    """Columns of the embeddings: the rank, or of a set of points all its numbers."""
+    return int(aligner.facts.get("numbers_per_item", RANK))
 
 
 def test_embeddings_have_the_rank_and_retrieve(aligner: Aligner, pairs: Pairs) -> None:
     with torch.no_grad():
         a, b = aligner.encode_x(pairs.x), aligner.encode_y(pairs.y)
-    assert a.shape == (pairs.n_x, RANK)
-    assert b.shape == (pairs.n_y, RANK)
+    assert a.shape == (pairs.n_x, width(aligner))
+    assert b.shape == (pairs.n_y, width(aligner))
     assert a.dtype == b.dtype == torch.float32
     assert torch.isfinite(a).all()
     assert torch.isfinite(b).all()
@@ -170,5 +179,5 @@ def test_x_without_y_are_left_out(aligner_name: str, pairs: Pairs, caplog: pytes
 def test_arrays_go_in_and_tensors_come_out(aligner_name: str, pairs: Pairs) -> None:
     x, y, x_of_y = pairs.x.numpy(), pairs.y.numpy(), pairs.x_of_y.numpy()
     aligner = make(aligner_name, rank=RANK).fit(x, y, x_of_y=x_of_y, max_epochs=2)
-    assert aligner.encode_x(x).numpy().shape == (pairs.n_x, RANK)
+    assert aligner.encode_x(x).numpy().shape == (pairs.n_x, width(aligner))
     assert torch.equal(aligner.encode_y(y), aligner.encode_y(pairs.y))
