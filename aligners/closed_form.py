@@ -1,9 +1,14 @@
 """Closed-form aligners, solved from one pass of moments, and the one that learns nothing."""
 
+from typing import Any, Literal
+
 import torch
 
+from aligners.base.on_features import OnSolvedFeatures
+from aligners.base.rank_bound import RankBound, groups_bound
 from aligners.base.solved import SolvedAligner
 from aligners.base.yaml_defaults import defaults_from
+from aligners.features.maps import named_features
 from aligners.spectral.coordinates import Coordinates, Projector, Statistics, statistics, uniform_solution
 from aligners.spectral.factors import Factors, positive_part, truncated_svd
 from aligners.spectral.moment_pass import MomentPass
@@ -11,16 +16,19 @@ from aligners.spectral.moments import Moments
 from aligners.spectral.passes import KnownPasses, Pass, Solved
 from datamodules.pairs.pairs import Pairs
 from ground.errors import UserError
-from ground.ranges import Count, NonNegative
+from ground.ranges import NonNegative
+
+Features = Literal["raw", "kernel"]
 
 
-class MomentAligner(SolvedAligner):
+class MomentAligner(OnSolvedFeatures, SolvedAligner):
     r"""The truncated SVD of the (whitened) cross-covariance of the positives.
 
     .. math:: f(x) = (x - \mu_x) W_x U s^p, \quad U s V^T = W_x^T \Sigma_{xy} W_y
 
     ``lam`` is the ridge of the whitening relative to the mean variance, None to whiten nothing; ``weight_power``
-    p weighs the directions by their singular values. A child with another solution overrides ``solution``.
+    p weighs the directions by their singular values. A child with another solution overrides ``solution``. x is the
+    prepared row, or with ``features=kernel`` its Nystrom features (see ``OnFeatures``).
 
     Raises:
         UserError: features that do not vary, or a rank above the data's.
@@ -40,17 +48,20 @@ class MomentAligner(SolvedAligner):
         True
     """
 
-    def __init__(
-        self, rank: Count, unit: bool, shared: bool | None, lam: NonNegative | None, weight_power: NonNegative
-    ):
-        super().__init__(rank, unit, shared)
+    def __init__(self, *, lam: NonNegative | None, weight_power: NonNegative, features: Features, **common: Any):
+        super().__init__(features=features, **common)
         self.lam = lam
         self.weight_power = weight_power
 
+    def rank_bound(self, train: Pairs) -> RankBound | None:
+        kind = "identity" if self.features_kind == "raw" else self.features_kind
+        return groups_bound(self.most_widths(train), train, int(self.centre), named_features(kind))
+
     def first_pass(self) -> Pass:
+        self.fit_features()
         pairs = self.train_pairs
         block = self.stream.sampler.whole_runs
-        moments = Moments(*pairs.dims, pairs.n_x, pairs.n_y, self.device, batches_in_block=block)
+        moments = Moments(*(self.widths or pairs.dims), pairs.n_x, pairs.n_y, self.device, batches_in_block=block)
         return MomentPass(
             moments, self.mapped, lambda moments: (self.solution(statistics(moments, shared=bool(self.shared))), None)
         )
@@ -87,8 +98,8 @@ class CCA(MomentAligner):
         torch.Size([50, 4])
     """
 
-    def __init__(self, *, rank: Count, unit: bool, shared: bool | None, lam: NonNegative, weight_power: NonNegative):
-        super().__init__(rank, unit, shared, lam, weight_power)
+    def __init__(self, *, lam: NonNegative, **common: Any):
+        super().__init__(lam=lam, **common)
 
 
 @defaults_from("pls")
@@ -102,8 +113,8 @@ class PLS(MomentAligner):
         torch.Size([50, 4])
     """
 
-    def __init__(self, *, rank: Count, unit: bool, shared: bool | None, weight_power: NonNegative):
-        super().__init__(rank, unit, shared, None, weight_power)
+    def __init__(self, **common: Any):
+        super().__init__(lam=None, **common)
 
 
 @defaults_from("identity")
