@@ -13,7 +13,9 @@ __getattr__ = lazy(
         "unicon_convex": ("UniConConvex",),
         "gradient": ("OfCosines", "SGDCLIP", "SGDSigLIP", "Triplet"),
         "hybrid": ("Hybrid",),
-        "closed_form": ("CCA", "Identity", "MomentAligner", "PLS"),
+        "closed_form": ("CCA", "CSA", "Identity", "MomentAligner", "PLS", "Procrustes"),
+        "ridge": ("Ridge",),
+        "asif": ("ASIF",),
         "base.loading": ("load", "load_run"),
     },
 )

@@ -1,5 +1,6 @@
 """Closed-form aligners, solved from one pass of moments, and the one that learns nothing."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -115,6 +116,74 @@ class PLS(MomentAligner):
 
     def __init__(self, **common: Any):
         super().__init__(lam=None, **common)
+
+
+@defaults_from("csa")
+class CSA(MomentAligner):
+    r"""Canonical similarity analysis (Li et al., ICLR 2025): a cosine of canonical variates, weighted by correlation.
+
+    .. math:: \sum_k \rho_k^{2p}\, \frac{u_k(x)}{|u(x)|} \frac{v_k(y)}{|v(y)|}
+
+    with the canonical variates u, v of regularised CCA and their correlations; CSA has p = 1/2. Variates are scaled to
+    length 1 before they are weighted, where CCA weighs them first. It is the cosine of embeddings (n, 2 r)
+
+    .. math:: f(x) = (u \cos \theta/2,\ u \sin \theta/2), \quad g(y) = (v \cos \theta/2,\ -v \sin \theta/2),
+        \quad \cos \theta_k = \rho_k^{2p}
+
+    (:math:`\theta` are the principal angles, at p = 1/2).
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> CSA(rank=3).fit(x, x[:, :6]).encode_x(x).shape
+        torch.Size([50, 6])
+    """
+
+    def __init__(self, *, lam: NonNegative, **common: Any):
+        super().__init__(lam=lam, shared=False, **common)
+
+    def solution(self, statistics: Statistics) -> Solved:
+        coordinates = statistics.coordinates(self.lam)
+        factors = self.uniform(statistics, coordinates)
+        variates = coordinates.embedding(factors, 0.0)
+        correlations = ((variates.P_x.T @ statistics.cross).T * variates.P_y).sum(0)
+        # many-to-many and with no ridge they may be above 1 a little: the weights of pairs are not those of items
+        cosines = (correlations / correlations.max().clamp_min(1)) ** (2 * self.weight_power)
+        near, far = ((1 + cosines) / 2).sqrt(), ((1 - cosines) / 2).clamp_min(0).sqrt()
+        U, V = (torch.cat([D * near, D * turned], 1) for D, turned in ((factors.U, far), (factors.V, -far)))
+        return Solved(coordinates.projector(U, V), replace(factors, s=correlations))
+
+
+@defaults_from("procrustes")
+class Procrustes(MomentAligner):
+    r"""Orthogonal Procrustes (Schönemann 1966) after PCA of both modalities to r dimensions.
+
+    .. math:: f(x) = (x - \mu_x) E_x U, \quad g(y) = (y - \mu_y) E_y V, \quad
+        U s V^T = E_x^T \Sigma_{xy} E_y
+
+    with the r leading eigenvectors E of each covariance: :math:`U V^T` is the rotation that brings the scores of x
+    nearest to those of y. The factor of a scaling changes no cosine.
+
+    Raises:
+        UserError: features that do not vary, or a rank above the data's.
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> turned = x @ torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(1))).Q
+        >>> aligner = Procrustes(rank=8, unit=False).fit(x, turned)
+        >>> torch.allclose(aligner.encode_x(x), aligner.encode_y(turned), atol=1e-4)
+        True
+    """
+
+    def __init__(self, **common: Any):
+        super().__init__(lam=None, weight_power=0.0, shared=False, **common)
+
+    def solution(self, statistics: Statistics) -> Solved:
+        E_x, E_y = (torch.linalg.eigh(side.covariance).eigenvectors[:, -self.rank :] for side in statistics[:2])
+        scores = truncated_svd(E_x.T @ statistics.cross @ E_y, self.rank)
+        factors = Factors(E_x @ scores.U, scores.s / statistics.cross.norm(), E_y @ scores.V, scores.gap)
+        return self.solved(statistics.coordinates(None), factors)
 
 
 @defaults_from("identity")

@@ -116,6 +116,12 @@ def _random(rows: Tensor, frequencies: Tensor, kernel: str, bandwidth: float) ->
     return features
 
 
+def _nearest(rows: Tensor, k: int, power: float, tie: float) -> Tensor:
+    kept = torch.where(rows >= rows.topk(k, dim=1).values[:, -1:] - tie, rows, torch.zeros_like(rows))
+    scaled = kept / kept.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(kept.dtype).tiny)
+    return scaled.sign() * scaled.abs() ** power
+
+
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "centre": _centre,
     "unit": _unit,
@@ -128,5 +134,6 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "linear": _linear,
     "gelu": gelu,
     "adapter": _adapter,
+    "nearest": _nearest,
 }
 """What each step does to rows (n, d)."""

@@ -102,7 +102,9 @@ class TrainedAligner(OnFeatures):
     def rank_bound(self, train: Pairs) -> RankBound | None:
         if self.warm_start is not None:
             return groups_bound(train.dims, train, less=1)
-        inputs = self.most_widths(train) if self.head_kind == "linear" else (self.hidden + 1, self.hidden + 1)  # 1 of the bias
+        inputs = (
+            self.most_widths(train) if self.head_kind == "linear" else (self.hidden + 1, self.hidden + 1)
+        )  # 1 of the bias
         return heads_bound(inputs, bool(self.shared), self.head_kind)
 
     def on_train_start(self) -> None:

@@ -17,7 +17,9 @@ class Step(NamedTuple):
     - ``less``: less ``origin`` (m,);
     - ``linear``: times ``weight`` (m, r), plus ``bias`` (r,);
     - ``gelu``: x times the Gaussian's distribution function at x;
-    - ``adapter``: the row plus ``gelu(row A + a) B + b``.
+    - ``adapter``: the row plus ``gelu(row A + a) B + b``;
+    - ``nearest``: all but the ``k`` largest 0, and what is less than the k-th by no more than ``tie``; divided by the
+      largest, and raised to ``power`` with their signs.
 
     Example:
         >>> Step("scale", values={"by": 2.0})
