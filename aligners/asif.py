@@ -19,7 +19,7 @@ from ground.ranges import Count, Positive
 BLOCK = 4_194_304
 """Similarities to anchors in memory at once, beside the embeddings themselves."""
 
-TIE = 1e-5
+TIE = 1e-6
 """Similarities that are less than the k-th largest by no more than this are kept too: anchors with one x are alike."""
 
 

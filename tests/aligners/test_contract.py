@@ -13,6 +13,7 @@ from aligners.base.aligner import Aligner
 from aligners.base.arrays import fit_arrays
 from aligners.base.yaml_defaults import aligner_config
 from aligners.closed_form import CSA
+from datamodules.pairs.arrays import pairs_of_tensors
 from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import evaluate_retrieval
 from ground.errors import UserError
@@ -76,6 +77,24 @@ def test_embeddings_have_the_rank_and_retrieve(aligner: Aligner, pairs: Pairs) -
     assert torch.isfinite(b).all()
     # a common factor of 8 dimensions under noise: chance is 12 %
     assert metrics(aligner, pairs, pairs.x, pairs.y)["mean_recall"] > 50
+
+
+@pytest.fixture(scope="module")
+def turned() -> tuple[Pairs, Pairs, float]:
+    """Pairs one-to-one of one dimension, turned: to fit and to test; and what a centred identity has on these."""
+    x, y, _ = random_features(160, 1, 16, 16, seed=5)
+    train, test = pairs_of_tensors(x[:110], y[:110]), pairs_of_tensors(x[110:], y[110:])
+    identity = make("identity", centre=True).fit(train.x, train.y)
+    return train, test, metrics(identity, test, test.x, test.y)["mean_recall"]
+
+
+def test_it_does_better_than_the_centred_identity_one_to_one(
+    aligner_name: str, turned: tuple[Pairs, Pairs, float]
+) -> None:
+    train, test, of_identity = turned
+    aligner = made(aligner_name).fit(train.x, train.y, **FIT)
+    assert of_identity < 20  # chance is 11 %
+    assert metrics(aligner, test, test.x, test.y)["mean_recall"] > of_identity + 10
 
 
 def test_rows_are_encoded_each_by_itself(aligner: Aligner, pairs: Pairs) -> None:

@@ -48,7 +48,8 @@ def test_the_largest_rank_that_is_allowed_is_named_and_fitted(ranked_name: str) 
     ("name", "changed", "most"),
     [
         ("cca", {}, 9), ("pls", {}, 9), ("csa", {}, 9), ("procrustes", {}, 9),
-        ("cca", {"features": "kernel"}, 9), ("pls", {"features": "kernel", "landmarks": 5}, 5), ("hybrid", {}, 9), ("unicon_paper", {}, 10), ("unicon_batches", {}, 10),
+        ("cca", {"features": "kernel"}, 9), ("pls", {"features": "kernel", "landmarks": 5}, 5),
+        ("hybrid", {}, 9), ("unicon_paper", {}, 10), ("unicon_batches", {}, 10),
         ("unicon_batches", {"aggregate": "majority"}, 17), ("unicon_convex", {}, 9),
         ("sgd_clip", {}, 41), ("sgd_clip", {"warm_start": "unicon"}, 9), ("sgd_clip", {"head": "mlp", "hidden": 5}, 12),
     ],
