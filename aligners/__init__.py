@@ -15,7 +15,9 @@ __getattr__ = lazy(
         "hybrid": ("Hybrid",),
         "structure": ("Structure",),
         "point_sets": ("KMECLIP", "WPSE"),
-        "closed_form": ("CCA", "Identity", "MomentAligner", "PLS"),
+        "closed_form": ("CCA", "CSA", "Identity", "MomentAligner", "PLS", "Procrustes"),
+        "ridge": ("Ridge",),
+        "asif": ("ASIF",),
         "base.loading": ("load", "load_run"),
     },
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from aligners.base.rank_bound import RankBound, groups_bound
-from aligners.base.yaml_defaults import defaults_from
+from aligners.base.yaml_defaults import aligner_config, defaults_from
 from aligners.closed_form import MomentAligner
 from aligners.spectral import aggregation, vote
 from aligners.spectral.aggregation import BatchSolution
@@ -82,7 +82,9 @@ class UniConBatches(MomentAligner):
         weight_power: NonNegative,
         **common: Any,
     ):
-        super().__init__(rank, unit, False, lam if whiten else None, weight_power, **common)
+        raw = aligner_config("base/kernel_features")
+        ridge = lam if whiten else None
+        super().__init__(rank=rank, unit=unit, shared=False, lam=ridge, weight_power=weight_power, **raw, **common)
         self.centre = centre
         self.aggregate = aggregate
         self.temperature = temperature

@@ -35,7 +35,7 @@ def open_keys(config: DictConfig, space: Space) -> Setting:
     """The keys of the space that hold one number in a run's config, with the default of each.
 
     One that makes sense ``with`` another key alone is left out where there is none, and so is one that nothing reads
-    ``unless`` another key has other values.
+    where each key of ``unless`` has one of the values given.
 
     Example:
         >>> config = OmegaConf.create({"aligner": {"tau": [0.1, 1.0], "lam": 0.1}})
@@ -54,7 +54,7 @@ def _has_effect(config: DictConfig, of: Mapping[str, Any]) -> bool:
     needed, barred = of.get("with"), of.get("unless", {})
     if needed is not None and OmegaConf.select(config, needed) is None:
         return False
-    return not any(OmegaConf.select(config, key) in values for key, values in barred.items())
+    return not barred or any(OmegaConf.select(config, key) not in values for key, values in barred.items())
 
 
 def left_open(space: Space, overrides: Iterable[str]) -> Space:

@@ -131,6 +131,12 @@ def _remember(
     return torch.cat([normalize(rows.float()), profile * math.sqrt(weight)], 1)
 
 
+def _nearest(rows: Tensor, k: int, power: float, tie: float) -> Tensor:
+    kept = torch.where(rows >= rows.topk(k, dim=1).values[:, -1:] - tie, rows, torch.zeros_like(rows))
+    scaled = kept / kept.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(kept.dtype).tiny)
+    return scaled.sign() * scaled.abs() ** power
+
+
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "centre": _centre,
     "unit": _unit,
@@ -145,5 +151,6 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "gated": _gated,
     "adapter": _adapter,
     "remember": _remember,
+    "nearest": _nearest,
 }
 """What each step does to rows (n, d)."""

@@ -162,6 +162,11 @@ class Aligner(Remembering, Arrays, Saved):
             self.register_buffer(name, torch.zeros(d, dtype=torch.float64))
         self.build(*self.prepared_dims())
 
+    @property
+    def width(self) -> int:
+        """Numbers of an embedding: the rank, but of a method that embeds otherwise."""
+        return self.rank
+
     def prepared_dims(self) -> tuple[int, int]:
         """Dimensions of the rows that ``prepare_x`` and ``prepare_y`` give, which ``build`` is given; asked once."""
         assert self.dims is not None

@@ -19,6 +19,7 @@ from aligners.spectral.moments import run_length
 from aligners.spectral.passes import Pass, Solved, Undecided
 from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.errors import UserError
+from ground.ranges import Count
 
 
 class SolvedAligner(Aligner):
@@ -50,7 +51,7 @@ class SolvedAligner(Aligner):
     offset_y: Tensor
     singular_values: Tensor
 
-    def __init__(self, rank: int, unit: bool, shared: bool | None, **common: Any):
+    def __init__(self, rank: Count, unit: bool, shared: bool | None, **common: Any):
         super().__init__(rank, unit, shared, **common)
         self.automatic_optimization = False
         self._pass: Pass | None = None
@@ -83,6 +84,10 @@ class SolvedAligner(Aligner):
             self.register_buffer(f"projection_{side}", torch.zeros(m, self.rank, dtype=torch.float64))
             self.register_buffer(f"offset_{side}", torch.zeros(self.rank, dtype=torch.float64))
         self.register_buffer("singular_values", torch.zeros(self.rank, dtype=torch.float64))
+
+    @property
+    def width(self) -> int:
+        return self.projection_x.shape[1]
 
     def raw_x(self, x: Tensor) -> Tensor:
         """Prepared features (n, d_x) to raw features (n, m_x), not whitened."""

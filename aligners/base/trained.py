@@ -10,19 +10,17 @@ from hydra.utils import instantiate
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from aligners.base.aligner import Aligner
 from aligners.base.gated import Gated
-from aligners.base.head_features import FeaturesName, HeadFeatures, MappedRows, head_settings, widths
+from aligners.base.head_features import MappedRows
 from aligners.base.mixup import draws_of, mixed
+from aligners.base.on_features import OnFeatures
 from aligners.base.rank_bound import RankBound, groups_bound, heads_bound
 from aligners.base.warm_start import check_warm_start, set_head, spectral_solution
-from aligners.features import KernelName, LandmarkNumber, Selection
 from aligners.features.steps import Step
-from aligners.spectral.settings import SpectralSettings
 from datamodules.pairs.pairs import PairBatch, Pairs
 from ground.distributed import concatenate, rank_and_world
 from ground.errors import UserError
-from ground.ranges import Count, Natural, NonNegative, Positive
+from ground.ranges import Count, Natural, NonNegative
 
 TOTAL_STEPS = "total_steps"
 """Value of a scheduler's argument that stands for the run's number of optimizer steps."""
@@ -40,7 +38,7 @@ def head(kind: HeadName, d: int, hidden: int, rank: int, bias: bool) -> nn.Modul
     return nn.Sequential(*inner, nn.Linear(hidden, rank))
 
 
-class TrainedAligner(Aligner):
+class TrainedAligner(OnFeatures):
     """Heads on both modalities, and a loss of a batch's embeddings, joined over all processes.
 
     A method is its ``loss``; what else it trains it registers in its constructor, or in ``build`` where that depends
@@ -49,9 +47,8 @@ class TrainedAligner(Aligner):
     alone. ``warm_start`` names the solution that linear heads start from, None for torch's initialisation. With
     ``mixup`` above 0 every step is on mixtures of pairs, see ``aligners.base.mixup``.
 
-    ``features`` other than ``raw`` put what UniCon's solver works on into the place of the prepared features: whitened
-    rows, or those of a kernel (see ``HeadFeatures``). The means, the map and the whitening are fitted on all training
-    rows before the first epoch. ``build``, ``embed_x`` and a loss then have rows of as many columns as the map.
+    ``features`` may be others than the raw ones (see ``OnFeatures``): the means, the map and the whitening are fitted
+    on all training rows before the first epoch. A loss then has rows of as many columns as the map.
 
     Raises:
         UserError: an unknown head or warm start, or a warm start of heads that are not linear or not on raw features.
@@ -73,28 +70,19 @@ class TrainedAligner(Aligner):
 
     def __init__(
         self,
-        rank: Count,
-        unit: bool,
-        shared: bool | None,
         head: HeadName,
         hidden: Count,
         optimizer: dict[str, Any],
         scheduler: dict[str, Any] | None,
         mixup: NonNegative,
         warm_start: Literal["unicon"] | None,
-        features: FeaturesName,
-        kernel: KernelName,
-        bandwidth: Positive,
-        landmarks: LandmarkNumber,
-        landmark_selection: Selection,
-        landmark_ridge: NonNegative,
         lam: NonNegative,
         memory_mb: Natural,
         **common: Any,
     ):
-        super().__init__(rank, unit, shared, **common)
+        super().__init__(**common)
         if warm_start is not None:
-            check_warm_start(warm_start, head, features)
+            check_warm_start(warm_start, head, self.features_kind)
         self.head_kind = head
         self.hidden = hidden
         self.optimizer_config = optimizer
@@ -103,14 +91,7 @@ class TrainedAligner(Aligner):
         self.warm_start = warm_start
         self._epochs: list[dict[str, float]] = []
         self._losses: Tensor | None = None  # the sum of this epoch's, by items, and the number of items
-        self.features_kind = features
-        self.features_settings = {
-            "rank": rank, "kernel": kernel, "bandwidth": bandwidth, "landmarks": landmarks,
-            "landmark_selection": landmark_selection, "landmark_ridge": landmark_ridge, "lam": lam,
-            "memory_mb": memory_mb,
-        }  # fmt: skip
-        self.head_features: HeadFeatures | None = None
-        self.widths: tuple[int, int] | None = None
+        self.features_settings |= {"lam": lam, "memory_mb": memory_mb}
         self._mapped: MappedRows | None = None
 
     @abstractmethod
@@ -131,43 +112,18 @@ class TrainedAligner(Aligner):
     def rank_bound(self, train: Pairs) -> RankBound | None:
         if self.warm_start is not None:
             return groups_bound(train.dims, train, less=1)
-        dims = train.dims if self.features_kind == "raw" else widths(self._head_settings, train)
-        inputs = dims if self.head_kind == "linear" else (self.hidden + 1, self.hidden + 1)  # 1 of the bias
+        inputs = (
+            self.most_widths(train) if self.head_kind == "linear" else (self.hidden + 1, self.hidden + 1)
+        )  # 1 of the bias
         return heads_bound(inputs, bool(self.shared), self.head_kind)
-
-    def prepared_dims(self) -> tuple[int, int]:
-        if self.features_kind == "raw":
-            return super().prepared_dims()
-        assert self.dims is not None
-        settings = self._head_settings
-        if self.widths is None:  # else they are a checkpoint's
-            train = self.trainer.datamodule.splits["train"]  # type: ignore[attr-defined]
-            self.widths = widths(settings, train)
-        self.head_features = HeadFeatures(settings, self.dims, self.widths)
-        return self.widths
-
-    @property
-    def _head_settings(self) -> SpectralSettings:
-        return head_settings(self.features_kind, bool(self.shared), self.features_settings)
-
-    def prepare_x(self, x: Tensor) -> Tensor:
-        """Features (n, d_x), centred and of length 1 if ``unit``; mapped and whitened as ``features`` says."""
-        rows = super().prepare_x(x)
-        return rows if self.head_features is None else self.head_features.x(rows)
-
-    def prepare_y(self, y: Tensor) -> Tensor:
-        """Features (n, d_y), as ``prepare_x``."""
-        rows = super().prepare_y(y)
-        return rows if self.head_features is None else self.head_features.y(rows)
 
     def on_train_start(self) -> None:
         super().on_train_start()
         self._losses = None
         if self.current_epoch == 0:  # a fit from the beginning
             self._epochs = []
+        self.fit_features()
         if self.head_features is not None:
-            if self.current_epoch == 0:  # a resumed fit has its features
-                self.head_features.fit(self.train_pairs, self.stream, super().prepare_x, super().prepare_y)
             self._mapped = self.head_features.kept(self.train_pairs, self.device)
         if self.warm_start is not None and self.current_epoch == 0:  # a resumed fit has its heads
             solved = spectral_solution(self)
@@ -185,10 +141,6 @@ class TrainedAligner(Aligner):
     def embed_y(self, y: Tensor) -> Tensor:
         embedding: Tensor = self.head_y(self.scaled(y))
         return embedding
-
-    def prepared_steps(self, side: str) -> list[Step]:
-        features = [] if self.head_features is None else self.head_features.steps(side)
-        return [*super().prepared_steps(side), *features]
 
     def embedding_steps(self, side: str) -> list[Step]:
         head = self.head_x if side == "x" else self.head_y
@@ -247,14 +199,8 @@ class TrainedAligner(Aligner):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["epochs"] = self._epochs
-        if self.widths is not None:
-            checkpoint["widths"] = list(self.widths)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if "widths" in checkpoint and self.features_kind != "raw":
-            self.widths = tuple(checkpoint["widths"])
-            if self.dims is not None:  # built for other data
-                self._build(self.dims, self.layers)
         super().on_load_checkpoint(checkpoint)
         self._epochs = checkpoint.get("epochs", [])  # none, of a time before there were any
 

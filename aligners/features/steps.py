@@ -19,6 +19,8 @@ class Step(NamedTuple):
     - ``gelu``: x times the Gaussian's distribution function at x;
     - ``gated``: ``relu6(row A + a) * (row B + b)``, relu6 what is below 0 at 0, what is above 6 at 6;
     - ``adapter``: the row plus ``gelu(row A + a) B + b``;
+    - ``nearest``: all but the ``k`` largest 0, and what is less than the k-th by no more than ``tie``; divided by the
+      largest, and raised to ``power`` with their signs;
     - ``remember``: the row at length 1, and beside it ``sqrt(weight)`` times the profile of the features that came in,
       as ``aligners.features.anchors``; ``anchors`` (m per_item, d) are those of one item after the other.
 

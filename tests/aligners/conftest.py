@@ -7,13 +7,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.aligners.made import LEARNING
+from tests.aligners.made import LEARNING, RANKED
 from tests.aligners.runs import N_X
 from tests.problems import random_features
 
 
 def pytest_generate_tests(metafunc: Any) -> None:
-    """A test with an argument ``aligner_name`` runs for every aligner that learns."""
+    """A test with an argument ``aligner_name`` runs for every aligner that learns, ``ranked_name`` if it has a rank."""
+    if "ranked_name" in metafunc.fixturenames:
+        metafunc.parametrize("ranked_name", RANKED)
     if "aligner_name" in metafunc.fixturenames:
         metafunc.parametrize("aligner_name", LEARNING, scope="module")  # those of one aligner share its fit
 

@@ -7,15 +7,20 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from aligners.base.aligner import Aligner
+from aligners.base.yaml_defaults import aligner_config
 from ground.configs import CONFIGS, composed
 
 NAMES = sorted(path.stem for path in (CONFIGS / "aligner").glob("*.yaml"))
 LEARNING = [name for name in NAMES if name != "identity"]
-"""Those that have a rank of their own, and take features of two dimensions; test_identity has the other."""
+"""Those that take features of two dimensions; test_identity has the other."""
+RANKED = [name for name in NAMES if "rank" in aligner_config(name)]
+"""Those that have a rank of their own."""
 
 
 def make(name: str, **changed: Any) -> Aligner:
-    """The aligner of ``configs/aligner/NAME.yaml`` with some values changed."""
+    """The aligner of ``configs/aligner/NAME.yaml`` with some values changed, but no rank where it has none."""
+    if name not in RANKED:
+        changed.pop("rank", None)
     config = composed(CONFIGS / "aligner" / f"{name}.yaml", "aligner")
     try:
         return instantiate(OmegaConf.merge(config, changed), _recursive_=False)

@@ -33,10 +33,26 @@ def fit(name: str, changed: dict[str, Any], pairs: Pairs, max_epochs: int, **tra
 
 
 def work(rank: int, world: int, port: int, folder: Path, arguments: tuple[Any, ...]) -> None:
+    torch.save(fit_in_process(rank, world, port, arguments), folder / f"{rank}.pt")
+
+
+def work_all(rank: int, world: int, port: int, folder: Path, every: dict[str, tuple[Any, ...]]) -> None:
+    states = {key: fit_in_process(rank, world, port, arguments) for key, arguments in every.items()}
+    torch.save(states, folder / f"{rank}.pt")
+
+
+def fit_in_process(rank: int, world: int, port: int, arguments: tuple[Any, ...]) -> dict[str, Tensor]:
+    """The state that ``fit`` ends with as one of ``world`` processes."""
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
-    state = fit(*arguments, devices=world, strategy=AlignerDDP(process_group_backend="gloo"))
-    torch.save(state, folder / f"{rank}.pt")
+    return fit(*arguments, devices=world, strategy=AlignerDDP(process_group_backend="gloo"))
+
+
+def fit_all_by_two(folder: Path, every: dict[str, tuple[Any, ...]]) -> list[Any]:
+    """The states that each of two processes ends with, which fit one after the other, by the keys of ``every``."""
+    port = free_port()
+    assert exit_codes(work_all, ((rank, 2, port, folder, every) for rank in range(2)), seconds=120) == [0, 0]
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
 def fit_by_two(folder: Path, name: str, changed: dict[str, Any], pairs: Pairs, max_epochs: int) -> list[Any]:

@@ -12,11 +12,14 @@ from torch import Tensor
 from aligners.base.aligner import Aligner
 from aligners.base.arrays import fit_arrays
 from aligners.base.yaml_defaults import aligner_config
+from aligners.closed_form import CSA
+from aligners.point_sets import PointSetAligner
+from datamodules.pairs.arrays import pairs_of_tensors
 from datamodules.pairs.pairs import Pairs
 from evaluation.retrieval import ranks_both_ways, rates_both_ways
 from evaluation.scoring import COSINE, own
 from ground.errors import UserError
-from tests.aligners.made import make
+from tests.aligners.made import RANKED, make
 from tests.problems import random_features
 
 RANK = 6
@@ -28,6 +31,15 @@ FIT = {"batch_size": 32, "max_epochs": 20, "seed": 0}
 def made(name: str) -> Aligner:
     faster = {"optimizer": {"lr": 0.02}} if "optimizer" in aligner_config(name) else {}  # for few steps on few pairs
     return make(name, rank=RANK, **faster)
+
+
+def width_of(aligner: Aligner, pairs: Pairs) -> int:
+    """Numbers of an embedding: the rank, or twice it, all of a point set's, or what the data gives."""
+    if isinstance(aligner, PointSetAligner):
+        return aligner.points * (RANK + 1)
+    if isinstance(aligner, CSA):
+        return 2 * RANK
+    return {"Ridge": 2 * max(pairs.dims), "ASIF": pairs.n_y}.get(type(aligner).__name__, RANK)
 
 
 def fitted(name: str, pairs: Pairs, x: Tensor | None = None, y: Tensor | None = None) -> Aligner:
@@ -60,21 +72,36 @@ def metrics(aligner: Aligner, pairs: Pairs, x: Tensor, y: Tensor) -> dict[str, f
     return rates_both_ways(ranks_both_ways(a, b, pairs.group, pairs.y_group, "x", "y", 16, scorer))
 
 
-def width(aligner: Aligner) -> int:
-    """Columns of the embeddings: the rank, or of a set of points all its numbers."""
-    return int(aligner.facts.get("numbers_per_item", RANK))
-
-
 def test_embeddings_have_the_rank_and_retrieve(aligner: Aligner, pairs: Pairs) -> None:
     with torch.no_grad():
         a, b = aligner.encode_x(pairs.x), aligner.encode_y(pairs.y)
-    assert a.shape == (pairs.n_x, width(aligner))
-    assert b.shape == (pairs.n_y, width(aligner))
+    width = width_of(aligner, pairs)
+    assert aligner.width == width
+    assert a.shape == (pairs.n_x, width)
+    assert b.shape == (pairs.n_y, width)
     assert a.dtype == b.dtype == torch.float32
     assert torch.isfinite(a).all()
     assert torch.isfinite(b).all()
     # a common factor of 8 dimensions under noise: chance is 12 %
     assert metrics(aligner, pairs, pairs.x, pairs.y)["mean_recall"] > 50
+
+
+@pytest.fixture(scope="module")
+def turned() -> tuple[Pairs, Pairs, float]:
+    """Pairs one-to-one of one dimension, turned: to fit and to test; and what a centred identity has on these."""
+    x, y, _ = random_features(160, 1, 16, 16, seed=5)
+    train, test = pairs_of_tensors(x[:110], y[:110]), pairs_of_tensors(x[110:], y[110:])
+    identity = make("identity", centre=True).fit(train.x, train.y)
+    return train, test, metrics(identity, test, test.x, test.y)["mean_recall"]
+
+
+def test_it_does_better_than_the_centred_identity_one_to_one(
+    aligner_name: str, turned: tuple[Pairs, Pairs, float]
+) -> None:
+    train, test, of_identity = turned
+    aligner = made(aligner_name).fit(train.x, train.y, **FIT)
+    assert of_identity < 20  # chance is 11 %
+    assert metrics(aligner, test, test.x, test.y)["mean_recall"] > of_identity + 10
 
 
 def test_rows_are_encoded_each_by_itself(aligner: Aligner, pairs: Pairs) -> None:
@@ -110,7 +137,7 @@ def test_checkpoint_holds_the_whole_aligner(
 
 
 # aligners with gradients take batches in an order; unicon draws landmarks by row, test_unicon takes all of them
-@pytest.mark.parametrize("name", ["cca", "pls", "unicon_paper"])
+@pytest.mark.parametrize("name", ["cca", "csa", "pls", "procrustes", "ridge", "unicon_paper"])
 def test_the_order_of_the_samples_does_not_matter(name: str, pairs: Pairs) -> None:
     order = torch.randperm(pairs.n_x, generator=torch.Generator().manual_seed(1))
     place = torch.argsort(order)
@@ -121,13 +148,14 @@ def test_the_order_of_the_samples_does_not_matter(name: str, pairs: Pairs) -> No
 
 
 def test_an_unknown_argument_is_named(aligner_name: str) -> None:
-    with pytest.raises(UserError, match="has no argument 'rnk': did you mean 'rank'"):
+    nearest = ": did you mean 'rank'" if aligner_name in RANKED else ""
+    with pytest.raises(UserError, match=f"has no argument 'rnk'{nearest}"):
         make(aligner_name, rnk=3)
 
 
-def test_rank_below_one_is_refused(aligner_name: str) -> None:
+def test_rank_below_one_is_refused(ranked_name: str) -> None:
     with pytest.raises(UserError, match=r"aligner.rank must be at least 1, got 0"):
-        make(aligner_name, rank=0)
+        make(ranked_name, rank=0)
 
 
 def test_a_seed_gives_the_same_bits(aligner_name: str, aligner: Aligner, pairs: Pairs) -> None:
@@ -179,5 +207,5 @@ def test_x_without_y_are_left_out(aligner_name: str, pairs: Pairs, caplog: pytes
 def test_arrays_go_in_and_tensors_come_out(aligner_name: str, pairs: Pairs) -> None:
     x, y, x_of_y = pairs.x.numpy(), pairs.y.numpy(), pairs.x_of_y.numpy()
     aligner = make(aligner_name, rank=RANK).fit(x, y, x_of_y=x_of_y, max_epochs=2)
-    assert aligner.encode_x(x).numpy().shape == (pairs.n_x, width(aligner))
+    assert aligner.encode_x(x).numpy().shape == (pairs.n_x, width_of(aligner, pairs))
     assert torch.equal(aligner.encode_y(y), aligner.encode_y(pairs.y))

@@ -8,6 +8,8 @@ import torch
 from aligners.base.aligner import Aligner
 from aligners.gradient import SGDCLIP
 from aligners.unicon import UniConSpectral
+from datamodules.pairs.pairs import Pairs
+from tests.aligners.processes import fit, fit_all_by_two
 from tests.aligners.runs import encoded, ranked, run_apart, run_here
 
 REDRAWN = ["aligner.contrast_items=50", "aligner.passes=2"]
@@ -42,3 +44,18 @@ def test_processes_give_the_solution_of_one(
         assert together == pytest.approx(alone, rel=1e-3, abs=1e-4)
     assert ranked(one) == ranked(many)
     assert one["protocol/test_image"] == 51
+
+
+def test_two_processes_give_the_closed_forms_of_one(pairs: Pairs, tmp_path: Path) -> None:
+    kernel = {"features": "kernel", "landmarks": 20}
+    made = {f"{name} {features}": (name, changed) for name in ("pls", "cca", "csa", "procrustes", "ridge", "asif")
+            for features, changed in (("raw", {}), ("kernel", kernel))}  # fmt: skip
+    every = {
+        key: (name, {"rank": 6, **({"anchors": 90} if name == "asif" else {}), **changed}, pairs, 1)
+        for key, (name, changed) in made.items()
+    }
+    first, second = fit_all_by_two(tmp_path, every)
+    for key, arguments in every.items():
+        for name, value in fit(*arguments).items():
+            assert torch.equal(first[key][name], second[key][name])
+            torch.testing.assert_close(first[key][name], value, rtol=1e-4, atol=1e-4, msg=lambda _, at=key: at)

@@ -18,6 +18,7 @@ def test_mandatory_rows_without_an_aligner_are_told() -> None:
     rows = rows_of("mandatory")
     labels = [row.label for row in rows.present]
     assert {"identity", "cca", "sgd_clip", "sgd_clip, mlp", "triplet", "unicon as printed", "unicon"} <= set(labels)
+    assert {"csa", "ridge", "procrustes", "asif"} <= set(labels)
     for label, reason in rows.absent.items():
         assert label not in labels
         assert reason == "there is no such aligner here"
@@ -64,6 +65,16 @@ def test_gradient_aligners_are_tuned_beside_unicon() -> None:
         assert {"aligner.optimizer.lr", "aligner.optimizer.weight_decay"} <= keys or "unicon" in label
         assert ("aligner.lam" in keys) == ("whitened" in label and "unicon" not in label)  # which others do not read
     assert found["sgd_clip kernel"] | {"aligner.lam"} == found["sgd_clip kernel_whitened"]
+
+
+def test_closed_forms_are_tuned_by_their_own_keys_on_either_features() -> None:
+    found = opened("kernels")
+    own = {
+        "pls": {"weight_power"}, "cca": {"lam", "weight_power"}, "csa": {"lam", "weight_power"}, "ridge": {"lam"},
+        "procrustes": set(), "asif": {"power"},
+    }  # fmt: skip
+    expected = {name: {f"aligner.{key}" for key in keys} for name, keys in own.items()}
+    assert found == expected | {f"{name} kernel": keys for name, keys in expected.items()}
 
 
 def test_what_is_as_printed_is_not_tuned() -> None:

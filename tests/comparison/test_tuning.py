@@ -28,13 +28,17 @@ def test_what_is_one_number_is_open() -> None:
     assert open_keys(CONFIG, {"aligner.lam": {"with": "trainer"}}) == {"aligner.lam": 0.01}
     assert open_keys(CONFIG, {"aligner.lam": {"unless": {"trainer.max_epochs": [10, 30]}}}) == {}
     assert open_keys(CONFIG, {"aligner.lam": {"unless": {"trainer.max_epochs": [10], "no.key": [1]}}}) != {}
+    assert open_keys(CONFIG, {"aligner.lam": {"unless": {"trainer.max_epochs": [30], "no.key": [1]}}}) != {}
+    assert open_keys(CONFIG, {"aligner.lam": {"unless": {"trainer.max_epochs": [30], "aligner.on": [True]}}}) == {}
 
 
 @pytest.mark.parametrize(("features", "read"), [("raw", False), ("kernel", False), ("whitened", True)])
 def test_a_ridge_is_tuned_where_it_is_read(features: str, read: bool) -> None:
     space = OmegaConf.to_container(OmegaConf.load(CONFIGS / "compare.yaml").tuning)
-    config = OmegaConf.create({"aligner": {"lam": 0.1, "features": features}})
+    config = OmegaConf.create({"aligner": {"lam": 0.1, "features": features, "head": "mlp"}})
     assert ("aligner.lam" in open_keys(config, space)) == read  # type: ignore[arg-type]
+    del config.aligner.head  # a closed form, whose own ridge it is
+    assert "aligner.lam" in open_keys(config, space)  # type: ignore[arg-type]
 
 
 def test_the_best_of_as_many_trials_the_defaults_first() -> None:

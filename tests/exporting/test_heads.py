@@ -82,6 +82,23 @@ def test_heads_on_features_of_the_solver(features: str, tmp_path: Path) -> None:
     assert max(difference(aligner, x, "x", tmp_path)) <= allowed
 
 
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("cca", {}), ("csa", {}), ("procrustes", {}), ("ridge", {}), ("ridge", {"direction": "y_to_x"}), ("asif", {}),
+        ("asif", {"features": "raw", "neighbours": 20, "power": 8.0}),
+    ],
+)  # fmt: skip
+def test_closed_forms_on_kernel_features_and_some_neighbours(
+    name: str, changed: dict[str, object], tmp_path: Path
+) -> None:
+    x, y, _ = random_features(150, 1, 10, 8, seed=2)
+    aligner = make(name, **{"rank": 4, "features": "kernel", **changed}).fit(x, y)
+    allowed = max(PARITY, 2 * own_difference(aligner, x, y))
+    for side, rows in (("x", x), ("y", y)):
+        assert max(difference(aligner, rows, side, tmp_path)) <= allowed
+
+
 def test_several_layers_in_a_row_are_scaled_each(tmp_path: Path) -> None:
     x, _, _ = random_features(80, 1, 12, 8, seed=3)
     aligner = CCA(rank=4)

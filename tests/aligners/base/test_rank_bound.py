@@ -25,28 +25,31 @@ def refused(aligner: Aligner, n_x: int = 40, d: tuple[int, int] = D, **arguments
     return str(caught.value)
 
 
-def test_no_aligner_begins_to_fit_an_impossible_rank(aligner_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_aligner_begins_to_fit_an_impossible_rank(ranked_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def build(self: Aligner, d_x: int, d_y: int) -> None:
         raise AssertionError("something was built")
 
-    aligner = make(aligner_name, rank=100_000)
+    aligner = make(ranked_name, rank=100_000)
     monkeypatch.setattr(type(aligner), "build", build)
     line = refused(aligner)
     assert re.fullmatch(r"rank 100000 is above what the data allows: .*; set aligner\.rank=\d+ or less", line)
 
 
-def test_the_largest_rank_that_is_allowed_is_named_and_fitted(aligner_name: str) -> None:
-    most = int(re.findall(r"aligner\.rank=(\d+) or less", refused(make(aligner_name, rank=100_000)))[0])
+def test_the_largest_rank_that_is_allowed_is_named_and_fitted(ranked_name: str) -> None:
+    most = int(re.findall(r"aligner\.rank=(\d+) or less", refused(make(ranked_name, rank=100_000)))[0])
     x, y, x_of_y = random_features(40, 2, *D, seed=0)
     fit = {"x_of_y": x_of_y, "batch_size": 50, "max_epochs": 1}
     # a choice holds a part of the items out, and a refusal is of those that are left
-    assert make(aligner_name, rank=most).fit(x, y, **fit).encode_x(x).shape == (40, most)
+    aligner = make(ranked_name, rank=most).fit(x, y, **fit)
+    assert (aligner.rank, len(aligner.encode_x(x))) == (most, 40)
 
 
 @pytest.mark.parametrize(
     ("name", "changed", "most"),
     [
-        ("cca", {}, 9), ("pls", {}, 9), ("hybrid", {}, 9), ("unicon_paper", {}, 10), ("unicon_batches", {}, 10),
+        ("cca", {}, 9), ("pls", {}, 9), ("csa", {}, 9), ("procrustes", {}, 9),
+        ("cca", {"features": "kernel"}, 9), ("pls", {"features": "kernel", "landmarks": 5}, 5),
+        ("hybrid", {}, 9), ("unicon_paper", {}, 10), ("unicon_batches", {}, 10),
         ("unicon_batches", {"aggregate": "majority"}, 17), ("unicon_convex", {}, 9),
         ("sgd_clip", {}, 41), ("sgd_clip", {"warm_start": "unicon"}, 9), ("sgd_clip", {"head": "mlp", "hidden": 5}, 12),
     ],
