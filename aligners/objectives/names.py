@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from aligners.objectives.base import Objective
+from aligners.objectives.factorised import SpectralContrastive
 from aligners.objectives.pairwise import SigLIP, Triplet
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
 from ground.configs import CONFIGS, composed
@@ -24,6 +25,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "dcl": DCL,
     "unicon": UniCon,
     "triplet": Triplet,  # by its Clarke subgradient
+    "spectral_contrastive": SpectralContrastive,
 }
 """The classes by the name that a config gives; the defaults of its options stand in ``configs/objective/NAME.yaml``."""
 TAU = "tau"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from aligners.objectives.base import FromRows, Objective
+from aligners.objectives.factorised import SpectralContrastive
 from aligners.objectives.names import OBJECTIVES as NAMED
 from aligners.objectives.names import chosen_objective, named_objective
 from aligners.objectives.pairwise import SigLIP, Triplet
@@ -36,6 +37,8 @@ OBJECTIVES: list[Objective] = [
     DCL(0.01),
     DCL(0.3),
     Triplet(0.2),
+    SpectralContrastive(0.05),
+    SpectralContrastive(1.0),
 ]
 each_objective = pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: type(o).__name__)
 
