@@ -1,5 +1,7 @@
 """Closed-form aligners, solved from one pass of moments, and the one that learns nothing."""
 
+from typing import Any
+
 import torch
 
 from aligners.base.solved import SolvedAligner
@@ -41,9 +43,15 @@ class MomentAligner(SolvedAligner):
     """
 
     def __init__(
-        self, rank: Count, unit: bool, shared: bool | None, lam: NonNegative | None, weight_power: NonNegative
+        self,
+        rank: Count,
+        unit: bool,
+        shared: bool | None,
+        lam: NonNegative | None,
+        weight_power: NonNegative,
+        **common: Any,
     ):
-        super().__init__(rank, unit, shared)
+        super().__init__(rank, unit, shared, **common)
         self.lam = lam
         self.weight_power = weight_power
 
@@ -87,8 +95,8 @@ class CCA(MomentAligner):
         torch.Size([50, 4])
     """
 
-    def __init__(self, *, rank: Count, unit: bool, shared: bool | None, lam: NonNegative, weight_power: NonNegative):
-        super().__init__(rank, unit, shared, lam, weight_power)
+    def __init__(self, *, lam: NonNegative, **common: Any):
+        super().__init__(lam=lam, **common)
 
 
 @defaults_from("pls")
@@ -102,8 +110,8 @@ class PLS(MomentAligner):
         torch.Size([50, 4])
     """
 
-    def __init__(self, *, rank: Count, unit: bool, shared: bool | None, weight_power: NonNegative):
-        super().__init__(rank, unit, shared, None, weight_power)
+    def __init__(self, **common: Any):
+        super().__init__(lam=None, **common)
 
 
 @defaults_from("identity")
@@ -124,8 +132,8 @@ class Identity(SolvedAligner):
         (8, True)
     """
 
-    def __init__(self, *, centre: bool):
-        super().__init__(rank=1, unit=False, shared=False)  # the rank is the data's, and a cosine scales
+    def __init__(self, *, centre: bool, **common: Any):
+        super().__init__(rank=1, unit=False, shared=False, **common)  # the rank is the data's, and a cosine scales
         self.centre = centre
 
     def build(self, d_x: int, d_y: int) -> None:

@@ -37,6 +37,25 @@ class SGDSigLIP(OfCosines):
         super().__init__(objective="siglip", objective_options={"bias": bias}, **common)
 
 
+@defaults_from("sail")
+class SAIL(SGDSigLIP):
+    r"""Gated heads trained on the sigmoid loss of every pair (Zhang et al., CVPR 2025).
+
+    .. math:: f(x) = C (\mathrm{relu6}(A x + a) \odot (B x + b)) + c
+
+    and g(y) alike, of ``hidden`` units; all captions of an image are its positives, each a pair of the loss.
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+        >>> SAIL(rank=4, hidden=16).fit(x, x.flip(1), max_epochs=2).head_x[0]
+        Gated(
+          (gate): Linear(in_features=8, out_features=16, bias=True)
+          (value): Linear(in_features=8, out_features=16, bias=True)
+        )
+    """
+
+
 @defaults_from("triplet")
 class Triplet(OfCosines):
     """Heads trained on the hinge of every negative of the batch against the positives, both directions.

@@ -161,7 +161,8 @@ class BYOL(TrainedAligner):
 
     @property
     def facts(self) -> dict[str, float]:
-        return {} if self.effective_rank.isnan() else {"effective_rank": float(self.effective_rank)}
+        told = {} if self.effective_rank.isnan() else {"effective_rank": float(self.effective_rank)}
+        return super().facts | told
 
 
 def _identity(rank: int) -> nn.Linear:

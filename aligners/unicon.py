@@ -93,8 +93,9 @@ class UniConSpectral(SolvedAligner):
         covariance_rows: Count,
         block_size: Count,
         memory_mb: Natural,
+        **common: Any,
     ):
-        super().__init__(rank, unit, shared)
+        super().__init__(rank, unit, shared, **common)
         self.centre = centre
         self.settings = SpectralSettings(
             rank=rank,
@@ -156,11 +157,11 @@ class UniConSpectral(SolvedAligner):
 
     @property
     def chooses(self) -> bool:
-        return self.settings.chooses
+        return self.settings.chooses or super().chooses
 
     @property
     def facts(self) -> dict[str, float]:
-        return self.solution.facts
+        return super().facts | self.solution.facts
 
     @property
     def passes_record(self) -> list[dict[str, float]]:

@@ -80,8 +80,9 @@ class UniConBatches(MomentAligner):
         tau: Positive,
         passes: Natural,
         weight_power: NonNegative,
+        **common: Any,
     ):
-        super().__init__(rank, unit, False, lam if whiten else None, weight_power)
+        super().__init__(rank, unit, False, lam if whiten else None, weight_power, **common)
         self.centre = centre
         self.aggregate = aggregate
         self.temperature = temperature

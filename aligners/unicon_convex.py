@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -89,8 +89,9 @@ class UniConConvex(SolvedAligner):
         max_iterations: Count,
         weight_power: NonNegative,
         block_size: Count,
+        **common: Any,
     ):
-        super().__init__(rank, unit, shared=False)
+        super().__init__(rank, unit, shared=False, **common)
         self._features = partial(
             RawFeatures, feature_map, shared=False, centre=centre, kernel=kernel, bandwidth=bandwidth,
             landmarks=landmarks, landmark_selection=landmark_selection, landmark_ridge=landmark_ridge,

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Pairs
+from evaluation.correction import Correction, Space
 from evaluation.fit_cost import FitCost
-from evaluation.judged import Encode, Foretells, Judge, Judged, Remembers
+from evaluation.judged import Encode, Foretells, Judge, Judged, Remembers, Scored
 from evaluation.keeping import Keeping
-from evaluation.scoring import COSINE, own
+from evaluation.rescored import Remembering, Rescored, RuleName
+from evaluation.scoring import COSINE, Scorer, own
 from ground.distributed import gather_rows
 from ground.energy import Meter, of_gpus, of_processors
 from ground.errors import UserError
@@ -39,6 +41,10 @@ class Evaluation(lightning.Callback):
         keep: ``best``, the best pass on validation is the result (the earliest of equals), for every aligner alike; or
             ``last``.
         select: the validation metric that says which pass is the best.
+        scoring: the rule that items are ranked by at the test: ``cosine``, which is the aligner's own score where it
+            has one, or a correction of it; see ``Rescored``. Passes are judged by ``cosine``.
+        also: rules whose mean recalls stand beside.
+        correction: how scores are corrected.
         retrieval: the judge of retrieval, whose ranks a run leaves.
         judges: further ones; null is none.
 
@@ -67,6 +73,9 @@ class Evaluation(lightning.Callback):
         block_size: Count,
         keep: Literal["best", "last"],
         select: str,
+        scoring: RuleName,
+        also: list[RuleName],
+        correction: Correction,
         retrieval: Judge,
         **judges: Judge | None,
     ):
@@ -84,6 +93,7 @@ class Evaluation(lightning.Callback):
                 raise UserError(unknown_key(f"evaluation.{name}", [f"evaluation.{each}" for each in known]))
         self.block_size = block_size
         self.keeping = Keeping(keep, select)
+        self.rescored = Rescored(scoring, also, correction)
         asked = {"retrieval": retrieval, **judges}
         self.judges: dict[str, Judge] = {name: judge for name, judge in asked.items() if judge is not None}
         self.prefix = "test"
@@ -154,7 +164,6 @@ class Evaluation(lightning.Callback):
                 self.metrics[f"val/{self.keeping.select}"] = kept[self.keeping.select]
         datamodule: PairsDataModule = trainer.datamodule  # type: ignore[attr-defined]
         self.metrics["data/train_pairs"] = datamodule.splits["train"].n_y  # each y is paired with the x it belongs to
-        self.metrics["model/bytes"] = sum(each.nbytes for each in pl_module.state_dict().values())
 
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
         # of the test split: further data that is tested on may have no other
@@ -178,7 +187,7 @@ class Evaluation(lightning.Callback):
         if trainer.sanity_checking:  # of some batches, before anything is learned
             self._outputs.clear()
             return
-        judged = self._judged(trainer, pl_module, "val")
+        judged, _ = self._judged(trainer, pl_module, "val")
         metrics = _merged(judge(judged) for judge in self.judges.values() if judge.every_pass)
         self.history.append({"pass": judged.after, **metrics})
         self.keeping.offer(judged.after, metrics, pl_module.state_dict())
@@ -188,25 +197,34 @@ class Evaluation(lightning.Callback):
         pl_module.log("validation_recall", metrics["mean_recall"], prog_bar=True, logger=False, rank_zero_only=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        judged = self._judged(trainer, pl_module, "test")
+        judged, remembering = self._judged(trainer, pl_module, "test")
+        # what belongs to the fit: further data may have no other split than that it is tested on
+        fitted_on = self.tests["test"].datamodule if "test" in self.tests else judged.datamodule
+        judged, beside, rules = self.rescored(judged, remembering, fitted_on)
         metrics = _merged(judge(judged) for judge in self.judges.values())
+        metrics |= {"cosine/mean_recall": metrics["mean_recall"]} | beside
         logged = {f"{self.prefix}/{key}": value for key, value in metrics.items()}
         pl_module.log_dict(logged, rank_zero_only=True)
         self.tests[self.prefix] = judged
         datamodule = judged.datamodule
         own_test = self.prefix == "test"
         said = "protocol" if own_test else f"{self.prefix}/protocol"
-        self.metrics |= logged | {f"{said}/{key}": value for key, value in self._protocol(judged).items()}
+        protocol = self._protocol(judged) | rules
+        self.metrics |= logged | {f"{said}/{key}": value for key, value in protocol.items()}
         if own_test:
             self.metrics |= {f"fit/{key}": value for key, value in pl_module.facts.items()}
             self.metrics |= {
+                "model/bytes": sum(each.nbytes for each in pl_module.state_dict().values()),
                 "time/feature_seconds": datamodule.feature_seconds,
                 "time/extracted_items": datamodule.extracted_items,
                 "memory/peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             }
 
-    def _judged(self, trainer: Trainer, pl_module: Any, split: str) -> Judged:
-        """The whole split's embeddings, from all processes, on the CPU, and what judges may ask of the aligner."""
+    def _judged(self, trainer: Trainer, pl_module: Any, split: str) -> tuple[Judged, Remembering | None]:
+        """The whole split's embeddings, from all processes, on the CPU, and what judges may ask of the aligner.
+
+        Of an aligner with a memory the same with it, too.
+        """
         datamodule: PairsDataModule = trainer.datamodule  # type: ignore[attr-defined]
         x, y = self._gathered(datamodule.splits[split])
         if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
@@ -220,12 +238,20 @@ class Evaluation(lightning.Callback):
         def on_device(encode: Encode) -> Encode:
             return lambda rows: encode(rows.float().to(device))
 
-        score = getattr(pl_module, "score", None)
-        return Judged(
-            x, y, split, datamodule, on_device(pl_module.encode_x), on_device(pl_module.encode_y), self.block_size,
-            trainer.current_epoch + pl_module.first_number,
-            COSINE if score is None else own(lambda a, b: score(a.to(device), b.to(device)).cpu()),
-        )  # fmt: skip
+        def scorer(score: Any) -> Scorer:
+            return COSINE if score is None else own(lambda a, b: score(a.to(device), b.to(device)).cpu())
+
+        encode_x, encode_y = on_device(pl_module.encode_x), on_device(pl_module.encode_y)
+        remembering = None
+        if columns := pl_module.remembered:
+            plain = scorer(pl_module.own_score)
+            space = Space(encode_x, encode_y, scorer(pl_module.pair_score), columns, plain, pl_module.remembered_scale)
+            remembering = Remembering(space, Scored(x, y, space.scorer))
+            x, y = x[:, :-columns], y[:, :-columns]
+            encode_x, encode_y = on_device(pl_module.embedded_x), on_device(pl_module.embedded_y)
+        number = trainer.current_epoch + pl_module.first_number
+        rule = scorer(pl_module.own_score)
+        return Judged(x, y, split, datamodule, encode_x, encode_y, self.block_size, number, rule), remembering
 
     def _gathered(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Embeddings (n_x, r) and (n_y, r) in the order of the split."""

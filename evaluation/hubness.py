@@ -62,8 +62,10 @@ def k_occurrences(
         for x_part in blocks(len(x), block_size):
             rows = scorer.prepare(x[x_part])
             for y_part in blocks(len(y), block_size):
-                scores = scorer.score(rows, scorer.prepare(y[y_part]))
-                for side, block, part, items in ((there, scores, x_part, y_part), (back, scores.T, y_part, x_part)):
+                columns = scorer.prepare(y[y_part])
+                scores = scorer.score(rows, columns)
+                of_y = scores.T if scorer.of_queries_y is None else scorer.of_queries_y(columns, rows)
+                for side, block, part, items in ((there, scores, x_part, y_part), (back, of_y, y_part, x_part)):
                     if side is not None and again:
                         side.count(block, part, items)
                     elif side is not None:

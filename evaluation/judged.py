@@ -1,7 +1,7 @@
 """What judges are given, and what a judge is: it knows nothing of Lightning, nor of how a model was fitted."""
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -24,13 +24,32 @@ def encoded(rows: FeatureRows, encode: Encode, block_size: int) -> Tensor:
     return torch.cat([encode(rows[part]).float().cpu() for part in torch.arange(n).split(block_size)])
 
 
+class Scored(NamedTuple):
+    """Rows (n_x, k) and (n_y, k) of a split and the rule that scores them, by which items are ranked.
+
+    Example:
+        >>> Scored(torch.eye(3), torch.eye(3), COSINE).of_items(torch.tensor([1]), torch.tensor([1, 2]))
+        tensor([[1., 0.]])
+    """
+
+    x: Tensor
+    y: Tensor
+    scorer: Scorer
+
+    def of_items(self, x: Tensor, y: Tensor) -> Tensor:
+        """Scores (a, b) of some x with some y, by their places."""
+        prepare = self.scorer.prepare
+        return self.scorer.score(prepare(self.x[x]), prepare(self.y[y]))
+
+
 @dataclass
 class Judged:
     """The embeddings of a split, the aligner's encoders, and its rule of scoring.
 
     ``x`` (n_x, r) and ``y`` (n_y, r) are in the order of ``pairs``, on the CPU. ``encode_x`` and ``encode_y`` take
     feature rows of any split. ``block_size`` rows are encoded or scored at a time. ``after`` is the number of the
-    pass that was the last one: 0 for a first solution, 1 for an epoch of gradient steps.
+    pass that was the last one: 0 for a first solution, 1 for an epoch of gradient steps. ``scorer`` scores the
+    embeddings; items are ranked by ``scored``, which a memory or a correction may differ in.
 
     What judges leave beside their metrics:
 
@@ -56,12 +75,18 @@ class Judged:
     block_size: int
     after: int = 0
     scorer: Scorer = COSINE
+    ranked: Scored | None = None
     ranks: dict[str, Tensor] = field(default_factory=dict)
     probes: dict[str, ProbeResult] = field(default_factory=dict)
 
     @property
     def pairs(self) -> Pairs:
         return self.datamodule.splits[self.split]
+
+    @property
+    def scored(self) -> Scored:
+        """What items are ranked by: the embeddings, where nothing joins in."""
+        return self.ranked or Scored(self.x, self.y, self.scorer)
 
     @property
     def names(self) -> tuple[str, str]:

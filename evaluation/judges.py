@@ -31,11 +31,12 @@ class Retrieval:
     every_pass = True
 
     def __call__(self, judged: Judged) -> dict[str, float]:
-        pairs, names, of = judged.pairs, judged.names, (judged.block_size, judged.scorer)
-        judged.ranks = ranks_both_ways(judged.x, judged.y, pairs.group, pairs.y_group, *names, *of)
+        pairs, names, (x, y, scorer) = judged.pairs, judged.names, judged.scored
+        of = (judged.block_size, scorer)
+        judged.ranks = ranks_both_ways(x, y, pairs.group, pairs.y_group, *names, *of)
         metrics = rates_both_ways(judged.ranks)
         if pairs.label is not None:
-            metrics |= class_accuracy(judged.x, judged.y, pairs.label, pairs.label[pairs.x_of_y], *names, *of)
+            metrics |= class_accuracy(x, y, pairs.label, pairs.label[pairs.x_of_y], *names, *of)
         return metrics
 
     def names(self, datamodule: PairsDataModule) -> list[str]:
@@ -99,8 +100,8 @@ class Hubness:
         self.neighbours = neighbours
 
     def __call__(self, judged: Judged) -> dict[str, float]:
-        of = (judged.block_size, judged.scorer)
-        metrics = evaluate_hubness(judged.x, judged.y, *judged.names, self.neighbours, *of)
+        x, y, scorer = judged.scored
+        metrics = evaluate_hubness(x, y, *judged.names, self.neighbours, judged.block_size, scorer)
         return {f"hubness/{way}": value for way, value in metrics.items()}
 
 
@@ -118,5 +119,5 @@ class Extended:
     every_pass = False
 
     def __call__(self, judged: Judged) -> dict[str, float]:
-        ids = judged.datamodule.coco_ids
-        return {} if ids is None else extended_retrieval(judged.x, judged.y, *ids, judged.block_size, judged.scorer)
+        ids, (x, y, scorer) = judged.datamodule.coco_ids, judged.scored
+        return {} if ids is None else extended_retrieval(x, y, *ids, judged.block_size, scorer)

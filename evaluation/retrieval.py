@@ -103,8 +103,15 @@ def _ranks(
     return [tally.ranks()] if back is None else [tally.ranks(), back.ranks()]
 
 
-def ranks(queries: Tensor, gallery: Tensor, query_group: Tensor, gallery_group: Tensor, block_size: int) -> Tensor:
-    """Rank, from 1, of the best-ranked positive of every query by cosine.
+def ranks(
+    queries: Tensor,
+    gallery: Tensor,
+    query_group: Tensor,
+    gallery_group: Tensor,
+    block_size: int,
+    scorer: Scorer = COSINE,
+) -> Tensor:
+    """Rank, from 1, of the best-ranked positive of every query, by cosine or another rule of scoring.
 
     ``rank_i = 1 + #{j not positive : c_ij >= max over positives p of c_ip}``; where ``c_ij`` is the same
     for all j, ``rank_i = 1 + index of the first positive``. Exact; memory is one block of cosines and of
@@ -116,14 +123,15 @@ def ranks(queries: Tensor, gallery: Tensor, query_group: Tensor, gallery_group: 
         query_group: (q,) int64; the positives of a query are the gallery items of its group.
         gallery_group: (g,) int64.
         block_size: rows of queries and of gallery scored at a time; speed and memory only.
+        scorer: the rule of scoring.
 
     Returns:
         (q,) int64 in 1..g.
 
     Raises:
         ValueError: for NaN or infinity, shapes that do not fit, or queries without a positive.
-    """
-    return _ranks(queries, gallery, query_group, gallery_group, block_size, COSINE, both=False)[0]
+    """  # fmt: skip
+    return _ranks(queries, gallery, query_group, gallery_group, block_size, scorer, both=False)[0]
 
 
 def retrieval_metrics(ranks: Tensor) -> dict[str, float]:
@@ -156,14 +164,18 @@ def ranks_both_ways(
 ) -> dict[str, Tensor]:
     """The ``ranks`` of both directions, under ``image_to_text`` and ``text_to_image``.
 
-    Each score is formed once for both directions.
+    Each score is formed once for both directions, where it is the same in both.
 
     Raises:
         ValueError: as ``ranks``, for either direction; or when both names are the same.
     """  # fmt: skip
     if x_name == y_name:
         raise ValueError(f"the two modalities need two names, both are '{x_name}'")
-    of_x, of_y = _ranks(x, y, x_group, y_group, block_size, scorer, both=True)
+    if scorer.of_queries_y is None:
+        of_x, of_y = _ranks(x, y, x_group, y_group, block_size, scorer, both=True)
+    else:
+        of_x = ranks(x, y, x_group, y_group, block_size, scorer)
+        of_y = ranks(y, x, y_group, x_group, block_size, scorer.back())
     return {f"{x_name}_to_{y_name}": of_x, f"{y_name}_to_{x_name}": of_y}
 
 

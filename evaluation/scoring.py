@@ -34,7 +34,9 @@ def cosines(queries: Tensor, gallery: Tensor) -> Tensor:
 class Scorer(NamedTuple):
     """A rule of scoring: ``score(prepare(x), prepare(y))`` of rows (a, r) and (b, r) is (a, b) float32.
 
-    A score must not depend on the block that its rows stand in, for a tie is told by equal scores.
+    A score must not depend on the block that its rows stand in, for a tie is told by equal scores. Where the score of
+    a pair depends on which of the two is the query, ``of_queries_y(prepare(y), prepare(x))`` (b, a) is that of y's
+    queries.
 
     Example:
         >>> dot = Scorer(prepare=torch.clone, score=lambda x, y: x @ y.T)
@@ -45,9 +47,12 @@ class Scorer(NamedTuple):
 
     prepare: Callable[[Tensor], Tensor]
     score: Callable[[Tensor, Tensor], Tensor]
+    of_queries_y: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def back(self) -> "Scorer":
-        """The same scores with the y as the queries."""
+        """The scores with the y as the queries."""
+        if self.of_queries_y is not None:
+            return Scorer(self.prepare, self.of_queries_y, self.score)
         return Scorer(self.prepare, lambda y, x: self.score(x, y).T)
 
 

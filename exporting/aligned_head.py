@@ -39,9 +39,11 @@ class Head(nn.Module):
         return cls(head["steps"], load_file(Path(folder) / "heads.safetensors")).eval()
 
     def forward(self, rows: Tensor) -> Tensor:
-        rows = rows.float()
+        features = rows = rows.float()
         for number, step in enumerate(self.steps):
             tensors = {key: getattr(self, f"step{number}_{key}") for key in step.get("tensors", {})}
+            if step["op"] == "remember":
+                tensors["features"] = features
             rows = OPERATIONS[step["op"]](rows, **tensors, **step.get("values", {}))
         return rows.float()
 
@@ -63,6 +65,10 @@ def _linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def _adapter(rows: Tensor, A: Tensor, a: Tensor, B: Tensor, b: Tensor) -> Tensor:
     return rows + _linear(gelu(_linear(rows, A, a)), B, b)
+
+
+def _gated(rows: Tensor, A: Tensor, a: Tensor, B: Tensor, b: Tensor) -> Tensor:
+    return _linear(rows, A, a).clamp(0, 6) * _linear(rows, B, b)
 
 
 def _kernel(rows: Tensor, landmarks: Tensor, kernel: str, bandwidth: float) -> Tensor:
@@ -116,6 +122,15 @@ def _random(rows: Tensor, frequencies: Tensor, kernel: str, bandwidth: float) ->
     return features
 
 
+def _remember(
+    rows: Tensor, features: Tensor, mean: Tensor, anchors: Tensor, weight: float, temperature: float, per_item: int
+) -> Tensor:
+    cosines: Tensor = normalize(features - mean.float()) @ anchors.T
+    best = cosines.unflatten(1, (-1, per_item)).amax(2)
+    profile = torch.softmax(best / temperature, 1).sqrt()
+    return torch.cat([normalize(rows.float()), profile * math.sqrt(weight)], 1)
+
+
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "centre": _centre,
     "unit": _unit,
@@ -127,6 +142,8 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "less": lambda rows, origin: rows - origin.to(rows.dtype),
     "linear": _linear,
     "gelu": gelu,
+    "gated": _gated,
     "adapter": _adapter,
+    "remember": _remember,
 }
 """What each step does to rows (n, d)."""

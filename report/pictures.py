@@ -170,15 +170,15 @@ def _first_y(pairs: Pairs, rows: Tensor) -> Tensor:
 def _similarity(judged: Judged, n_pairs: int) -> Figure:
     pairs = judged.pairs
     rows = _chosen(pairs, n_pairs)
-    prepare, score = judged.scorer
-    similarity = score(prepare(judged.x[rows]), prepare(judged.y[_first_y(pairs, rows)]))
+    similarity = judged.scored.of_items(rows, _first_y(pairs, rows))
     return matrix_plots.similarity_matrix(similarity, *judged.names)
 
 
 def _sheet(judged: Judged, n_items: int) -> Figure:
     pairs, datamodule, (x_name, y_name) = judged.pairs, judged.datamodule, judged.names
     rows = _chosen(pairs, n_items)
-    best = top_matches(judged.x[rows], judged.y, CAPTIONS_SHOWN, judged.block_size, judged.scorer)
+    scored = judged.scored
+    best = top_matches(scored.x[rows], scored.y, CAPTIONS_SHOWN, judged.block_size, scored.scorer)
     shown = [datamodule.describe_x("test", row) for row in rows.tolist()]
     true = [
         [datamodule.describe_y("test", j) for j in (pairs.y_group == pairs.group[row]).nonzero()[:, 0].tolist()]

@@ -37,8 +37,7 @@ class Similarities:
         if judged.split == "val":
             first = judged.pairs.first_y[: self.n_items]
             rows = (first >= 0).nonzero()[:, 0]
-            prepare, score = judged.scorer
-            self.passes.append((judged.after, score(prepare(judged.x[rows]), prepare(judged.y[first[rows]]))))
+            self.passes.append((judged.after, judged.scored.of_items(rows, first[rows])))
         return {}
 
     def names(self, datamodule: PairsDataModule) -> list[str]:

@@ -35,7 +35,7 @@ class Finder:
     def __init__(self, aligner: Aligner, collection: Collection, *, asked: str, searched: str, exact_items: int):
         self.aligner, self.collection = aligner, collection
         self.asked, self.searched = asked, searched
-        score = getattr(aligner, "score", None) if asked != searched else None
+        score = aligner.pair_score if asked != searched else None
         rows = collection.embeddings
         self.index: Index = index_of(rows, exact_items) if score is None else ScoredIndex(rows, score, asked)
 

@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 
 from aligners.base.arrays import Arrays
 from aligners.base.rank_bound import RankBound
+from aligners.base.remembering import Remembering, made_memory
 from aligners.base.saved import Saved
 from aligners.features.steps import Step
 from aligners.objectives.base import Objective
@@ -17,10 +18,10 @@ from datamodules.pairs.pairs import PairBatch, Pairs
 from datamodules.pairs.stream import Stream
 from ground.distributed import add_over_processes
 from ground.errors import UserError
-from ground.ranges import Count
+from ground.ranges import Choosable, Count, NonNegative, Positive
 
 
-class Aligner(Arrays, Saved):
+class Aligner(Remembering, Arrays, Saved):
     """Two encoders on frozen features into one space of ``rank`` dimensions, scored by cosine.
 
     ``encode_x`` takes (n, d_x) to (n, r), ``encode_y`` (n, d_y) to (n, r). Features are centred with the
@@ -28,7 +29,8 @@ class Aligner(Arrays, Saved):
     constant changes nothing. Where a row is of several ``layers`` beside each other, each is scaled by itself. With
     ``shared`` both sides have one encoder and one mean; None leaves it to the data, whose two sides may be views of one
     modality. A method builds its parameters in ``build``, and maps prepared features in ``embed_x`` and ``embed_y``.
-    Where ``centre`` is false, nothing is centred.
+    Where ``centre`` is false, nothing is centred. ``memory`` is the weight of the anchor term, which needs up to
+    ``memory_items`` training items beside the embeddings, see ``Memory``; 0 for none.
 
     Example:
         >>> from aligners import CCA
@@ -43,7 +45,15 @@ class Aligner(Arrays, Saved):
     first_number = 1
     """The number of passes that the first epoch leads to: one epoch of gradient steps is one."""
 
-    def __init__(self, rank: Count, unit: bool, shared: bool | None):
+    def __init__(
+        self,
+        rank: Count,
+        unit: bool,
+        shared: bool | None,
+        memory: Choosable[NonNegative],
+        memory_temperature: Choosable[Positive],
+        memory_items: Count,
+    ):
         super().__init__()
         self.rank = rank
         self.unit = unit
@@ -51,6 +61,7 @@ class Aligner(Arrays, Saved):
         self.centre = True
         self.dims = None
         self.layers = (1, 1)
+        self.memory = made_memory(memory, memory_temperature, memory_items)
 
     @abstractmethod
     def build(self, d_x: int, d_y: int) -> None:
@@ -73,12 +84,12 @@ class Aligner(Arrays, Saved):
         Raises:
             UserError: no fit, features of other dimensions, or raw items that cannot be encoded.
         """
-        return self.embed_x(self.prepare_x(self.rows_of("x", x))).float()
+        return self.joined("x", self.rows_of("x", x))
 
     @torch.no_grad()
     def encode_y(self, y: Any) -> Tensor:
         """Features (n, d_y) to embeddings (n, r), as ``encode_x``."""
-        return self.embed_y(self.prepare_y(self.rows_of("y", y))).float()
+        return self.joined("y", self.rows_of("y", y))
 
     def prepare_x(self, x: Tensor) -> Tensor:
         """Features (n, d_x), centred and, if ``unit``, of length 1: float64 as they came, all others float32."""
@@ -105,9 +116,9 @@ class Aligner(Arrays, Saved):
         Raises:
             UserError: embeddings that are scored otherwise than by their cosine, or that no steps lead to.
         """
-        if getattr(self, "score", None) is not None:
+        if self.own_score is not None:
             raise UserError(f"{type(self).__name__} scores pairs by more than a cosine of embeddings: it has no export")
-        return [*self.prepared_steps(side), *self.embedding_steps(side)]
+        return [*self.prepared_steps(side), *self.embedding_steps(side), *self.memory_steps(side)]
 
     def prepared_steps(self, side: str) -> list[Step]:
         """What ``prepare_x`` or ``prepare_y`` does."""
@@ -187,12 +198,12 @@ class Aligner(Arrays, Saved):
     @property
     def chooses(self) -> bool:
         """Whether settings are left to a validation split, which ``fit`` then holds out."""
-        return False
+        return self.memory is not None and self.memory.chooses
 
     @property
     def facts(self) -> dict[str, float]:
         """What the fit found out and ``metrics.json`` should hold, under ``fit/``."""
-        return {}
+        return {} if self.memory is None else self.memory.facts
 
     @property
     def passes_record(self) -> list[dict[str, float]]:

@@ -2,6 +2,7 @@
 
 import logging
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, Self
 
 import lightning
@@ -39,6 +40,11 @@ class Arrays(lightning.LightningModule):
     @abstractmethod
     def chooses(self) -> bool:
         """Whether settings are left to a validation split, which ``fit`` then holds out."""
+
+    @property
+    @abstractmethod
+    def pair_score(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """The score of encoded rows (n, r) and (k, r), (n, k); None: their cosine."""
 
     @abstractmethod
     def encode_x(self, x: Any) -> Tensor:
@@ -91,9 +97,9 @@ class Arrays(lightning.LightningModule):
         Raises:
             UserError: as ``encode_x``.
         """
-        score = getattr(self, "score", None)
+        score = self.pair_score
         if score is not None:
-            return score(self.encode_x(x), self.encode_y(y))  # type: ignore[no-any-return]
+            return score(self.encode_x(x), self.encode_y(y))
         return normalize(self.encode_x(x)) @ normalize(self.encode_y(y)).T
 
     def begin_again(self) -> None:

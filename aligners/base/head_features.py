@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from aligners.base.warm_start import first_settings
-from aligners.base.yaml_defaults import aligner_config
+from aligners.base.warm_start import solver_settings
 from aligners.features.landmarks import Size, number_of
 from aligners.features.steps import Step
 from aligners.spectral.fitted_map import fitted
@@ -28,13 +27,12 @@ Prepare = Callable[[Tensor], Tensor]
 
 def head_settings(kind: str, shared: bool, given: dict[str, Any]) -> SpectralSettings:
     """UniCon's settings that make features of this ``kind``: those ``given``, and of the rest its YAML's first."""
-    values = aligner_config("unicon") | first_settings() | given
-    values |= {
+    kind_of = {
         "feature_map": "nystrom" if kind.startswith("kernel") else "identity",
         "whiten": kind.endswith("whitened"),
         "shared": shared,
     }
-    return SpectralSettings(**{key: value for key, value in values.items() if key != "unit"})
+    return solver_settings(given | kind_of)
 
 
 def widths(settings: SpectralSettings, train: Pairs) -> tuple[int, int]:

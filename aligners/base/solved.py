@@ -50,8 +50,8 @@ class SolvedAligner(Aligner):
     offset_y: Tensor
     singular_values: Tensor
 
-    def __init__(self, rank: int, unit: bool, shared: bool | None):
-        super().__init__(rank, unit, shared)
+    def __init__(self, rank: int, unit: bool, shared: bool | None, **common: Any):
+        super().__init__(rank, unit, shared, **common)
         self.automatic_optimization = False
         self._pass: Pass | None = None
         self._undecided: Undecided | None = None

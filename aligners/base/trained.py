@@ -11,26 +11,33 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from aligners.base.aligner import Aligner
+from aligners.base.gated import Gated
 from aligners.base.head_features import FeaturesName, HeadFeatures, MappedRows, head_settings, widths
+from aligners.base.mixup import draws_of, mixed
 from aligners.base.rank_bound import RankBound, groups_bound, heads_bound
 from aligners.base.warm_start import check_warm_start, set_head, spectral_solution
 from aligners.features import KernelName, LandmarkNumber, Selection
 from aligners.features.steps import Step
 from aligners.spectral.settings import SpectralSettings
 from datamodules.pairs.pairs import PairBatch, Pairs
-from ground.distributed import concatenate
+from ground.distributed import concatenate, rank_and_world
 from ground.errors import UserError
 from ground.ranges import Count, Natural, NonNegative, Positive
 
 TOTAL_STEPS = "total_steps"
 """Value of a scheduler's argument that stands for the run's number of optimizer steps."""
+HeadName = Literal["linear", "mlp", "glu"]
 
 
-def head(kind: Literal["linear", "mlp"], d: int, hidden: int, rank: int, bias: bool) -> nn.Module:
-    """``linear``: one matrix, ``bias`` or not; ``mlp``: one hidden layer of ``hidden`` GELU units. (n, d) to (n, r)."""
+def head(kind: HeadName, d: int, hidden: int, rank: int, bias: bool) -> nn.Module:
+    """``linear``: one matrix, ``bias`` or not; ``mlp``, ``glu``: a layer of ``hidden`` GELU or gated units before it.
+
+    (n, d) to (n, r).
+    """
     if kind == "linear":
         return nn.Linear(d, rank, bias=bias)
-    return nn.Sequential(nn.Linear(d, hidden), nn.GELU(), nn.Linear(hidden, rank))
+    inner = [nn.Linear(d, hidden), nn.GELU()] if kind == "mlp" else [Gated(d, hidden)]
+    return nn.Sequential(*inner, nn.Linear(hidden, rank))
 
 
 class TrainedAligner(Aligner):
@@ -39,7 +46,8 @@ class TrainedAligner(Aligner):
     A method is its ``loss``; what else it trains it registers in its constructor, or in ``build`` where that depends
     on the features' dimensions. ``optimizer`` and ``scheduler`` are Hydra configs (``_target_`` and arguments); the
     scheduler steps with the optimizer, ``null`` for none. Weight decay leaves one-dimensional parameters and scalars
-    alone. ``warm_start`` names the solution that linear heads start from, None for torch's initialisation.
+    alone. ``warm_start`` names the solution that linear heads start from, None for torch's initialisation. With
+    ``mixup`` above 0 every step is on mixtures of pairs, see ``aligners.base.mixup``.
 
     ``features`` other than ``raw`` put what UniCon's solver works on into the place of the prepared features: whitened
     rows, or those of a kernel (see ``HeadFeatures``). The means, the map and the whitening are fitted on all training
@@ -68,10 +76,11 @@ class TrainedAligner(Aligner):
         rank: Count,
         unit: bool,
         shared: bool | None,
-        head: Literal["linear", "mlp"],
+        head: HeadName,
         hidden: Count,
         optimizer: dict[str, Any],
         scheduler: dict[str, Any] | None,
+        mixup: NonNegative,
         warm_start: Literal["unicon"] | None,
         features: FeaturesName,
         kernel: KernelName,
@@ -81,14 +90,16 @@ class TrainedAligner(Aligner):
         landmark_ridge: NonNegative,
         lam: NonNegative,
         memory_mb: Natural,
+        **common: Any,
     ):
-        super().__init__(rank, unit, shared)
+        super().__init__(rank, unit, shared, **common)
         if warm_start is not None:
             check_warm_start(warm_start, head, features)
         self.head_kind = head
         self.hidden = hidden
         self.optimizer_config = optimizer
         self.scheduler_config = scheduler
+        self.mixup = mixup
         self.warm_start = warm_start
         self._epochs: list[dict[str, float]] = []
         self._losses: Tensor | None = None  # the sum of this epoch's, by items, and the number of items
@@ -202,13 +213,23 @@ class TrainedAligner(Aligner):
             mine = self._mapped(batch, self.prepare_x, self.prepare_y)
         else:
             mine = batch._replace(x=self.prepare_x(batch.x), y=self.prepare_y(batch.y))
+        joined = PairBatch(*(concatenate(part) for part in mine))
+        if self.mixup:
+            joined, mine = self._mixed(joined, mine, batch_idx)
         x, y = concatenate(self.embed_x(mine.x)), concatenate(self.embed_y(mine.y))
-        loss = self.loss(x, y, PairBatch(*(concatenate(part) for part in mine)))
+        loss = self.loss(x, y, joined)
         self.log("fit/objective", loss, on_step=False, on_epoch=True, batch_size=len(x), rank_zero_only=True)
         self.log("objective", loss, prog_bar=True, logger=False, rank_zero_only=True)
         losses = torch.stack([loss.detach().double() * len(x), loss.new_tensor(len(x), dtype=torch.float64)])
         self._losses = losses if self._losses is None else self._losses + losses
         return loss
+
+    def _mixed(self, joined: PairBatch, mine: PairBatch, batch_idx: int) -> tuple[PairBatch, PairBatch]:
+        """The mixture of the joined batch, and what this process embeds of it: the places of its own rows."""
+        joined = mixed(joined, self.mixup, draws_of(self.stream.sampler.seed, self.current_epoch, batch_idx))
+        rank = rank_and_world()[0]
+        of_x, of_y = (concatenate(torch.full_like(rows, rank)) == rank for rows in (mine.x_index, mine.y_index))
+        return joined, mine._replace(x=joined.x[of_x], y=joined.y[of_y])
 
     def on_train_batch_end(self, outputs: Any, batch: PairBatch, batch_idx: int) -> None:
         if self.trainer.is_last_batch and self._losses is not None:
@@ -266,6 +287,8 @@ def _head_steps(part: nn.Module) -> list[Step]:
         return [linear_step(part)]
     if isinstance(part, nn.GELU):
         return [Step("gelu")]
+    if isinstance(part, Gated):
+        return [part.step()]
     raise UserError(f"no step of an export does what {type(part).__name__} does")
 
 

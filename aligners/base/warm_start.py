@@ -1,5 +1,6 @@
 """Spectral solutions as the start of trainable linear heads."""
 
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -37,8 +38,17 @@ def check_warm_start(name: str, head: str, features: str) -> None:
 
 
 def first_settings() -> dict[str, Any]:
-    """The first value of each list of ``configs/aligner/unicon.yaml``, by key."""
-    return {key: value[0] for key, value in aligner_config("unicon").items() if isinstance(value, list)}
+    """The first value of each list among the solver's settings of ``configs/aligner/unicon.yaml``, by key."""
+    known = [field.name for field in fields(SpectralSettings)]
+    return {
+        key: value[0] for key, value in aligner_config("unicon").items() if key in known and isinstance(value, list)
+    }
+
+
+def solver_settings(given: dict[str, Any]) -> SpectralSettings:
+    """Those ``given``, and of the rest those of ``configs/aligner/unicon.yaml``, of each list the first."""
+    values = aligner_config("unicon") | first_settings() | given
+    return SpectralSettings(**{field.name: values[field.name] for field in fields(SpectralSettings)})
 
 
 def spectral_solution(aligner: Aligner) -> Projector:
@@ -54,9 +64,8 @@ def spectral_solution(aligner: Aligner) -> Projector:
     Raises:
         UserError: what the solver refuses: features that do not vary, a rank above the data's.
     """
-    values = aligner_config("unicon") | first_settings()
-    values |= {"feature_map": "identity", "rank": aligner.rank, "shared": bool(aligner.shared)}
-    settings = SpectralSettings(**{key: value for key, value in values.items() if key != "unit"})
+    given = {"feature_map": "identity", "rank": aligner.rank, "shared": bool(aligner.shared)}
+    settings = solver_settings(given)
     pairs = aligner.train_pairs
     stream = aligner.stream.dealt_whole(run_length(pairs, len(aligner.stream)))
     stream.sampler.reshuffles = False

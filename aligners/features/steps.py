@@ -17,7 +17,10 @@ class Step(NamedTuple):
     - ``less``: less ``origin`` (m,);
     - ``linear``: times ``weight`` (m, r), plus ``bias`` (r,);
     - ``gelu``: x times the Gaussian's distribution function at x;
-    - ``adapter``: the row plus ``gelu(row A + a) B + b``.
+    - ``gated``: ``relu6(row A + a) * (row B + b)``, relu6 what is below 0 at 0, what is above 6 at 6;
+    - ``adapter``: the row plus ``gelu(row A + a) B + b``;
+    - ``remember``: the row at length 1, and beside it ``sqrt(weight)`` times the profile of the features that came in,
+      as ``aligners.features.anchors``; ``anchors`` (m per_item, d) are those of one item after the other.
 
     Example:
         >>> Step("scale", values={"by": 2.0})

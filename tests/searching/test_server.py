@@ -112,7 +112,7 @@ def test_sounds_are_played_and_texts_shown(tmp_path: Path) -> None:
     eye = torch.eye(2)
     for kind, file in (("audio", tmp_path / "a.wav"), ("text", None)):
         collection = Collection(kind, eye, str, str, lambda i, file=file: file)  # type: ignore[misc]
-        for server in started(Finder(None, collection, asked="y", searched="x", exact_items=9)):  # type: ignore[arg-type]
+        for server in started(Finder(None, collection, asked="x", searched="x", exact_items=9)):  # type: ignore[arg-type]
             assert asked(server, "/search?like=1")["items"][0]["kind"] == kind
             status, of_item, body = ask(server, "/item/0")
             if file is None:

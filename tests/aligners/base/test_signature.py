@@ -21,7 +21,8 @@ def test_defaults_are_those_of_the_yaml(cls: type, name: str) -> None:
 
 def test_help_shows_types_and_defaults() -> None:
     shown = pydoc.plain(pydoc.render_doc(UniConSpectral))
-    assert "UniConSpectral(*, rank: int = 128, unit: bool = True, lam: float | list[float] = [1.0, 0.3, 3.0]," in shown
+    assert "UniConSpectral(*, rank: int = 128, unit: bool = True, memory: float | list[float] = 0.0," in shown
+    assert "lam: float | list[float] = [1.0, 0.3, 3.0]," in shown
     assert "tau: float = 0.1, learn_tau: bool = True" in str(inspect.signature(SGDSigLIP))  # of its bases
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from aligners import spectral
 from aligners.base.solved import SolvedAligner, solving
+from aligners.base.yaml_defaults import aligner_config
 from aligners.spectral.coordinates import uniform_solution
 from aligners.spectral.moments import Moments
 from aligners.spectral.passes import Solved
@@ -27,7 +28,7 @@ class Squared(SolvedAligner):
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
 def test_embeddings_are_the_centred_whitened_weighted_raw_features(pairs: Pairs, power: float) -> None:
-    aligner = Squared(rank=4, unit=False, shared=False)
+    aligner = Squared(rank=4, unit=False, shared=False, **aligner_config("base/memory"))
     aligner._build(pairs.dims)
     x, y = pairs.x.double(), pairs.y.double()
     raw_x, raw_y = aligner.raw_x(x), aligner.raw_y(y)
@@ -49,7 +50,7 @@ def test_embeddings_are_the_centred_whitened_weighted_raw_features(pairs: Pairs,
 
 
 def test_the_solution_is_its_state(pairs: Pairs) -> None:
-    aligner = Squared(rank=4, unit=False, shared=False)
+    aligner = Squared(rank=4, unit=False, shared=False, **aligner_config("base/memory"))
     aligner._build(pairs.dims)
     shapes = {name: tuple(value.shape) for name, value in aligner.state_dict().items() if not name.startswith("mean")}
     d_x, d_y = pairs.dims
