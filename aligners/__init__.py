@@ -18,6 +18,8 @@ __getattr__ = lazy(
         "closed_form": ("CCA", "CSA", "Identity", "MomentAligner", "PLS", "Procrustes"),
         "ridge": ("Ridge",),
         "asif": ("ASIF",),
+        "two_views": ("BYOL", "BarlowTwins", "CyCLIP", "SimCLR", "VICReg"),
+        "closed_form": ("CCA", "Identity", "MomentAligner", "PLS"),
         "base.loading": ("load", "load_run"),
     },
 )

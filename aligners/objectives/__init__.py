@@ -6,6 +6,7 @@ UniCon (Sui, Wang, Do, ICLR 2026, Eq. 3-6). ``aligners.objectives.base`` says wh
 """
 
 from aligners.objectives.base import FromRows, Objective
+from aligners.objectives.factorised import SpectralContrastive
 from aligners.objectives.general import GeneralContrastive
 from aligners.objectives.names import OBJECTIVES, chosen_objective, named_objective
 from aligners.objectives.pairwise import SigLIP, Triplet
@@ -34,6 +35,7 @@ __all__ = [
     "InfoNCE",
     "Objective",
     "SigLIP",
+    "SpectralContrastive",
     "Transport",
     "Triplet",
     "UniCon",

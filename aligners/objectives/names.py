@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from aligners.objectives.base import Objective
+from aligners.objectives.factorised import SpectralContrastive
 from aligners.objectives.pairwise import SigLIP, Triplet
 from aligners.objectives.robust import GCARINCE, GCAUOT, RINCE
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
@@ -26,6 +27,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "dcl": DCL,
     "unicon": UniCon,
     "triplet": Triplet,  # by its Clarke subgradient
+    "spectral_contrastive": SpectralContrastive,
     "ince": InfoNCE,  # as GCA calls it: the target's divergence from K after one step over rows
     "rince": RINCE,
     "gca_ince": GCAINCE,

@@ -66,3 +66,19 @@ def fit_by(world: int, folder: Path, name: str, changed: dict[str, Any], pairs: 
     codes = exit_codes(work, ((rank, world, port, folder, arguments) for rank in range(world)), seconds=120)
     assert codes == [0] * world
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
+
+
+def work_on_all(rank: int, world: int, port: int, folder: Path, fits: dict[str, tuple[Any, ...]]) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
+    for name, arguments in fits.items():
+        state = fit(name, *arguments, devices=world, strategy=AlignerDDP(process_group_backend="gloo"))
+        torch.save(state, folder / f"{name}{rank}.pt")
+
+
+def all_fits_by_two(folder: Path, fits: dict[str, tuple[Any, ...]]) -> dict[str, list[Any]]:
+    """The states that each of two processes ends each fit with, by name: one after the other in the same processes."""
+    port = free_port()
+    codes = exit_codes(work_on_all, ((rank, 2, port, folder, fits) for rank in range(2)), seconds=120)
+    assert codes == [0, 0]
+    return {name: [torch.load(folder / f"{name}{rank}.pt", weights_only=True) for rank in range(2)] for name in fits}

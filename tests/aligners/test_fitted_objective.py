@@ -19,7 +19,7 @@ def fitted(name: str, pairs: Pairs, **changed: Any) -> Aligner:
     return aligner.fit(pairs.x, pairs.y, x_of_y=pairs.x_of_y, group=pairs.group, batch_size=61, max_epochs=5)
 
 
-@pytest.mark.parametrize("name", ["sgd_clip", "sgd_siglip", "triplet", "hybrid"])
+@pytest.mark.parametrize("name", ["sgd_clip", "sgd_siglip", "triplet", "hybrid", "dcl", "spectral_contrastive"])
 def test_weights_are_minus_the_gradient_of_the_loss(pairs: Pairs, name: str) -> None:
     aligner = fitted(name, pairs, optimizer={"lr": 0.05})
     assert isinstance(aligner, OfCosines)

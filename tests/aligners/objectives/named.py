@@ -6,4 +6,5 @@ OBJECTIVES = {
     "dcl": {},
     "siglip": {"bias": -1.0},
     "unicon": {"nu": 1.0},
+    "spectral_contrastive": {},
 }

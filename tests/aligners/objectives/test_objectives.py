@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from aligners.objectives.base import FromRows, Objective
+from aligners.objectives.factorised import SpectralContrastive
 from aligners.objectives.names import OBJECTIVES as NAMED
 from aligners.objectives.names import chosen_objective, named_objective
 from aligners.objectives.pairwise import SigLIP, Triplet
@@ -37,6 +38,8 @@ OBJECTIVES: list[Objective] = [
     DCL(0.01),
     DCL(0.3),
     Triplet(0.2),
+    SpectralContrastive(0.05),
+    SpectralContrastive(1.0),
     RINCE(0.5, 0.01, 0.6),
     RINCE(0.2, 0.5, 1.0),
 ]
