@@ -22,7 +22,7 @@ from ground.former import unknown_key
 from ground.ranges import Count
 from ground.values import checked
 
-JUDGES = ("geometry", "hubness", "extended", "probe")
+JUDGES = ("geometry", "hubness", "extended", "probe", "domain_probe")
 """Those of ``configs/evaluation/default.yaml``, beside retrieval."""
 
 
