@@ -1,0 +1,65 @@
+"""Target plans T (n_x, n_y) of transport objectives: how much of each x should be matched with each y."""
+
+import torch
+from torch import Tensor
+
+from aligners.objectives.sinkhorn import DenseKernel, plan, sinkhorn
+
+NORMALISED = 1e-12
+"""By how much row sums may miss their marginals, as a share."""
+MOST_ITERATIONS = 10_000
+
+
+def positive_plan(positives: Tensor, like: Tensor) -> Tensor:
+    r"""The mean of the positives divided by their row sums and by their column sums, in the dtype of ``like``.
+
+    .. math:: T_{ij} = \frac{P_{ij}}{2} \Big(\frac{1}{|P(i)|} + \frac{1}{|P(j)|}\Big)
+
+    Half of the mass is dealt evenly over the x, half evenly over the y. One-to-one it is the permutation; a class of b
+    x and b y is a block of 1/b. Its own row and column sums are the marginals of what is compared with it, so it can be
+    reached whatever the groups; with several y an x it has no other scale, as objectives divide by its sum.
+
+    Args:
+        positives: (n_x, n_y) bool.
+        like: any tensor.
+
+    Example:
+        >>> positive_plan(torch.tensor([[True, True, False], [False, False, True]]), torch.zeros(1))
+        tensor([[0.7500, 0.7500, 0.0000],
+                [0.0000, 0.0000, 1.0000]])
+    """
+    P = positives.to(like.dtype)
+    return (P / P.sum(1, keepdim=True) + P / P.sum(0, keepdim=True)) / 2
+
+
+def domain_plan(positives: Tensor, same_domain: Tensor, a: float, b: float) -> Tensor:
+    r"""The plan that keeps domains apart, or brings them together (Chen et al., NeurIPS 2024).
+
+    .. math:: T_{ij} \propto [i = j] + a [\text{same domain}, i \neq j] + b [\text{other domain}]
+
+    Sinkhorn-normalised: each x has mass 1, each y ``n_x / n_y``, where zeros leave room for it; else the columns have
+    theirs. ``[i = j]`` stands for the positives.
+
+    Args:
+        positives: (n_x, n_y) bool, at least one in every row and column.
+        same_domain: (n_x, n_y) bool.
+        a: mass of a pair of one domain beside a positive's 1, at least 0.
+        b: mass of a pair of two domains, at least 0.
+
+    Returns:
+        (n_x, n_y) float64.
+
+    Example:
+        >>> domain_plan(torch.eye(2).bool(), torch.eye(2).bool(), a=1.0, b=0.5)
+        tensor([[0.6667, 0.3333],
+                [0.3333, 0.6667]], dtype=torch.float64)
+    """
+    weights = torch.full_like(positives, b, dtype=torch.float64).masked_fill(same_domain, a).masked_fill(positives, 1.0)
+    kernel, (log_mu, log_nu) = DenseKernel(weights.log()), uniform_marginals(weights)
+    return plan(kernel, *sinkhorn(kernel, log_mu, log_nu, MOST_ITERATIONS, tolerance=NORMALISED))
+
+
+def uniform_marginals(like: Tensor) -> tuple[Tensor, Tensor]:
+    """Logarithms of 1 for each row (n_x,) and ``n_x / n_y`` for each column (n_y,) of a matrix (n_x, n_y)."""
+    n_x, n_y = like.shape
+    return like.new_zeros(n_x), like.new_full((n_y,), n_x / n_y).log()
