@@ -13,6 +13,7 @@ __getattr__ = lazy(
         "unicon_convex": ("UniConConvex",),
         "gradient": ("OfCosines", "SGDCLIP", "SGDSigLIP", "Triplet"),
         "hybrid": ("Hybrid",),
+        "domains": ("GCADomains",),
         "closed_form": ("CCA", "Identity", "MomentAligner", "PLS"),
         "base.loading": ("load", "load_run"),
     },
