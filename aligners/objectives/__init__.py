@@ -9,25 +9,38 @@ from aligners.objectives.base import FromRows, Objective
 from aligners.objectives.general import GeneralContrastive
 from aligners.objectives.names import OBJECTIVES, chosen_objective, named_objective
 from aligners.objectives.pairwise import SigLIP, Triplet
+from aligners.objectives.plans import domain_plan, positive_plan
+from aligners.objectives.robust import GCARINCE, GCAUOT, RINCE
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
 from aligners.objectives.sweep import Contrast, Contrasted
+from aligners.objectives.transport import GCAINCE, IOT, IOTUni, Transport, gca_ince
 from aligners.objectives.whole import FromLoss, WholeObjective
 
 __all__ = [
     "CLIP",
     "DCL",
+    "GCAINCE",
+    "GCARINCE",
+    "GCAUOT",
+    "IOT",
     "OBJECTIVES",
+    "RINCE",
     "Contrast",
     "Contrasted",
     "FromLoss",
     "FromRows",
     "GeneralContrastive",
+    "IOTUni",
     "InfoNCE",
     "Objective",
     "SigLIP",
+    "Transport",
     "Triplet",
     "UniCon",
     "WholeObjective",
     "chosen_objective",
+    "domain_plan",
+    "gca_ince",
     "named_objective",
+    "positive_plan",
 ]

@@ -11,7 +11,9 @@ from omegaconf import OmegaConf
 
 from aligners.objectives.base import Objective
 from aligners.objectives.pairwise import SigLIP, Triplet
+from aligners.objectives.robust import GCARINCE, GCAUOT, RINCE
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
+from aligners.objectives.transport import GCAINCE, IOT, IOTUni
 from ground.configs import CONFIGS, composed
 from ground.errors import UserError, nearest
 from ground.values import check_arguments
@@ -24,6 +26,13 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "dcl": DCL,
     "unicon": UniCon,
     "triplet": Triplet,  # by its Clarke subgradient
+    "ince": InfoNCE,  # as GCA calls it: the target's divergence from K after one step over rows
+    "rince": RINCE,
+    "gca_ince": GCAINCE,
+    "gca_rince": GCARINCE,
+    "gca_uot": GCAUOT,
+    "iot": IOT,
+    "iot_uni": IOTUni,
 }
 """The classes by the name that a config gives; the defaults of its options stand in ``configs/objective/NAME.yaml``."""
 TAU = "tau"

@@ -55,11 +55,10 @@ def domain_plan(positives: Tensor, same_domain: Tensor, a: float, b: float) -> T
                 [0.3333, 0.6667]], dtype=torch.float64)
     """
     weights = torch.full_like(positives, b, dtype=torch.float64).masked_fill(same_domain, a).masked_fill(positives, 1.0)
-    kernel, (log_mu, log_nu) = DenseKernel(weights.log()), uniform_marginals(weights)
-    return plan(kernel, *sinkhorn(kernel, log_mu, log_nu, MOST_ITERATIONS, tolerance=NORMALISED))
+    kernel, marginals = DenseKernel(weights.log()), uniform_marginals(weights[:, 0], weights[0])
+    return plan(kernel, *sinkhorn(kernel, *marginals, MOST_ITERATIONS, tolerance=NORMALISED))
 
 
-def uniform_marginals(like: Tensor) -> tuple[Tensor, Tensor]:
-    """Logarithms of 1 for each row (n_x,) and ``n_x / n_y`` for each column (n_y,) of a matrix (n_x, n_y)."""
-    n_x, n_y = like.shape
-    return like.new_zeros(n_x), like.new_full((n_y,), n_x / n_y).log()
+def uniform_marginals(mu: Tensor, nu: Tensor) -> tuple[Tensor, Tensor]:
+    """Logarithms of 1 for each row (n_x,) and ``n_x / n_y`` for each column (n_y,), beside vectors of these lengths."""
+    return torch.zeros_like(mu), torch.full_like(nu, len(mu) / len(nu)).log()

@@ -32,7 +32,7 @@ class DenseKernel:
 
     Example:
         >>> DenseKernel(torch.zeros(2, 3)).rows(torch.zeros(3)).exp()
-        tensor([3.0000, 3.0000])
+        tensor([3., 3.])
     """
 
     def __init__(self, log_K: Tensor):
@@ -68,9 +68,9 @@ def sinkhorn(
 
 
 def converged(
-    kernel: DenseKernel, log_mu: Tensor, log_nu: Tensor, iterations: int, damping: Damping, tolerance: float
+    kernel: Kernel, log_mu: Tensor, log_nu: Tensor, iterations: int, damping: Damping, tolerance: float
 ) -> tuple[Tensor, Tensor] | None:
-    """As ``sinkhorn``, without a gradient; None where ``iterations`` do not reach the tolerance."""
+    """As ``sinkhorn``, without a gradient; None where ``iterations`` do not reach the tolerance, or there is none."""
     if not tolerance:
         return None
     with torch.no_grad():
@@ -89,53 +89,64 @@ def plan(kernel: DenseKernel, f: Tensor, g: Tensor) -> Tensor:
     return (kernel.log_K + f[:, None] + g).exp()
 
 
-def implicit(kernel: DenseKernel, f: Tensor, g: Tensor, damping: Damping) -> tuple[Tensor, Tensor]:
-    """Converged log-scalings with the gradient of the fixed point in ``log K``, in the place of the loop's.
+def implicit(
+    kernel: DenseKernel, log_mu: Tensor, log_nu: Tensor, fixed: tuple[Tensor, Tensor], damping: Damping
+) -> tuple[Tensor, Tensor]:
+    """Converged log-scalings, with the gradient of the fixed point in the place of the loop's.
 
-    What is made of them must not change with a constant that f gains and g loses, which the fixed point leaves open.
+    What is made of them must not change with a constant that f gains and g loses, which an undamped fixed point
+    leaves open.
     """
-    scaled: tuple[Tensor, Tensor] = _FixedPoint.apply(kernel.log_K, f, g, damping)
-    return scaled
+    f, g = (each.detach() for each in fixed)
+    once = damping[0] * (log_mu - kernel.rows(g)), damping[1] * (log_nu - kernel.columns(f))
+    with torch.no_grad():
+        P = plan(kernel, f, g)
+    both: tuple[Tensor, Tensor] = _FixedPoint.apply(*once, P, (float(damping[0]), float(damping[1])))
+    return both
 
 
 class _FixedPoint(torch.autograd.Function):
+    """The identity of one more step; its gradient is taken as if the step were repeated for ever."""
+
     @staticmethod
-    def forward(ctx: Any, log_K: Tensor, f: Tensor, g: Tensor, damping: Damping) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, f: Tensor, g: Tensor, P: Tensor, damping: Damping) -> tuple[Tensor, Tensor]:
         ctx.damping = damping
-        ctx.save_for_backward(plan(DenseKernel(log_K), f, g))
+        ctx.save_for_backward(P)
         return f.clone(), g.clone()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (P,) = ctx.saved_tensors
-        a, b = potentials(P, *gradients, ctx.damping)
-        return -P * (a[:, None] + b), None, None, None
+        of_f, of_g = gradients
+        a, b = potentials(P, of_f, of_g, ctx.damping)
+        return P.sum(1) * a, P.sum(0) * b, None, None
 
 
 def potentials(P: Tensor, of_f: Tensor, of_g: Tensor, damping: Damping = BALANCED) -> tuple[Tensor, Tensor]:
-    r"""a (n_x,) and b (n_y,), by which a loss with derivatives ``of_f``, ``of_g`` in f and g has ``-P (a_i + b_j)``.
+    r"""a (n_x,) and b (n_y,): a loss with derivatives ``of_f``, ``of_g`` in f and g has ``-P (d_x a_i + d_y b_j)``.
 
     .. math:: \begin{pmatrix} diag(P 1) & d_y P \\ d_x P^T & diag(P^T 1) \end{pmatrix}
-              \begin{pmatrix} a / d_x \\ b / d_y \end{pmatrix} = \begin{pmatrix} of_f \\ of_g \end{pmatrix}
+              \begin{pmatrix} a \\ b \end{pmatrix} = \begin{pmatrix} of_f \\ of_g \end{pmatrix}
 
-    That is the derivative in ``log K`` at the fixed point. Undamped the system is singular by a constant that a gains
-    and b loses, and nearly so by more where the plan is nearly one of blocks: its least-squares solution of least
-    length is taken, in float64, after b is eliminated.
+    That is its derivative in ``log K`` at the fixed point. Undamped the system is singular by a constant that a gains
+    and b loses, and nearly so by more where the plan is nearly one of blocks: after b is eliminated, the least-squares
+    solution of least length is taken, in float64.
 
     Example:
-        >>> a, b = potentials(torch.eye(2) / 2 + 0.25, torch.ones(2), torch.ones(2))
+        >>> P = torch.tensor([[0.75, 0.25], [0.25, 0.75]])
+        >>> a, b = potentials(P, torch.ones(2), torch.ones(2))
         >>> a[:, None] + b
-        tensor([[1.0000, 1.0000],
-                [1.0000, 1.0000]])
+        tensor([[1., 1.],
+                [1., 1.]])
     """
-    d_x, d_y = (float(d) for d in damping)
-    plan_, of_f_, of_g_ = P.double(), of_f.double(), of_g.double()
-    r, c = plan_.sum(1), plan_.sum(0)
-    B = plan_ / (r[:, None] * c).sqrt()  # its largest singular value is 1, of the constant
+    d_x, d_y = damping
+    P_, of_f_, of_g_ = P.double(), of_f.double(), of_g.double()
+    r, c = P_.sum(1), P_.sum(0)
+    B = P_ / (r[:, None] * c).sqrt()  # its largest singular value is 1, that of the constant
     U, s, _ = torch.linalg.svd(B, full_matrices=len(r) > len(c))
     eigenvalues = 1 - d_x * d_y * torch.nn.functional.pad(s, (0, U.shape[1] - len(s))) ** 2
     inverse = torch.where(eigenvalues > len(r) * torch.finfo(torch.float64).eps, 1 / eigenvalues, 0)
-    right = (of_f_ - d_y * (plan_ @ (of_g_ / c))) / r.sqrt()
+    right = (of_f_ - d_y * (P_ @ (of_g_ / c))) / r.sqrt()
     a = (U @ (inverse * (U.T @ right))) / r.sqrt()
-    b = (of_g_ - d_x * (plan_.T @ a)) / c
-    return (d_x * a).to(P), (d_y * b).to(P)
+    b = (of_g_ - d_x * (P_.T @ a)) / c
+    return a.to(P), b.to(P)

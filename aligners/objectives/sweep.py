@@ -80,10 +80,10 @@ class Contrast:
         """
         x, y = self._unit(x, y)
         both = self._softmax_products(x, y, A, B, at) if self.by_softmax else self._rowwise_products(x, y, A, B)
-        self._add(*both)
+        self.add(*both)
         return both[0].to(A), both[1].to(B)
 
-    def _add(self, *sums: Tensor) -> None:
+    def add(self, *sums: Tensor) -> None:
         if self.shares > 1:
             add_over_processes(*sums)
 
@@ -94,7 +94,7 @@ class Contrast:
 
     # softmax objectives
 
-    def _tiles(self) -> list[tuple[slice, slice]]:
+    def tiles(self) -> list[tuple[slice, slice]]:
         width = self._tile_width
         return [
             (i, slice(j, min(j + width, len(self.y_id))))
@@ -106,7 +106,7 @@ class Contrast:
     def _tile_width(self) -> int:
         return max(1, self.block_size // TILE_ROWS)
 
-    def _room(self, like: Tensor) -> Tensor:
+    def room(self, like: Tensor) -> Tensor:
         """Memory for a tile, in which one after the other is formed: new memory costs as much as the arithmetic."""
         return like.new_empty(min(TILE_ROWS, len(self.x_id)), min(self._tile_width, len(self.y_id)))
 
@@ -115,21 +115,21 @@ class Contrast:
         return [slice(i, min(i + size, n)) for i in range(self.share * size, n, self.shares * size)]
 
     def _exponentials(self, scaled_x: Tensor, y: Tensor, i: slice, j: slice, room: Tensor) -> Tensor:
-        E = _within(room, i, j)
+        E = within(room, i, j)
         torch.mm(scaled_x[i], y[j].T, out=E)
         return E.sub_(1 / self.tau).exp_()  # one shift for all: rows and columns share each exponential
 
     def _softmax_value(self, x: Tensor, y: Tensor) -> Contrasted:
         tau, symmetric = self.tau, self.objective.symmetric
         rows, columns = (x.new_zeros(len(side), dtype=torch.float64) for side in (x, y))
-        scaled, room = x / tau, self._room(x)
-        for i, j in self._tiles():
+        scaled, room = x / tau, self.room(x)
+        for i, j in self.tiles():
             E = self._exponentials(scaled, y, i, j, room)
             rows[i] += E.sum(1)
             if symmetric:
                 columns[j] += E.sum(0)
-        self._add(rows, columns)
-        of_x, of_y = self._group_sums(x, self.x_id).double(), self._group_sums(y, self.y_id).double()
+        self.add(rows, columns)
+        of_x, of_y = self.group_sums(x, self.x_id).double(), self.group_sums(y, self.y_id).double()
         products = (of_x * of_y).sum(1)  # the sum of all similarities of a group's positives
         value = 1 + tau * rows.log().mean() - (products / self.q).sum() / len(x)
         if symmetric:
@@ -144,10 +144,10 @@ class Contrast:
         beta = (1 / (sides * len(y) * at.columns)).to(x) if self.objective.symmetric else torch.zeros_like(y[:, 0])
         SB, StA = (A.new_zeros(n, side.shape[1], dtype=torch.float64) for n, side in ((len(A), B), (len(B), A)))
         scaled, A_, B_ = x / self.tau, A.to(x), B.to(x)
-        room, beside = self._room(x), self._room(x)
-        for i, j in self._tiles():
+        room, beside = self.room(x), self.room(x)
+        for i, j in self.tiles():
             E = self._exponentials(scaled, y, i, j, room)
-            W = E.mul_(torch.add(alpha[i, None], beta[j], out=_within(beside, i, j)))
+            W = E.mul_(torch.add(alpha[i, None], beta[j], out=within(beside, i, j)))
             SB[i] -= W @ B_[j]
             StA[j] -= W.T @ A_[i]
         # the positives, whose weight is one number for each group; by one process
@@ -155,11 +155,11 @@ class Contrast:
             weight = 1 / (sides * len(x) * self.q.double())
             if self.objective.symmetric:
                 weight += 1 / (sides * len(y) * self.p.double())
-            SB += (self._group_sums(B.double(), self.y_id) * weight[:, None])[self.x_id]
-            StA += (self._group_sums(A.double(), self.x_id) * weight[:, None])[self.y_id]
+            SB += (self.group_sums(B.double(), self.y_id) * weight[:, None])[self.x_id]
+            StA += (self.group_sums(A.double(), self.x_id) * weight[:, None])[self.y_id]
         return SB, StA
 
-    def _group_sums(self, rows: Tensor, ids: Tensor) -> Tensor:
+    def group_sums(self, rows: Tensor, ids: Tensor) -> Tensor:
         return rows.new_zeros(self.n_groups, rows.shape[1]).index_add_(0, ids, rows)
 
     # any other objective
@@ -185,7 +185,7 @@ class Contrast:
         for transposed, rows in self._sweeps():
             similarity, positives, factor = self._block(x, y, transposed, rows)
             total += factor * self.objective.rows(similarity, positives).sum(dtype=torch.float64)
-        self._add(total)
+        self.add(total)
         return Contrasted(float(total))
 
     def _rowwise_products(self, x: Tensor, y: Tensor, A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
@@ -202,7 +202,7 @@ class Contrast:
         return SB, StA
 
 
-def _within(room: Tensor, i: slice, j: slice) -> Tensor:
+def within(room: Tensor, i: slice, j: slice) -> Tensor:
     """The part of the room (a, b) that a tile of the rows i and the columns j takes, in one piece."""
     rows, columns = i.stop - i.start, j.stop - j.start
     return room.view(-1)[: rows * columns].view(rows, columns)

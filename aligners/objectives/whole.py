@@ -11,7 +11,7 @@ from ground.errors import UserError
 class WholeObjective(Objective):
     """A contrastive loss that is no sum over rows: ``whole`` is the loss, its weights are by autograd.
 
-    It runs under gradient aligners and with ``negatives=batch``, and cannot be swept by blocks.
+    It runs under gradient aligners and with ``negatives=batch``; it cannot be swept by blocks of rows.
 
     Example:
         >>> import torch
@@ -23,6 +23,8 @@ class WholeObjective(Objective):
     """
 
     has_rows = False
+    streamed = False
+    """Whether ``aligners.objectives.streamed`` knows it over all pairs, by tiles."""
 
     @abstractmethod
     def whole(self, similarity: Tensor, positives: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from aligners.objectives.streamed import over_all_pairs
 from aligners.objectives.sweep import Contrast, Contrasted, WholeContrast
 from aligners.objectives.whole import WholeObjective
 from aligners.spectral.coordinates import Frame
@@ -71,7 +72,7 @@ class AllPairs:
     def __init__(self, rule: Rule, frame: Frame, rows: RowSource, x_group: Tensor, y_group: Tensor):
         self.rule, self.frame, self.rows = rule, frame, rows
         self.n_x, self.n_y = len(x_group), len(y_group)
-        self.contrast = Contrast(rule.objective, x_group, y_group, rule.block_size, *rank_and_world())
+        self.contrast = over_all_pairs(rule.objective, x_group, y_group, rule.block_size, *rank_and_world())
 
     def at(self, factors: Factors) -> Place:
         A, B = self._projected(factors.U, factors.V)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 from aligners.features.landmarks import LandmarkNumber
 from aligners.objectives.base import Objective
 from aligners.objectives.names import named_objective
+from aligners.objectives.whole import WholeObjective
 from aligners.spectral.factors import POSITIVE_PART, SVD, Factorise
 from aligners.spectral.step import Damping, Rule
 from ground.errors import UserError
@@ -135,7 +136,7 @@ class SpectralSettings:
         if any(self.candidates.laplacian) and not self.whiten:
             raise UserError(f"aligner.laplacian={self.laplacian} is of the whitening, and there is none: take 0")
         objective = self.objective_at(self.candidates.first.tau)  # mistakes in its options show at once
-        if objective.has_rows:
+        if objective.has_rows or (isinstance(objective, WholeObjective) and objective.streamed):
             return
         if self.negatives != "batch":
             raise UserError(
