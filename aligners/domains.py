@@ -22,8 +22,8 @@ class GCADomains(TrainedAligner):
     .. math:: L = KL(T || P), \quad T_{ij} \propto [i = j] + a [\text{same domain}, i \neq j] + b [\text{other domain}]
 
     P is the kernel ``exp((c_ij - 1) / tau)`` of a batch's cosines (n_x, n_y) after ``iterations`` of Sinkhorn's, T is
-    Sinkhorn-normalised, ``[i = j]`` stands for the positives, and a y is of its x's domain. The larger a - b, the further
-    embeddings of different domains lie apart; below 0 they are mixed. With a = b = 0 it is GCA-INCE.
+    Sinkhorn-normalised, ``[i = j]`` stands for the positives, and a y is of its x's domain. The larger a - b, the
+    further embeddings of different domains lie apart; below 0 they are mixed. With a = b = 0 it is GCA-INCE.
 
     Raises:
         UserError: an argument out of its range; at a fit, data without domains.
@@ -47,8 +47,8 @@ class GCADomains(TrainedAligner):
         datamodule: PairsDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         if stage == "fit" and datamodule.splits["train"].domain is None:
             raise UserError(
-                "this aligner reads the domain of each x, and the data has none: give a table or features file a domain, "
-                "datamodule=image_folder its domains=true, or fit(x, y) its domain; or take another aligner"
+                "this aligner reads the domain of each x, and the data has none: give a table or a features file a "
+                "domain, datamodule=image_folder its domains=true, or fit(x, y) its domain; or take another aligner"
             )
         super().setup(stage)
 

@@ -1,13 +1,13 @@
 """Make a table of three domains, clip art, photographs and symbols, for ``python -m benchmarks.domains``.
 
 Clip art is the bundled set. Photographs are a folder in the layout of Flickr8k. Symbols are the PNG files of an icon
-theme, whose names are their texts: ``apt-get download oxygen-icon-theme``, ``dpkg -x oxygen-icon-theme*.deb icons``, and::
+theme, whose names are their texts: ``apt-get download oxygen-icon-theme``, ``dpkg -x oxygen-icon-theme*.deb icons``::
 
     python -m benchmarks.domains.table --photographs flickr8k --symbols icons/usr/share/icons/oxygen/base/128x128 \\
         --out domains.csv
 
-An item has one text, the first of its captions; items of one text are one group. Of each domain there are as many items,
-the same for the same input.
+An item has one text, the first of its captions; items of one text are one group. Of each domain there are as many
+items, the same for the same input.
 """
 
 import csv
