@@ -8,7 +8,7 @@ TOGETHER = {
         "tests/aligners/test_processes.py", "tests/aligners/test_resume.py", "tests/aligners/test_hybrid.py",
         "tests/aligners/test_unicon_batches.py", "tests/aligners/test_unicon_convex.py",
         "tests/aligners/test_warm_start.py", "tests/aligners/test_whole_blocks.py",
-        "tests/aligners/test_head_features.py",
+        "tests/aligners/test_head_features.py", "tests/aligners/test_transport.py",
         "tests/datamodules/cache/test_feature_cache_",
         "tests/ground/test_distributed.py",
     ),

@@ -101,15 +101,18 @@ def implicit(
     once = damping[0] * (log_mu - kernel.rows(g)), damping[1] * (log_nu - kernel.columns(f))
     with torch.no_grad():
         P = plan(kernel, f, g)
-    both: tuple[Tensor, Tensor] = _FixedPoint.apply(*once, P, (float(damping[0]), float(damping[1])))
+        d_x, d_y = (float(d.detach() if isinstance(d, Tensor) else d) for d in damping)
+    both: tuple[Tensor, Tensor] = _FixedPoint.apply(*once, f, g, P, (d_x, d_y))
     return both
 
 
 class _FixedPoint(torch.autograd.Function):
-    """The identity of one more step; its gradient is taken as if the step were repeated for ever."""
+    """f and g, with the gradient of one more step as if it were repeated for ever."""
 
     @staticmethod
-    def forward(ctx: Any, f: Tensor, g: Tensor, P: Tensor, damping: Damping) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, f_once: Tensor, g_once: Tensor, f: Tensor, g: Tensor, P: Tensor, damping: Damping
+    ) -> tuple[Tensor, Tensor]:
         ctx.damping = damping
         ctx.save_for_backward(P)
         return f.clone(), g.clone()
@@ -119,7 +122,7 @@ class _FixedPoint(torch.autograd.Function):
         (P,) = ctx.saved_tensors
         of_f, of_g = gradients
         a, b = potentials(P, of_f, of_g, ctx.damping)
-        return P.sum(1) * a, P.sum(0) * b, None, None
+        return P.sum(1) * a, P.sum(0) * b, None, None, None, None
 
 
 def potentials(P: Tensor, of_f: Tensor, of_g: Tensor, damping: Damping = BALANCED) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ FITS: dict[str, tuple[str, dict[str, Any]]] = {
     "unicon": ("unicon", {"passes": 3}),
     "linear": ("unicon", {"passes": 3, "feature_map": "identity", "memory_mb": 0}),
     "siglip": ("unicon", {"passes": 2, "objective": "siglip", "objective_options": {"bias": -5.0}}),
+    "transport": ("unicon", {"passes": 2, "objective": "gca_ince", "feature_map": "identity"}),
     "batch": ("unicon", {"passes": 2, "negatives": "batch"}),
     "full": ("unicon", {"passes": 2, "step": "full", "feature_map": "identity"}),
     "printed": ("unicon_paper", {"negatives": "batch"}),

@@ -11,6 +11,7 @@ from aligners.objectives.base import FromRows, Objective
 from aligners.objectives.names import OBJECTIVES as NAMED
 from aligners.objectives.names import chosen_objective, named_objective
 from aligners.objectives.pairwise import SigLIP, Triplet
+from aligners.objectives.robust import RINCE
 from aligners.objectives.softmax import CLIP, DCL, InfoNCE, UniCon
 from aligners.objectives.whole import FromLoss
 from ground.configs import CONFIGS
@@ -36,6 +37,8 @@ OBJECTIVES: list[Objective] = [
     DCL(0.01),
     DCL(0.3),
     Triplet(0.2),
+    RINCE(0.5, 0.01, 0.6),
+    RINCE(0.2, 0.5, 1.0),
 ]
 each_objective = pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: type(o).__name__)
 
