@@ -57,7 +57,7 @@ class Evaluation(lightning.Callback):
         >>> config = composed(CONFIGS / "evaluation" / "default.yaml", "evaluation")
         >>> evaluation = instantiate(config, keep="last", probe=None)
         >>> list(evaluation.judges), evaluation.keeping.rule
-        (['retrieval', 'geometry', 'hubness', 'extended'], 'last')
+        (['retrieval', 'geometry', 'hubness', 'extended', 'domain_probe'], 'last')
         >>> trainer = Trainer(callbacks=[evaluation], logger=False)  # its fit and its test are judged
     """
 

@@ -11,7 +11,7 @@ from benchmarks.features_file import FOLDER
 from ground.errors import UserError
 
 SHARES = (0.6, 0.15, 0.25)
-"""Of train, val and test."""
+"""Train, val and test."""
 
 
 @dataclass(frozen=True)

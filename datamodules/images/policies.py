@@ -46,8 +46,8 @@ class AnyCorruption:
 
     Example:
         >>> grey = Image.new("RGB", (32, 32), "grey")
-        >>> len({AnyCorruption([3])(grey, seed).tobytes() for seed in range(8)})
-        8
+        >>> len({AnyCorruption([3])(grey, seed).tobytes() for seed in range(8)}) > 1
+        True
     """
 
     def __init__(self, severities: Sequence[int]) -> None:
