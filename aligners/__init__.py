@@ -19,7 +19,7 @@ __getattr__ = lazy(
         "ridge": ("Ridge",),
         "asif": ("ASIF",),
         "two_views": ("BYOL", "BarlowTwins", "CyCLIP", "SimCLR", "VICReg"),
-        "closed_form": ("CCA", "Identity", "MomentAligner", "PLS"),
+        "domains": ("GCADomains",),
         "base.loading": ("load", "load_run"),
     },
 )

@@ -21,7 +21,7 @@ from ground.ranges import Seed, Share
 
 logger = logging.getLogger(__name__)
 
-TENSORS = ("x", "y", "x_of_y", "group", "split", "label", "x_names", "y_names", "prompt", "prompt_class")
+TENSORS = ("x", "y", "x_of_y", "group", "split", "label", "domain", "x_names", "y_names", "prompt", "prompt_class")
 
 
 class FeaturesDataModule(PairsDataModule):
@@ -31,9 +31,10 @@ class FeaturesDataModule(PairsDataModule):
     ``x_of_y`` int (n_y,), the x that each y belongs to (default: row i with row i), ``group`` int (n_x,), x of
     one group being positives of each other's y (default: each its own), ``split`` uint8 (n_x,), 0 train,
     1 val, 2 test (default: drawn by group with ``split_seed`` in the shares ``val_share`` and
-    ``test_share``), and ``label`` int (n_x,). ``x_names`` and ``y_names``, uint8, are what the items are called in
-    pictures: UTF-8, one line an item. ``prompt`` (p, d_y) are features of texts about the classes, and
-    ``prompt_class`` int (p,) the label that each is about, for zero-shot classification. Its header metadata may name
+    ``test_share``), and ``label`` and ``domain`` int (n_x,), the class and the domain of each x. ``x_names`` and
+    ``y_names``, uint8, are what the items are called in pictures: UTF-8, one line an item. ``prompt`` (p, d_y) are
+    features of texts about the classes, and ``prompt_class`` int (p,) the label that each is about, for zero-shot
+    classification. Its header metadata may name
     the modalities, ``x_name`` and ``y_name``, and say that a row is of several layers of a network, of equal width, and
     of how many: ``x_layers``, ``y_layers``. An x whose group has no y in its split is nobody's positive, and is left
     out with a warning.

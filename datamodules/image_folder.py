@@ -8,7 +8,7 @@ from torch import Tensor
 
 from backbones.backbone import Backbone
 from datamodules.base.image_views import ImageViewsDataModule
-from datamodules.formats.class_folders import Tree, scanned
+from datamodules.formats.class_folders import Tree, scanned, scanned_domains
 from datamodules.images.labelled_images import LabelledImages
 from datamodules.items.items import ImageFiles
 from datamodules.pairs.splits import SPLITS
@@ -22,11 +22,13 @@ class ImageFolderDataModule(ImageViewsDataModule):
     """Any tree of images with a folder for each class, aligned with their own views.
 
     ``path/{train,val,test}/CLASS/IMAGE``, or ``path/CLASS/IMAGE``; ``validation`` is ``val``. Val and test, where
-    they have no folder, are drawn from the rest, of each class alike.
+    they have no folder, are drawn from the rest, of each class alike. With ``domains`` each folder of ``path`` is such
+    a tree, of a domain of its name, all of the same classes: ``path/DOMAIN/CLASS/IMAGE``, as PACS has it.
 
     Args:
         image_backbone, text_backbone: as in ``ImageViewsDataModule``.
         path: the folder, or one that holds nothing but it.
+        domains: the folder holds one tree for each domain.
         val_share, test_share: of the images of each class, drawn where the tree has no such folder.
         split_seed: of the draw.
         common: as in ``ImageViewsDataModule``.
@@ -54,6 +56,7 @@ class ImageFolderDataModule(ImageViewsDataModule):
         image_backbone: Backbone,
         text_backbone: Backbone | None,
         path: str | None,
+        domains: bool,
         val_share: Share,
         test_share: Share,
         split_seed: Seed,
@@ -67,7 +70,8 @@ class ImageFolderDataModule(ImageViewsDataModule):
         self.path = path_at_home(path)
         self.shares = {"val": val_share, "test": test_share}
         self.split_seed = split_seed
-        self.tree: Tree | None = None
+        self.domains = domains
+        self.trees: dict[str, Tree] = {}  # by the domain, sorted; one without a name where there are none
         self.drawn_splits: list[str] = []
 
     @property
@@ -75,14 +79,29 @@ class ImageFolderDataModule(ImageViewsDataModule):
         facts: dict[str, str | int | float] = {"dataset": f"image folder {self.path.resolve().name}"}
         if self.drawn_splits:
             facts |= {"split": f"{' and '.join(self.drawn_splits)} drawn by class", "split_seed": self.split_seed}
-        if self.tree and self.tree.ignored:
-            facts["ignored_files"] = self.tree.ignored
+        if ignored := sum(tree.ignored for tree in self.trees.values()):
+            facts["ignored_files"] = ignored
+        if self.domains:
+            facts["domains"] = ", ".join(self.trees)
         return facts | super().protocol
 
     def images(self) -> dict[str, LabelledImages]:
-        self.tree = scanned(self.path)
-        self.label_names = self.tree.classes
-        listed = {split: self._listed(of_class) for split, of_class in self.tree.files.items()}
+        self.trees = scanned_domains(self.path) if self.domains else {"": scanned(self.path)}
+        self.label_names = next(iter(self.trees.values())).classes
+        of_domains = [self._split(tree) for tree in self.trees.values()]
+        name = self.path.resolve().name
+        images = {}
+        for split in SPLITS:
+            parts = [of_domain[split] for of_domain in of_domains]
+            files = ImageFiles([path for paths, _ in parts for path in paths], f"{name} {split} images")
+            counts = torch.tensor([len(paths) for paths, _ in parts])
+            domain = torch.arange(len(parts)).repeat_interleave(counts) if self.domains else None
+            images[split] = LabelledImages(files, torch.cat([label for _, label in parts]), domain)
+        return images
+
+    def _split(self, tree: Tree) -> dict[str, tuple[list[Path], Tensor]]:
+        """The files and classes of each split of a tree, drawn where it has no folder."""
+        listed = {split: self._listed(of_class) for split, of_class in tree.files.items()}
         rest, label = listed.pop("train" if "train" in listed else "all")
         self.drawn_splits = [split for split in ("val", "test") if split not in listed]
         remaining = torch.ones(len(rest), dtype=torch.bool)
@@ -100,11 +119,7 @@ class ImageFolderDataModule(ImageViewsDataModule):
             share_left -= self.shares[split]
         kept = remaining.nonzero()[:, 0]
         listed["train"] = [rest[i] for i in kept.tolist()], label[kept]
-        name = self.path.resolve().name
-        return {
-            split: LabelledImages(ImageFiles(listed[split][0], f"{name} {split} images"), listed[split][1])
-            for split in SPLITS
-        }
+        return listed
 
     def _listed(self, of_class: dict[str, list[Path]]) -> tuple[list[Path], Tensor]:
         assert self.label_names is not None

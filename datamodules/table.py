@@ -59,6 +59,7 @@ class TableDataModule(ExtractedDataModule):
     - ``split``: train, val (or validation, dev), test. Without val it is drawn from train, without the column
       all three are drawn, by group.
     - ``label``: the class of x, a string or an integer.
+    - ``domain``: where x is from, photographs or drawings say, a string or an integer.
 
     Args:
         path: the table.
@@ -140,7 +141,7 @@ class TableDataModule(ExtractedDataModule):
         if "split" in columns:
             columns["split"] = numbered_splits(table, columns["split"])
         for name, column in columns.items():
-            for items in [x, y] if y_is_files and name != "label" else [x]:
+            for items in [x, y] if y_is_files and name not in ("label", "domain") else [x]:
                 agree(table, items, name, column)
         of_x = {name: column.index[first_rows(x)] for name, column in columns.items()}
 
@@ -156,6 +157,7 @@ class TableDataModule(ExtractedDataModule):
         label = None
         if "label" in of_x:
             label, self.label_names = numbered_labels(columns["label"].values, of_x["label"])
+        domain = numbered_labels(columns["domain"].values, of_x["domain"])[0] if "domain" in of_x else None
 
         def sources(name: str, x_rows: Tensor, y_rows: Tensor) -> tuple[Items, Items]:
             x_values = [x.values[i] for i in x_rows.tolist()]
@@ -164,7 +166,7 @@ class TableDataModule(ExtractedDataModule):
             return SOURCES[self.modalities[0]](x_values, x_name), SOURCES[self.modalities[1]](y_values, y_name)
 
         split = whole_split(split, group, self.shares, self.split_seed)
-        return by_split(torch.from_numpy(x_of_y), group, split, label, sources)
+        return by_split(torch.from_numpy(x_of_y), group, split, label, domain, sources)
 
     def _items(self, column: Column, name: str) -> Column:
         """The column; of files by their whole paths."""

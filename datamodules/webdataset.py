@@ -26,9 +26,9 @@ class WebDatasetDataModule(ExtractedDataModule):
 
     A sample is the members of one key in one shard: an image (jpg, jpeg, png, webp), a sound (wav, flac, ogg,
     mp3), texts (txt; JSON with ``captions``, ``caption`` or ``text``), and optionally a label (cls or JSON), a
-    ``split`` and a ``group`` (JSON). The first sample with two modalities says what all must hold: samples that
-    lack any of it are counted and left out, and what only others hold is passed over. A key that stands in two
-    shards is two samples.
+    ``split``, a ``group`` and a ``domain`` (JSON). The first sample with two modalities says what all must hold:
+    samples that lack any of it are counted and left out, and what only others hold is passed over. A key that stands in
+    two shards is two samples.
 
     The split is JSON's, or else what the names of the shards say (``train-000.tar``, ``val/000.tar``), or else
     drawn by group; without val it is drawn from train. Without ``group`` each sample is one.
@@ -99,6 +99,7 @@ class WebDatasetDataModule(ExtractedDataModule):
         label = None
         if "label" in self.facts:
             label, self.label_names = numbered_labels(*index.fact("label"))
+        domain = numbered_labels(*index.fact("domain"))[0] if "domain" in self.facts else None
         group = torch.tensor(index.fact("group")[1]) if "group" in self.facts else torch.arange(n)
         split = whole_split(self._split(index), group, self.shares, self.split_seed)
         n_y = torch.tensor(index.n_texts) if self.modalities[1] == "text" else torch.ones(n, dtype=torch.int64)
@@ -112,7 +113,7 @@ class WebDatasetDataModule(ExtractedDataModule):
         def sources(split: str, x_rows: Tensor, y_rows: Tensor) -> tuple[Items, Items]:
             return items(self.modalities[0], split, x_rows), items(self.modalities[1], split, y_rows)
 
-        return by_split(torch.repeat_interleave(torch.arange(n), n_y), group, split, label, sources)
+        return by_split(torch.repeat_interleave(torch.arange(n), n_y), group, split, label, domain, sources)
 
     def _split(self, index: TarIndex) -> Tensor | None:
         """(n,) what JSON says, or else the names of the shards."""

@@ -24,7 +24,7 @@ from ground.former import unknown_key
 from ground.ranges import Count
 from ground.values import checked
 
-JUDGES = ("geometry", "hubness", "extended", "probe", "zero_shot")
+JUDGES = ("geometry", "hubness", "extended", "probe", "zero_shot", "domain_probe")
 """Those of ``configs/evaluation/default.yaml``, beside retrieval."""
 
 
@@ -63,7 +63,7 @@ class Evaluation(lightning.Callback):
         >>> config = composed(CONFIGS / "evaluation" / "default.yaml", "evaluation")
         >>> evaluation = instantiate(config, keep="last", probe=None)
         >>> list(evaluation.judges), evaluation.keeping.rule
-        (['retrieval', 'geometry', 'hubness', 'extended', 'zero_shot'], 'last')
+        (['retrieval', 'geometry', 'hubness', 'extended', 'zero_shot', 'domain_probe'], 'last')
         >>> trainer = Trainer(callbacks=[evaluation], logger=False)  # its fit and its test are judged
     """
 

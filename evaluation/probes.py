@@ -75,6 +75,61 @@ class Probe:
         return ["linear_probe/accuracy", "linear_probe/strength", "knn/accuracy"] if labelled else []
 
 
+class DomainProbe:
+    """The judge of x with domains: how well a linear probe tells the domain, fitted on the training split alone.
+
+    What ``Probe`` asks of the class, of the domain: high where the embeddings of photographs and of drawings lie apart.
+    With unequal domains the largest one's share is what a constant would score.
+
+    Args:
+        strengths, holdout, every_pass, raw, seed: as in ``Probe``.
+
+    Example:
+        >>> import torch
+        >>> from datamodules.base import PairsDataModule
+        >>> from datamodules.pairs import pairs_of_tensors
+        >>> domain = torch.arange(40) % 2
+        >>> x, data = torch.eye(2)[domain], PairsDataModule(batch_size=8, eval_batch_size=8, seed=0)
+        >>> data.splits = dict.fromkeys(("train", "test"), pairs_of_tensors(x, x, domain=domain))
+        >>> probe = DomainProbe([1.0], holdout=0.2, every_pass=False, raw=False, seed=0)
+        >>> probe(Judged(x, x, "test", data, torch.clone, torch.clone, block_size=8))
+        {'domain_probe/accuracy': 100.0}
+    """
+
+    @checked("evaluation.domain_probe.")
+    def __init__(
+        self,
+        strengths: Annotated[list[Positive], not_empty],
+        holdout: Share,
+        every_pass: bool,
+        raw: bool,
+        seed: Seed,
+    ):
+        self.strengths = strengths
+        self.holdout = holdout
+        self.every_pass = every_pass
+        self.raw = raw
+        self.seed = seed
+
+    def __call__(self, judged: Judged) -> dict[str, float]:
+        train, pairs = judged.datamodule.domain_train, judged.pairs
+        if train is None or pairs.domain is None or len(train.label.unique()) < 2:
+            return {}
+        encoders = {"": judged.encode_x} | ({"raw/": as_it_is} if self.raw and judged.split == "test" else {})
+        metrics = {}
+        for prefix, encode in encoders.items():
+            rows = encoded(train.x, encode, judged.block_size)
+            probe = fit_linear_probe(rows, train.label, self.strengths, self.holdout, self.seed)
+            test = probe.score(encoded(pairs.x, encode, judged.block_size), pairs.domain)
+            metrics[f"{prefix}domain_probe/accuracy"] = test.accuracy
+        return metrics
+
+    def names(self, datamodule: PairsDataModule) -> list[str]:
+        """The metrics of the validation split, before anything is fitted."""
+        has = datamodule.domain_train is not None and datamodule.splits["val"].domain is not None
+        return ["domain_probe/accuracy"] if has else []
+
+
 def as_it_is(rows: Tensor) -> Tensor:
     """Raw features in the place of embeddings."""
     return rows

@@ -50,8 +50,8 @@ class FinishedRun:
     @property
     def config(self) -> DictConfig:
         """``config.yaml``; of a run before the pictures had a ``report``, with today's keys; of one on synthetic data
-        before ``noise_place``, with the place that the noise had then; of one on views before ``pairs``, with them; of
-        one of ``unicon`` before it had a span, with all directions.
+        before ``noise_place``, with the place that the noise had then; of one on views before ``pairs`` and policies,
+        with them; of one before domains, without; of one of ``unicon`` before it had a span, with all directions.
 
         Raises:
             UserError: it cannot be read.
@@ -69,6 +69,11 @@ class FinishedRun:
             if isinstance(data, DictConfig) and "view_seed" in data:
                 data.setdefault("pairs", "views")
                 data.setdefault("text_backbone", None)
+                data.setdefault("policy", "simclr")
+                if data.get("_target_") == "datamodules.image_folder.ImageFolderDataModule":
+                    data.setdefault("domains", False)
+            if isinstance(data, DictConfig) and isinstance(data.get("columns"), DictConfig):
+                data.columns.setdefault("domain", None)
         if isinstance(config.aligner, DictConfig) and "choice_items" in config.aligner:
             config.aligner = arguments_of_today(OmegaConf.to_container(config.aligner))  # type: ignore[arg-type]
         return config if "report" in config else _of_today(config)

@@ -79,6 +79,10 @@ DATA_OF: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         lambda folder: features_run(folder, "features.safetensors"),
         ("aligner.rank=8",),
     ),
+    "datamodule.path=domains.safetensors": (
+        lambda folder: features_run(folder, "domains.safetensors", domain=torch.arange(60) % 2),
+        ("aligner.rank=8", "trainer.max_epochs=3"),
+    ),
     "datamodule.path=named.safetensors": (
         lambda folder: features_run(folder, "named.safetensors"),
         ("aligner.rank=8",),

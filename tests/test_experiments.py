@@ -48,7 +48,9 @@ def test_what_is_fair_has_five_seeds_one_rank_and_the_pass_chosen_on_validation(
     assert {values.rank for aligner, values in aligners(name).items() if aligner != "identity"} == {128}
     for values in aligners(name).values():
         if "learn_tau" in values:
-            assert values.learn_tau
+            assert values.learn_tau == (
+                values.objective not in ("rince", "gca_rince")
+            )  # whose loss falls with it alone
             assert values.optimizer["_target_"] == "torch.optim.AdamW"
             assert values.scheduler["_target_"].endswith("CosineAnnealingLR")
     if name.startswith(("table1", "table2", "table3", "table6", "transfer", "data_efficiency")) or name == "cifar10":
@@ -88,10 +90,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
             soundfile.write(sound.path, noise / (1 + sound.number), 8000)
     for split, start in (("train", 0), ("test", 60)):
         image_layouts.class_folders(root / "image_folder" / split, {"cat": 30, "dog": 30}, start)
+    for domain in ("art", "photo"):
+        image_layouts.class_folders(root / "domains" / domain, {"cat": 30, "dog": 30}, 60 * (domain == "photo"))
     with pytest.MonkeyPatch.context() as patch:
         image_layouts.cifar_pickles(root / "cifar10", patch)
         patch.setattr(Pictures, "draw", lambda *_: {})  # pictures take most of the time, and have their tests
-        yield {name: root / name for name in ("flickr30k", "mscoco", "clotho", "image_folder", "cifar10", "cache")}
+        names = ("flickr30k", "mscoco", "clotho", "image_folder", "domains", "cifar10", "cache")
+        yield {name: root / name for name in names}
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +141,7 @@ def small(name: str, data: dict[str, Path], weights: dict[str, dict[str, Any]]) 
     if kind == "synthetic":
         return changes | {f"datamodule.n_{split}": n for split, n in (("train", 60), ("val", 20), ("test", 20))}
     changes |= {
-        "data_dir": str(data[kind]),
+        "data_dir": str(data["domains" if config.datamodule.get("domains") else kind]),
         "cache_dir": str(data["cache"]),
         "datamodule.max_unreadable_share": 0.5,
         "datamodule.batch_size": 20,
@@ -165,6 +170,8 @@ def is_right(name: str, config: DictConfig, metrics: dict[str, Any]) -> None:
         assert 0 <= metrics["test/linear_probe/accuracy"] <= 100
         assert metrics["protocol/batches"] == config.datamodule.batches
         assert metrics["protocol/pairs"] == config.datamodule.pairs
+        assert metrics["protocol/policy"] == config.datamodule.policy
+        assert ("test/domain_probe/accuracy" in metrics) == bool(config.datamodule.get("domains"))
     if config.eval_datamodule is not None:
         assert 0 <= metrics["transfer/mean_recall"] <= 100
         assert metrics["transfer/protocol/dataset"] == "flickr30k"

@@ -61,6 +61,7 @@ class Arrays(lightning.LightningModule):
         *,
         x_of_y: Any = None,
         group: Any = None,
+        domain: Any = None,
         batch_size: int | None = None,
         max_epochs: int | None = None,
         seed: int | None = None,
@@ -75,6 +76,7 @@ class Arrays(lightning.LightningModule):
             y: features (n_y, d_y).
             x_of_y: the row of ``x`` that each y belongs to, (n_y,); row i with row i if not given.
             group: (n_x,) groups of x whose y are all positives of each other; each its own if not given.
+            domain: (n_x,) integers, the domain of each x, for an aligner that reads it.
             batch_size, max_epochs, seed: as in ``configs/datamodule/features.yaml``,
                 ``configs/trainer/default.yaml`` and ``configs/train.yaml``, whose values hold if not given.
 
@@ -82,7 +84,8 @@ class Arrays(lightning.LightningModule):
             UserError: features that do not fit each other, or hold NaN, infinity or all-zero rows.
         """
         fit_arrays(
-            self, x, y, x_of_y=x_of_y, group=group, batch_size=batch_size, max_epochs=max_epochs, seed=seed
+            self, x, y, x_of_y=x_of_y, group=group, domain=domain, batch_size=batch_size, max_epochs=max_epochs,
+            seed=seed,
         )  # fmt: skip
         self.trainer = None  # it holds the data
         return self
@@ -152,6 +155,7 @@ def fit_arrays(
     *,
     x_of_y: Any = None,
     group: Any = None,
+    domain: Any = None,
     batch_size: Count | None = None,
     max_epochs: Count | None = None,
     seed: Seed | None = None,
@@ -162,7 +166,7 @@ def fit_arrays(
         UserError: as ``Arrays.fit``. Of arrays that cannot be used the aligner knows nothing, else it is not fitted.
     """
     seed = _default("train.yaml", "seed") if seed is None else seed
-    pairs = _pairs(x, y, x_of_y, group)
+    pairs = _pairs(x, y, x_of_y, group, domain)
     datamodule = PairsDataModule(
         batch_size=_default("datamodule/features.yaml", "batch_size") if batch_size is None else batch_size,
         eval_batch_size=_default("datamodule/features.yaml", "eval_batch_size"),
@@ -214,12 +218,13 @@ def _default(file: str, key: str) -> Any:
     return OmegaConf.select(OmegaConf.load(CONFIGS / file), key)
 
 
-def _pairs(x: Any, y: Any, x_of_y: Any, group: Any) -> Pairs:
+def _pairs(x: Any, y: Any, x_of_y: Any, group: Any, domain: Any) -> Pairs:
     whole = pairs_of_tensors(
         as_tensor("x", x),
         as_tensor("y", y),
         x_of_y=None if x_of_y is None else as_tensor("x_of_y", x_of_y),
         group=None if group is None else as_tensor("group", group),
+        domain=None if domain is None else as_tensor("domain", domain),
     )
     pairs = with_positives(whole)
     if pairs.n_x < whole.n_x:

@@ -87,6 +87,12 @@ class PairsDataModule(lightning.LightningDataModule):
         return None
 
     @property
+    def domain_train(self) -> Labelled | None:
+        """What probes of the domain of x are fitted on, the domains as its labels; None without domains."""
+        train = self.splits.get("train")
+        return None if train is None or train.domain is None else Labelled(train.x, train.domain)
+
+    @property
     def coco_ids(self) -> tuple[Tensor, Tensor] | None:
         """COCO's numbers of the images (n_x,) and captions (n_y,) of the test split, where it is of COCO."""
         return None

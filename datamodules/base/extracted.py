@@ -148,7 +148,8 @@ class ExtractedDataModule(PairsDataModule):
     def setup(self, stage: str | None = None) -> None:
         self.prepare_data()  # in every process: it reads annotations alone
         # a test needs no more than its split, but where probes are fitted
-        needed = ["test"] if stage == "test" and self.raw["test"].label is None else list(self.raw)
+        probed = self.raw["test"].label is not None or self.raw["test"].domain is not None
+        needed = ["test"] if stage == "test" and not probed else list(self.raw)
         extracted = {
             split: extract_pairs(self.raw[split], self.x_backbone, self.y_backbone, self.cache)
             for split in needed

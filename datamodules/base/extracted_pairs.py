@@ -40,7 +40,7 @@ def extract_pairs(raw: RawPairs, x_backbone: Backbone, y_backbone: Backbone, cac
     for rows, source in ((x, raw.x), (y, raw.y)):
         _refuse_all_equal(rows, source.name)
     return ExtractedPairs(
-        pairs=Pairs(x, y, raw.x_of_y, raw.group, raw.label),
+        pairs=Pairs(x, y, raw.x_of_y, raw.group, raw.label, raw.domain),
         raw=raw,
         seconds=x.seconds + y.seconds,
         extracted_items=x.extracted_items + y.extracted_items,

@@ -11,10 +11,11 @@ from torch.utils.data import DataLoader, Sampler
 from backbones.backbone import Backbone
 from datamodules.base.extracted import ExtractedDataModule
 from datamodules.base.extracted_pairs import ExtractedPairs
-from datamodules.images.augmentations import EXTREME, SimCLR
+from datamodules.images.augmentations import EXTREME
 from datamodules.images.labelled_images import LabelledImages
+from datamodules.images.policies import Policy, policy_of
 from datamodules.images.shifts import GENERATED, chosen, corrupted, extreme
-from datamodules.images.views import Views
+from datamodules.images.views import Transform, Views
 from datamodules.items.items import Items, Texts
 from datamodules.items.raw_pairs import RawPairs
 from datamodules.pairs.balanced import BalancedBatches
@@ -30,7 +31,8 @@ class ImageViewsDataModule(ExtractedDataModule):
     """Pairs of views of images, through one frozen backbone.
 
     Of V views of a training image, 0, 2, 4, ... are x and 1, 3, 5, ... are y. In val and test the image itself is x
-    and one view of it is y. The label is the class; probes are fitted on the training images themselves.
+    and one view of it is y, by SimCLR's augmentation whatever the ``policy`` of training is. The label is the class;
+    probes are fitted on the training images themselves.
 
     With ``pairs="images"`` a view x of a training image has a view y of *another* image as its partner (UniCon, C.3):
     one of any class where ``batches`` are random, so that the classes of both sides are drawn independently, and one
@@ -49,12 +51,13 @@ class ImageViewsDataModule(ExtractedDataModule):
         view_seed: of the views and of the shifts.
         pairs: of two ``views`` of one image, of two different ``images``, drawn with ``seed``, or of images and the
             ``names`` of their classes.
+        policy: how training views are made: by SimCLR's augmentation, or noisier, see ``datamodules.images.policies``.
         at: views are made at the ``native`` size of an image and the backbone resizes them; or at its size, to which
             the image is resized first.
         positives: a view's positives are the views of its image (``self``) or of its class (``class``), in every split.
         batches: of training images at random, or ``balanced``: with equal numbers of each class.
         corruptions: those of CIFAR-10-C that shift the test images, or 'all'.
-        severities: of the corruptions.
+        severities: of the corruptions, those of ``policy="cifar10_c"`` too.
         extreme: augmentations of GCA that shift the test images, or 'all'.
         common: as in ``ExtractedDataModule``.
 
@@ -74,6 +77,7 @@ class ImageViewsDataModule(ExtractedDataModule):
         views: Annotated[int, even, at_least(2)],
         view_seed: Seed,
         pairs: Literal["views", "images", "names"],
+        policy: Policy,
         at: Literal["native", "backbone"],
         positives: Literal["self", "class"],
         batches: Literal["random", "balanced"],
@@ -93,12 +97,13 @@ class ImageViewsDataModule(ExtractedDataModule):
                 "datamodule.positives=class needs pairs of one class, and those of datamodule.pairs=images with "
                 "batches=random are of two: set datamodule.batches=balanced or datamodule.pairs=views"
             )
-        self.views, self.view_seed, self.pairs, self.at = views, view_seed, pairs, at
+        self.views, self.view_seed, self.pairs, self.policy, self.at = views, view_seed, pairs, policy, at
         self.positives, self.batches = positives, batches
         self.corruptions = chosen("corruptions", corruptions, self.known_corruptions)
         self.severities = list(severities)
         self.extreme = chosen("extreme", extreme, list(EXTREME))
         self._probe_train: Labelled | None = None
+        self._domain_train: Labelled | None = None
         self._classes: dict[str, Tensor] = {}  # of all images of each split, as they are numbered in views
 
     @abstractmethod
@@ -123,11 +128,21 @@ class ImageViewsDataModule(ExtractedDataModule):
         return self._probe_train
 
     @property
+    def domain_train(self) -> Labelled | None:
+        return self._domain_train
+
+    @property
     def protocol(self) -> dict[str, str | int | float]:
         facts: dict[str, str | int | float] = {"pairs": self.pairs, "batches": self.batches}
         if self.pairs == "names":
             return facts | {"positives": "class"} | super().protocol
-        views = {"views": self.views, "views_at": self.at, "view_seed": self.view_seed, "positives": self.positives}
+        views: dict[str, str | int | float] = {
+            "views": self.views,
+            "policy": self.policy,
+            "views_at": self.at,
+            "view_seed": self.view_seed,
+            "positives": self.positives,
+        }
         return facts | views | super().protocol
 
     def describe_y(self, split: str, index: int) -> str:
@@ -138,22 +153,22 @@ class ImageViewsDataModule(ExtractedDataModule):
         image = int(y.image[index])
         return f"{self.label_names[int(self._classes[split][image])]}, a view of {image}"
 
-    def _augment(self) -> SimCLR:
-        if self.at == "native":
-            return SimCLR(None)
-        size = getattr(self.x_backbone, "size", None)
-        if size is None:
-            backbone = type(self.x_backbone).__name__
-            raise UserError(f"{backbone} does not tell its size: set datamodule.at=native instead of at=backbone")
-        return SimCLR(size)
+    def _augment(self, policy: Policy) -> Transform:
+        size = None
+        if self.at == "backbone":
+            size = getattr(self.x_backbone, "size", None)
+            if size is None:
+                backbone = type(self.x_backbone).__name__
+                raise UserError(f"{backbone} does not tell its size: set datamodule.at=native instead of at=backbone")
+        return policy_of(policy, size, self.severities)
 
     def read(self) -> dict[str, RawPairs]:
         if self.pairs == "names":
             return {split: self._named(each) for split, each in self.images().items()}
-        augment = self._augment()
         raw = {}
         for split, each in self.images().items():
             n, name = len(each.items), each.items.name
+            augment = self._augment(self.policy if split == "train" else "simclr")
             self._classes[split] = each.label
             if split == "train":
                 image = torch.arange(n).repeat_interleave(self.views // 2)
@@ -170,7 +185,7 @@ class ImageViewsDataModule(ExtractedDataModule):
                 # the classes to draw within: of random pairs there is one, of all images
                 within = each.label if self.batches == "balanced" else torch.zeros_like(each.label)
                 x_of_y = x_of_partners(within, self.views // 2, self.seed)
-            raw[split] = RawPairs(x, y, x_of_y, group, label)
+            raw[split] = RawPairs(x, y, x_of_y, group, label, None if each.domain is None else each.domain[image])
         return raw
 
     def _named(self, images: LabelledImages) -> RawPairs:
@@ -180,7 +195,7 @@ class ImageViewsDataModule(ExtractedDataModule):
                 "datamodule.pairs=names needs names of the classes, here they are numbers: call them by words"
             )
         texts = Texts([names[c] for c in images.label.tolist()], f"{images.items.name}, names")
-        return RawPairs(images.items, texts, torch.arange(len(images.items)), images.label, images.label)
+        return RawPairs(images.items, texts, torch.arange(len(images.items)), images.label, images.label, images.domain)
 
     def _with_y(self, split: str, extracted: ExtractedPairs) -> tuple[Pairs, RawPairs]:
         if self.pairs == "names" and split != "train":
@@ -195,7 +210,10 @@ class ImageViewsDataModule(ExtractedDataModule):
             return
         super().setup(stage)
         try:
-            self._probe_train = self._labelled(self._training_images())
+            images = self._training_images()
+            self._probe_train = self._labelled(images)
+            if images.domain is not None:  # the features are in the cache now
+                self._domain_train = self._labelled(LabelledImages(images.items, images.domain))
             self.shifted = {name: self._labelled(each) for name, each in self._shifts().items()}
         except BaseException:
             self.splits = {}  # so that a setup that failed can be repeated
@@ -206,10 +224,11 @@ class ImageViewsDataModule(ExtractedDataModule):
         train = self.raw["train"]
         assert train.label is not None
         if not isinstance(train.x, Views):
-            return LabelledImages(train.x, train.label)
+            return LabelledImages(train.x, train.label, train.domain)
         image, first = _firsts(train.x.image)
         items = train.x.items
-        return LabelledImages(items if len(image) == len(items) else items.take(image), train.label[first])
+        domain = None if train.domain is None else train.domain[first]
+        return LabelledImages(items if len(image) == len(items) else items.take(image), train.label[first], domain)
 
     def _shifts(self) -> dict[str, LabelledImages]:
         raw = self.raw["test"]

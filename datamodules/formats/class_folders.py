@@ -78,6 +78,25 @@ def scanned(path: Path) -> Tree:
     return Tree(files, classes, ignored)
 
 
+def scanned_domains(path: Path) -> dict[str, Tree]:
+    """The tree of each folder in ``path``, or in its only folder, by its name, sorted.
+
+    Raises:
+        UserError: fewer than two, one that is no tree, or classes that differ between them.
+    """
+    root = _root(path)
+    folders = _folders(root)
+    if len(folders) < 2:
+        raise UserError(f"{root} has no two folders of domains, DOMAIN/CLASS/IMAGE: set datamodule.domains=false")
+    trees = {folder.name: scanned(folder) for folder in folders}
+    first, *others = trees
+    for other in others:
+        if differing := sorted(set(trees[first].classes) ^ set(trees[other].classes)):
+            lacks = other if differing[0] in trees[first].classes else first
+            raise UserError(f"the classes of the domains in {root} differ: {lacks} has no images of '{differing[0]}'")
+    return trees
+
+
 def _root(path: Path) -> Path:
     """``path``, or the folder below it that holds the tree, as in an unpacked archive."""
     if not path.is_dir():

@@ -105,9 +105,9 @@ def numbered_labels(values: list[str], index: np.ndarray) -> tuple[Tensor, list[
 
 
 def by_split(
-    x_of_y: Tensor, group: Tensor, split: Tensor, label: Tensor | None, sources: Sources
+    x_of_y: Tensor, group: Tensor, split: Tensor, label: Tensor | None, domain: Tensor | None, sources: Sources
 ) -> dict[str, RawPairs]:
-    """The pairs of each split: ``group``, ``split`` and ``label`` (n_x,), ``x_of_y`` (n_y,).
+    """The pairs of each split: ``group``, ``split``, ``label`` and ``domain`` (n_x,), ``x_of_y`` (n_y,).
 
     Labels that tell no classes apart in train, from which no probe can learn, are dropped with a warning.
     """
@@ -121,7 +121,6 @@ def by_split(
         new_row = torch.full((len(split),), -1)
         new_row[x_index] = torch.arange(len(x_index))
         x, y = sources(name, x_index, y_index)
-        pairs[name] = RawPairs(
-            x, y, new_row[x_of_y[y_index]], group[x_index], None if label is None else label[x_index]
-        )
+        of_x = (None if each is None else each[x_index] for each in (label, domain))
+        pairs[name] = RawPairs(x, y, new_row[x_of_y[y_index]], group[x_index], *of_x)
     return pairs

@@ -13,14 +13,14 @@ from datamodules.formats.table_file import Column, Table
 from datamodules.pairs.splits import SPLITS
 from ground.errors import UserError, nearest
 
-OPTIONAL = ("group", "split", "label")
+OPTIONAL = ("group", "split", "label", "domain")
 
 
 class ColumnNames(TypedDict):
     """What the columns are called in a table; None for those that have the name of the key.
 
     Example:
-        >>> names = ColumnNames(image="picture", audio=None, text="caption", group=None, split=None, label=None)
+        >>> names = ColumnNames(dict.fromkeys(ColumnNames.__annotations__), image="picture", text="caption")
         >>> read_from(["picture", "caption", "split"], names)
         {'image': 'picture', 'text': 'caption', 'split': 'split'}
     """
@@ -31,6 +31,7 @@ class ColumnNames(TypedDict):
     group: str | None
     split: str | None
     label: str | None
+    domain: str | None
 
 
 def read_from(header: Sequence[str], columns: ColumnNames) -> dict[str, str]:

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class TarIndex:
-    """Samples that hold all of ``modalities`` and ``facts`` (of split, group, label), shard by shard.
+    """Samples that hold all of ``modalities`` and ``facts`` (of split, group, label, domain), shard by shard.
 
     Others are counted, logged and left out.
 

@@ -35,7 +35,7 @@ class Sample:
     """The member's name, first byte and size of ``image`` and ``audio``, where they are."""
     texts: list[str] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
-    """``split``, ``group``, ``label``, where they are given."""
+    """``split``, ``group``, ``label``, ``domain``, where they are given."""
     problem: str = ""
     """Why a member cannot be used."""
 
@@ -155,7 +155,7 @@ def samples(shard: Path, unused: Counter[str]) -> Iterator[Sample]:
                 sample.texts = _captions(texts)
                 if "cls" in parts:
                     record["label"] = _text(file, parts["cls"]).strip()
-                for name in ("split", "group", "label"):
+                for name in ("split", "group", "label", "domain"):
                     fact = plain(record.get(name))
                     if fact is None:
                         raise ValueError(f"{name} is neither a string nor a number")

@@ -43,20 +43,51 @@ class SimCLR:
     def __call__(self, image: Image.Image, seed: int) -> Image.Image:
         if self.size is not None:
             image = ImageOps.fit(image, (self.size, self.size), Image.Resampling.BICUBIC)
-        return _seeded(_simclr(min(image.size)), image, seed)
+        return seeded(self._steps(min(image.size)), image, seed)
+
+    def _steps(self, side: int) -> v2.Compose:
+        return _simclr(side)
+
+
+class TwiceCropped(SimCLR):
+    """What GCA trains on as ``large_erase`` (github.com/nerdslab/gca, ssl_pretrain.py): a view, most of it taken away.
+
+    After SimCLR's crop a second one of a fifth of the area (p = 0.8), then its flip and colours, and a blur of 3 px of
+    every view.
+
+    Example:
+        >>> TwiceCropped(32)(Image.new("RGB", (40, 48)), seed=0).size
+        (32, 32)
+    """
+
+    @property
+    def description(self) -> str:
+        return f"{super().description}; second crop 0.2 p 0.8, blur of 3"
+
+    def _steps(self, side: int) -> v2.Compose:
+        return _twice_cropped(side)
 
 
 @lru_cache(maxsize=64)
 def _simclr(side: int) -> v2.Compose:
-    steps: list[nn.Module] = [
-        v2.RandomResizedCrop(side, scale=(0.08, 1.0)),
+    steps: list[nn.Module] = [v2.RandomResizedCrop(side, scale=(0.08, 1.0)), *_flip_and_colours()]
+    if side >= BLUR_FROM:
+        steps.append(v2.RandomApply([v2.GaussianBlur(side // 20 * 2 + 1, (0.1, 2.0))], p=0.5))
+    return v2.Compose(steps)
+
+
+@lru_cache(maxsize=64)
+def _twice_cropped(side: int) -> v2.Compose:
+    first, second = (v2.RandomResizedCrop(side, scale=scale) for scale in ((0.08, 1.0), (0.2, 0.2)))
+    return v2.Compose([first, v2.RandomApply([second], p=0.8), *_flip_and_colours(), v2.GaussianBlur(3, (0.1, 2.0))])
+
+
+def _flip_and_colours() -> list[nn.Module]:
+    return [
         v2.RandomHorizontalFlip(0.5),
         v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
         v2.RandomGrayscale(0.2),
     ]
-    if side >= BLUR_FROM:
-        steps.append(v2.RandomApply([v2.GaussianBlur(side // 20 * 2 + 1, (0.1, 2.0))], p=0.5))
-    return v2.Compose(steps)
 
 
 class LargeErasing:
@@ -66,7 +97,7 @@ class LargeErasing:
 
     def __call__(self, image: Image.Image, seed: int) -> Image.Image:
         erase = v2.Compose([v2.PILToTensor(), v2.RandomErasing(p=1.0, scale=(0.10, 0.33)), v2.ToPILImage()])
-        return _seeded(erase, image, seed)
+        return seeded(erase, image, seed)
 
 
 class StrongCrop:
@@ -78,7 +109,7 @@ class StrongCrop:
         width, height = image.size
         kept = max(1, min(width, height) * 96 // 224)
         crop = v2.Compose([v2.RandomCrop(kept), v2.Resize((height, width))])
-        return _seeded(crop, image, seed)
+        return seeded(crop, image, seed)
 
 
 # The extreme augmentations that GCA is evaluated on (Chen et al., NeurIPS 2024; github.com/nerdslab/gca,
@@ -90,7 +121,7 @@ EXTREME: dict[str, Transform] = {
 }
 
 
-def _seeded(transform: nn.Module, image: Image.Image, seed: int) -> Image.Image:
+def seeded(transform: nn.Module, image: Image.Image, seed: int) -> Image.Image:
     """torchvision draws from torch's global generator: seeded for this image, and then put back."""
     with _DRAWING, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

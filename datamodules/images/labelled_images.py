@@ -9,7 +9,7 @@ from datamodules.items.items import Items
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """n images and the class of each, ``label`` (n,) int64.
+    """n images and the class of each, ``label`` (n,) int64, and where they have one the ``domain`` (n,) int64.
 
     Example:
         >>> import torch
@@ -21,3 +21,4 @@ class LabelledImages:
 
     items: Items
     label: Tensor
+    domain: Tensor | None = None

@@ -40,7 +40,7 @@ def mean_of_captions(pairs: Pairs, block_size: int = 16384) -> Pairs:
         counts = y_of_x.counts[x]
         mean.index_add_(0, torch.repeat_interleave(torch.arange(len(x)), counts), pairs.y[y_of_x.of(x)].float())
         mean /= counts[:, None]
-    return Pairs(pairs.x, means, x_of_mean, pairs.group, pairs.label)
+    return Pairs(pairs.x, means, x_of_mean, pairs.group, pairs.label, pairs.domain)
 
 
 def captions_per_item(x_of_y: Tensor, n_x: int) -> str:

@@ -14,7 +14,8 @@ class RawPairs:
     """One split: all its x, all its y, and which x each y belongs to, as in ``Pairs``.
 
     ``x`` and ``y`` are sources of n_x and n_y items, ``x_of_y`` (n_y,) int64 the x that each y belongs to,
-    ``group`` (n_x,) int64 the group of each x, ``label`` (n_x,) int64 an optional class of each x.
+    ``group`` (n_x,) int64 the group of each x, ``label`` and ``domain`` (n_x,) int64 an optional class and domain of
+    each x.
 
     Example:
         >>> from datamodules.items import Texts
@@ -29,6 +30,7 @@ class RawPairs:
     x_of_y: Tensor
     group: Tensor
     label: Tensor | None = None
+    domain: Tensor | None = None
 
     @property
     def n_x(self) -> int:
@@ -50,6 +52,7 @@ class RawPairs:
             x_of_y=owner[y_index],
             group=self.group[index],
             label=None if self.label is None else self.label[index],
+            domain=None if self.domain is None else self.domain[index],
         )
 
     def take_y(self, index: Tensor) -> "RawPairs":

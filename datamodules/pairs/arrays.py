@@ -17,6 +17,7 @@ def pairs_of_tensors(
     x_of_y: Tensor | None = None,
     group: Tensor | None = None,
     label: Tensor | None = None,
+    domain: Tensor | None = None,
 ) -> Pairs:
     """Checked pairs of ``x`` (n_x, d_x) and ``y`` (n_y, d_y).
 
@@ -41,6 +42,7 @@ def pairs_of_tensors(
     x_of_y = integers("x_of_y", x_of_y, n_y)
     group = torch.arange(n_x) if group is None else integers("group", group, n_x)
     label = None if label is None else integers("label", label, n_x)
+    domain = None if domain is None else integers("domain", domain, n_x)
     outside = ((x_of_y < 0) | (x_of_y >= n_x)).nonzero()[:, 0]
     if len(outside):
         row = int(outside[0])
@@ -50,7 +52,7 @@ def pairs_of_tensors(
         )
     check_rows("x", x)
     check_rows("y", y)
-    return Pairs(x=x, y=y, x_of_y=x_of_y, group=group, label=label)
+    return Pairs(x=x, y=y, x_of_y=x_of_y, group=group, label=label, domain=domain)
 
 
 def integers(name: str, values: Tensor, n: int) -> Tensor:

@@ -99,7 +99,8 @@ class Pairs:
 
     ``x`` (n_x, d_x) and ``y`` (n_y, d_y) are feature rows, ``x_of_y`` (n_y,) int64 the row of ``x`` that
     each y belongs to, ``group`` (n_x,) int64 the group of each x (a y has the group of its x), ``label``
-    (n_x,) int64 an optional class of each x. ``pairs[x_index]`` is the batch of these x and all their y.
+    (n_x,) int64 an optional class of each x, ``domain`` (n_x,) int64 where it is from: photographs, drawings.
+    ``pairs[x_index]`` is the batch of these x and all their y.
 
     Example:
         >>> pairs = Pairs(torch.eye(2), torch.eye(3), x_of_y=torch.tensor([0, 1, 1]), group=torch.arange(2))
@@ -113,6 +114,7 @@ class Pairs:
     x_of_y: Tensor
     group: Tensor
     label: Tensor | None = None
+    domain: Tensor | None = None
 
     @property
     def n_x(self) -> int:
@@ -210,6 +212,7 @@ def subset(pairs: Pairs, x_index: Tensor) -> Pairs:
         x_of_y=owner[y_index],
         group=pairs.group[x_index],
         label=None if pairs.label is None else pairs.label[x_index],
+        domain=None if pairs.domain is None else pairs.domain[x_index],
     )
 
 

@@ -1,9 +1,10 @@
-"""Matrices as heat maps: similarities, contrastive weights, confusion of classes."""
+"""Matrices as heat maps: similarities, weights, confusion of classes, plans of transport, numbers over two settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike, NDArray
@@ -111,3 +112,62 @@ def _confusion(axes: Axes, percent: NDArray[np.float64], class_names: Sequence[s
             axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", fontsize=8, color=colour)
     axes.set_xlabel("predicted class")
     return picture
+
+
+def plan_maps(rows: Mapping[str, Sequence[ArrayLike]], x_name: str, y_name: str) -> Figure:
+    """The target T, the kernel K and the plan P, all (n, m), of each title: a row of three panels, on one log scale.
+
+    What is below a ten-thousandth, zeros of T among it, is white.
+
+    Raises:
+        ValueError: when there is no row, or one has not three matrices of one shape.
+
+    Example:
+        >>> len(plan_maps({"GCA-INCE": [np.eye(2), np.ones((2, 2)), np.eye(2)]}, "image", "text").axes)
+        4
+    """
+    shown = {title: [np.asarray(each, dtype=float) for each in row] for title, row in rows.items()}
+    if not shown or any(len(row) != 3 or len({each.shape for each in row}) > 1 for row in shown.values()):
+        shapes = {title: [each.shape for each in row] for title, row in shown.items()}
+        raise ValueError(f"each title needs T, K and P of one shape, got {shapes}")
+    figure = new_figure(9.0, 2.9 * len(shown) + 0.4)
+    panels = figure.subplots(len(shown), 3, squeeze=False)
+    for axes_of, (title, row) in zip(panels, shown.items(), strict=True):
+        for axes, each, name in zip(axes_of, row, ("target T", "kernel K", "plan P"), strict=True):
+            picture = axes.imshow(each, cmap="Blues", norm=LogNorm(1e-4, 1.0), interpolation="nearest")
+            axes.set_title(f"{name}, {title}", fontsize=10, parse_math=False)
+            axes.set_xticks([])
+            axes.set_yticks([])
+        axes_of[0].set_ylabel(f"{x_name} item", parse_math=False)
+    for axes in panels[-1]:
+        axes.set_xlabel(f"{y_name} item", parse_math=False)
+    figure.colorbar(picture, ax=panels.ravel().tolist(), label="mass", shrink=0.9)
+    return figure
+
+
+def settings_map(values: ArrayLike, rows: Sequence[str], columns: Sequence[str], names: tuple[str, str]) -> Figure:
+    """A number (k, l) for every two values of two settings, written out; ``names`` are those of the settings.
+
+    Raises:
+        ValueError: when there is not one name a row and a column.
+
+    Example:
+        >>> figure = settings_map([[30.0, 31.5]], ["0.1"], ["1", "10"], ("eps", "iterations"))
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['30.0', '31.5']
+    """
+    numbers = np.asarray(values, dtype=float)
+    if numbers.shape != (len(rows), len(columns)):
+        raise ValueError(f"{len(rows)} rows and {len(columns)} columns are named, got numbers {numbers.shape}")
+    figure = new_figure(1.1 * len(columns) + 2.2, 0.6 * len(rows) + 1.4)
+    axes = figure.subplots()
+    picture = axes.imshow(numbers, cmap="Blues", aspect="auto", interpolation="nearest")
+    axes.set_xticks(range(len(columns)), list(columns))
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set(xlabel=names[1], ylabel=names[0])
+    middle = (numbers.min() + numbers.max()) / 2
+    for i, j in np.ndindex(*numbers.shape):
+        colour = "white" if numbers[i, j] > middle else INK
+        axes.text(j, i, f"{numbers[i, j]:.1f}", ha="center", va="center", fontsize=9, color=colour)
+    figure.colorbar(picture, ax=axes, shrink=0.9)
+    return figure

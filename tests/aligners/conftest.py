@@ -30,5 +30,6 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("features") / "pairs.safetensors"
     # float64 rows are computed with in float64: sums over any number of processes agree to rounding
     tensors = {"x": x.double(), "y": y.double(), "x_of_y": x_of_y, "group": group, "split": split}
+    tensors["domain"] = torch.arange(N_X) % 3
     save_file(tensors, path, metadata={"x_name": "image", "y_name": "text"})
     return path

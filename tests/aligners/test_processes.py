@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from aligners.base.aligner import Aligner
+from aligners.domains import GCADomains
 from aligners.gradient import SGDCLIP
 from aligners.unicon import UniConSpectral
 from datamodules.pairs.pairs import Pairs
@@ -24,6 +25,7 @@ REDRAWN = ["aligner.contrast_items=50", "aligner.passes=2"]
         ("unicon", UniConSpectral, 2, 4, ["aligner.negatives=batch", "aligner.memory_mb=0", "aligner.passes=3"]),
         ("unicon", UniConSpectral, 2, 3, [*REDRAWN, "aligner.feature_map=identity", "aligner.laplacian=[0.0,1.0]"]),
         ("sgd_clip", SGDCLIP, 2, 3, ["trainer.max_epochs=3"]),
+        ("gca_domains", GCADomains, 2, 3, ["trainer.max_epochs=3", "aligner.a=0.05", "aligner.b=0.01"]),
     ],
 )
 def test_processes_give_the_solution_of_one(

@@ -14,10 +14,10 @@ from aligners.unicon import UniConSpectral
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.arrays import pairs_of_tensors
 from ground.errors import UserError
-from tests.aligners.made import NAMES, make
+from tests.aligners.made import LEARNING, make
 from tests.problems import random_features
 
-SHARING = [name for name in NAMES if "shared" in make(name).hparams]
+SHARING = [name for name in LEARNING if "shared" in make(name).hparams]
 LIGHT = {"head": "linear", "landmarks": 20, "rank": 4}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from datamodules.base import image_views
+from datamodules.images import policies
 from tests.datamodules.clotho_layout import write_clotho
 
 
@@ -23,7 +23,7 @@ class Same:
 
 @pytest.fixture
 def same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_views, "SimCLR", Same)
+    monkeypatch.setattr(policies, "SimCLR", Same)
 
 
 @pytest.fixture

@@ -22,9 +22,10 @@ def tree(folder: Path, **splits: dict[str, int]) -> Path:
 
 def made(folder: Path, data: Path, backbone: MeanColour | None = None, **changes: Any) -> ImageFolderDataModule:
     arguments = {
-        "path": str(data), "val_share": 0.25, "test_share": 0.25, "split_seed": 0, "views": 2, "view_seed": 0,
-        "pairs": "views", "at": "native", "positives": "self", "batches": "random", "corruptions": [],
-        "severities": [1, 5], "extreme": [], "text_backbone": CharacterCounts(),
+        "path": str(data), "domains": False, "val_share": 0.25, "test_share": 0.25, "split_seed": 0, "views": 2,
+        "view_seed": 0, "pairs": "views", "policy": "simclr", "at": "native", "positives": "self",
+        "batches": "random", "corruptions": [], "severities": [1, 5], "extreme": [],
+        "text_backbone": CharacterCounts(),
     }  # fmt: skip
     return ImageFolderDataModule(backbone or MeanColour(), **(arguments | common(folder, shard_size=64) | changes))
 

@@ -29,8 +29,8 @@ def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def made(path: Path, backbone: MeanColour | None = None, **changes: Any) -> CIFAR10DataModule:
     arguments = {
         "path": str(path), "download": False, "val_share": 0.1, "split_seed": 0, "views": 2, "view_seed": 0,
-        "pairs": "views", "at": "native", "positives": "self", "batches": "random", "corruptions": [],
-        "severities": [1, 5], "extreme": [],
+        "pairs": "views", "policy": "simclr", "at": "native", "positives": "self", "batches": "random",
+        "corruptions": [], "severities": [1, 5], "extreme": [],
     }  # fmt: skip
     return CIFAR10DataModule(
         backbone or MeanColour(), CharacterCounts(), **(arguments | common(path.parent, shard_size=64) | changes)

@@ -33,7 +33,7 @@ def test_defaults(tmp_path: Path) -> None:
         rows = pairs.group  # each x its own: the group is the row
         assert torch.equal(batch.x, whole["x"][rows])
         assert torch.equal(batch.y, whole["y"][rows])
-        assert pairs.label is None
+        assert pairs.label is pairs.domain is None
         seen += rows.tolist()
     assert sorted(seen) == list(range(40))
 
@@ -48,6 +48,7 @@ def test_everything_that_a_file_may_hold(tmp_path: Path) -> None:
         group=group,
         split=split,
         label=torch.arange(40).to(torch.int16),
+        domain=torch.arange(40).to(torch.uint8) // 2,
         x=tensors()["x"].half(),
         y=tensors()["y"].double(),
     )
@@ -60,6 +61,8 @@ def test_everything_that_a_file_may_hold(tmp_path: Path) -> None:
         assert torch.equal(pairs.group, group[rows].long())
         assert pairs.label is not None
         assert pairs.label.tolist() == rows.tolist()
+        assert pairs.domain is not None
+        assert pairs.domain.tolist() == [row // 2 for row in rows.tolist()]
         assert {t.dtype for t in (pairs.group, pairs.label, pairs.x_of_y)} == {torch.int64}
 
 
@@ -120,6 +123,7 @@ SPLIT = torch.tensor([0, 1, 2, 0] * 10, dtype=torch.uint8)
         ({"group": torch.zeros(39, dtype=torch.int64)}, "group must be 40 integers"),
         ({"group": torch.zeros(40, dtype=torch.bool)}, "group must be 40 integers.*of torch.bool"),
         ({"label": torch.zeros(40)}, "label must be 40 integers"),
+        ({"domain": torch.zeros(39, dtype=torch.int64)}, "domain must be 40 integers"),
         ({"split": SPLIT[:39]}, r"split must be 40 integers, got shape \(39,\)"),
         ({"split": SPLIT[:0]}, r"split must be 40 integers, got shape \(0,\)"),
         ({"split": SPLIT.float()}, "split must be 40 integers, got shape.*torch.float32"),

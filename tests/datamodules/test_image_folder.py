@@ -40,6 +40,32 @@ def test_val_and_test_are_drawn_by_class(tmp_path: Path) -> None:
     assert data.protocol["split"] == "val and test drawn by class"
 
 
+def test_a_tree_for_each_domain(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    class_folders(root / "photo", {"cat": 8, "dog": 4}, 0)
+    for split, start in (("train", 12), ("test", 32)):  # of one domain the splits are given
+        class_folders(root / "art" / split, {"cat": 10, "dog": 10}, start)
+    data = made(tmp_path, root, domains=True, views=4)
+    assert sum(len(numbers(data, split)) for split in SPLITS) == 52
+    data.setup()
+    assert data.label_names == ["cat", "dog"]
+    for split in SPLITS:
+        pairs, each = data.splits[split], numbers(data, split)
+        each = [number for number in each for _ in range(pairs.n_x // len(each))]
+        assert pairs.domain is not None
+        assert pairs.domain.tolist() == [int(number < 12) for number in each]  # sorted: art, photo
+        assert pairs.label is not None
+        assert pairs.label.tolist() == [int(8 <= n < 12 or 22 <= n < 32 or n >= 42) for n in each]
+    assert data.domain_train is not None
+    assert data.domain_train.label.tolist() == [int(number < 12) for number in numbers(data, "train")]
+    assert data.protocol["domains"] == "art, photo"
+    (root / "photo" / "cat").rename(root / "photo" / "cow")
+    with pytest.raises(UserError, match=r"the classes of the domains in .* differ: photo has no images of 'cat'"):
+        made(tmp_path, root, domains=True).prepare_data()
+    with pytest.raises(UserError, match=r"has no two folders of domains, DOMAIN/CLASS/IMAGE: set datamodule\.domains"):
+        made(tmp_path, tree(tmp_path / "plain", train=COUNTS), domains=True).prepare_data()
+
+
 def test_what_is_there_is_not_drawn(tmp_path: Path) -> None:
     data = made(tmp_path, tree(tmp_path / "data", train=COUNTS, test=COUNTS))
     assert sorted(numbers(data, "test")) == list(range(16, 32))

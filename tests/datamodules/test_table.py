@@ -85,7 +85,8 @@ def test_images_that_share_a_sound_are_one_group_and_the_sound_one_item(folder: 
 
 
 def test_groups_labels_and_a_drawn_split(folder: Path) -> None:
-    rows = captioned(12, group=lambda i: i // 2, label=lambda i: (10, 9, 100)[i % 3])
+    domains = ("photo", "art", "sign")
+    rows = captioned(12, group=lambda i: i // 2, label=lambda i: (10, 9, 100)[i % 3], domain=lambda i: domains[i // 4])
     splits = []
     for seed in (0, 0, 1):
         data = table(written(folder / "grouped.csv", rows), split_seed=seed)
@@ -100,6 +101,8 @@ def test_groups_labels_and_a_drawn_split(folder: Path) -> None:
         assert batch.positives.equal(number[:, None] // 2 == batch.y[None, :, -1].long().sub(1) // 2)
         assert pairs.label is not None
         assert pairs.label.tolist() == [(1, 0, 2)[i % 3] for i in number.tolist()]
+        assert pairs.domain is not None
+        assert [sorted(domains)[i] for i in pairs.domain.tolist()] == [domains[i // 4] for i in number.tolist()]
     assert data.protocol["split"] == "drawn by group, seed 1"
 
 

@@ -16,11 +16,11 @@ from tests.datamodules.tars import Members, numbered, sample, shard_data, tar, t
 
 
 def test_rows_of_features_are_the_members_of_their_key(tmp_path: Path) -> None:
-    tar(tmp_path / "shards" / "0.tar", numbered(range(7), split=third, label=lambda i: i % 2, group=lambda i: i // 4))
-    tar(
-        tmp_path / "shards" / "1.tar",
-        numbered(range(7, 12), split=third, label=lambda i: i % 2, group=lambda i: i // 4),
-    )
+    for shard, numbers_of in (("0.tar", range(7)), ("1.tar", range(7, 12))):
+        members = numbered(
+            numbers_of, split=third, label=lambda i: i % 2, group=lambda i: i // 4, domain=lambda i: "ba"[i % 2]
+        )
+        tar(tmp_path / "shards" / shard, members)
     data = shard_data(tmp_path / "shards", tmp_path)
     data.setup()
     assert (data.x_name, data.y_name, data.label_names) == ("image", "text", ["0", "1"])
@@ -33,6 +33,8 @@ def test_rows_of_features_are_the_members_of_their_key(tmp_path: Path) -> None:
         assert batch.positives.equal(numbers[:, None] // 4 == numbers // 4)
         assert pairs.label is not None
         assert pairs.label.equal(numbers % 2)
+        assert pairs.domain is not None
+        assert pairs.domain.equal(1 - numbers % 2)
         assert data.describe_y(split, 2) == "a" * int(numbers[2] + 1)
         assert data.describe_x(split, 2).getpixel((0, 0)) == (int(numbers[2]), 0, 0)  # type: ignore[attr-defined]
 

@@ -57,5 +57,6 @@ def shared(**changed: Any) -> PairsDataModule:
         group = torch.arange(n)
         group[1] = group[0]
         label = torch.arange(n) % 3 if changed.get("label") else None
-        datamodule.splits[split] = pairs_of_tensors(x, y, x_of_y=x_of_y, group=group, label=label)
+        domain = (x[:, 0] > 0).long() if changed.get("domain") else None
+        datamodule.splits[split] = pairs_of_tensors(x, y, x_of_y=x_of_y, group=group, label=label, domain=domain)
     return datamodule

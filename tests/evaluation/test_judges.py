@@ -1,5 +1,7 @@
 """What the judges say of a fitted aligner, and judges of one's own."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hydra.errors import InstantiationException
@@ -107,6 +109,29 @@ def test_a_probe_is_fitted_on_what_the_datamodule_says(monkeypatch: pytest.Monke
     monkeypatch.setattr(PairsDataModule, "probe_train", known)
     metrics = fitted(CCA(rank=4), datamodule, evaluation=made(probe={"neighbours": 1})).metrics
     assert metrics["test/knn/accuracy"] == metrics["test/raw/knn/accuracy"] == 100  # each is its own neighbour
+
+
+def test_the_domain_has_a_probe_where_there_are_domains() -> None:
+    assert not any("domain" in key for key in fitted(CCA(rank=4), shared(label=True)).metrics)
+    datamodule = shared(domain=True)
+    evaluation = made(domain_probe={"every_pass": True})
+    metrics = fitted(CCA(rank=4), datamodule, evaluation=evaluation).metrics
+    judged, train = evaluation.tests["test"], datamodule.domain_train
+    assert train is not None
+    rows = judged.encode_x(train.x[torch.arange(60)])
+    domain = datamodule.splits["test"].domain
+    assert domain is not None
+    settings = ([0.001, 0.01, 0.1, 1.0, 10.0], 0.2, 0)
+    assert (
+        metrics["test/domain_probe/accuracy"] == linear_probe(rows, train.label, judged.x, domain, *settings).accuracy
+    )
+    raw = (train.x[torch.arange(60)], train.label, datamodule.splits["test"].x[torch.arange(31)], domain)
+    assert metrics["test/raw/domain_probe/accuracy"] == linear_probe(*raw, *settings).accuracy > 60
+    assert all("domain_probe/accuracy" in entry for entry in evaluation.history)
+    assert not any("linear_probe" in key for key in metrics)
+    for split, pairs in datamodule.splits.items():  # one domain alone: there is nothing to tell
+        datamodule.splits[split] = replace(pairs, domain=torch.zeros(pairs.n_x, dtype=torch.int64))
+    assert not any("domain" in key for key in fitted(CCA(rank=4), datamodule).metrics)
 
 
 def test_class_accuracy_where_there_are_labels() -> None:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from report.figures.matrix_plots import confusion_matrices, similarity_matrix, weights_over_passes
+from report.figures.matrix_plots import (
+    confusion_matrices,
+    plan_maps,
+    settings_map,
+    similarity_matrix,
+    weights_over_passes,
+)
 from tests.report.drawing import draw
 
 
@@ -59,3 +65,26 @@ def test_confusion_of_many_classes_and_of_none() -> None:
         confusion_matrices([("few", np.eye(2), ["one"])])
     with pytest.raises(ValueError, match="no confusion matrix"):
         confusion_matrices([])
+
+
+def test_plans_share_a_log_scale_and_zeros_are_white() -> None:
+    T, K, P = np.eye(3), np.full((3, 3), 0.01), np.eye(3) * 0.9 + 1e-6
+    figure = plan_maps({"a = $0": [T, K, P], "b": [K, K, K]}, "image", "text")
+    assert {"target T, a = $0", "kernel K, b", "plan P, b", "image item", "text item", "mass"} <= set(draw(figure))
+    for shown, given in zip(heat_maps(figure), [T, K, P, K, K, K], strict=True):
+        np.testing.assert_array_equal(shown, given)
+    assert {axes.images[0].get_clim() for axes in figure.axes if axes.images} == {(1e-4, 1.0)}
+    pixels = figure.axes[0].images[0].to_rgba(T)
+    assert pixels[0, 1, 3] == 0  # the page shows through
+    assert pixels[0, 0, 0] < 0.1
+    for rows in ({}, {"a": [T, K]}, {"a": [T, K, np.eye(2)]}):
+        with pytest.raises(ValueError, match="each title needs T, K and P of one shape"):
+            plan_maps(rows, "x", "y")
+
+
+def test_numbers_over_two_settings_are_written_out() -> None:
+    figure = settings_map([[1.0, 2.04], [3.0, 40.0]], ["0.1", "1"], ["1", "10"], ("eps", "t"))
+    texts = draw(figure)
+    assert {"1.0", "2.0", "3.0", "40.0", "eps", "t", "0.1", "10"} <= set(texts)
+    with pytest.raises(ValueError, match=r"1 rows and 2 columns are named, got numbers \(2, 2\)"):
+        settings_map(np.eye(2), ["a"], ["b", "c"], ("eps", "t"))

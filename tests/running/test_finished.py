@@ -72,7 +72,17 @@ def test_a_run_on_synthetic_data_keeps_the_place_of_its_noise(tmp_path: Path, li
 def test_a_run_on_views_of_images_keeps_its_pairs(tmp_path: Path, line: str, pairs: str) -> None:
     data = "{_target_: datamodules.cifar10.CIFAR10DataModule, view_seed: 0" + line + "}"
     groups = f"aligner: {{}}\ndatamodule: {data}\neval_datamodule: null\nevaluation: {{}}\nreport: {{}}\n"
-    assert run_of(tmp_path, groups).config.datamodule.pairs == pairs
+    config = run_of(tmp_path, groups).config.datamodule
+    assert (config.pairs, config.policy) == (pairs, "simclr")
+
+
+def test_a_run_before_domains_has_none(tmp_path: Path) -> None:
+    folder = "{_target_: datamodules.image_folder.ImageFolderDataModule, view_seed: 0}"
+    table = "{_target_: datamodules.table.TableDataModule, columns: {image: a}}"
+    groups = f"aligner: {{}}\ndatamodule: {folder}\neval_datamodule: {table}\nevaluation: {{}}\nreport: {{}}\n"
+    config = run_of(tmp_path, groups).config
+    assert config.datamodule.domains is False
+    assert config.eval_datamodule.columns == {"image": "a", "domain": None}
 
 
 def test_a_run_on_other_data_gets_no_place_of_noise(tmp_path: Path) -> None:

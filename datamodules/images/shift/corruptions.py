@@ -170,7 +170,7 @@ class Corruption:
         if image.size != (SIDE, SIDE):
             raise UserError(
                 f"the corruptions are those of CIFAR-10-C, for images of {SIDE} x {SIDE}; got one of "
-                f"{image.size[0]} x {image.size[1]}: leave corruptions out"
+                f"{image.size[0]} x {image.size[1]}: leave corruptions out, and extreme or policy by brightness"
             )
         formula, constants = FORMULAS[self.name]
         return _picture(formula(np.asarray(image) / 255, constants[self.severity - 1], np.random.default_rng(seed)))

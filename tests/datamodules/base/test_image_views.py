@@ -61,6 +61,20 @@ def test_views_are_augmented_and_images_are_not(tmp_path: Path) -> None:
     assert data.describe_y("test", 3) == f"{data.label_names[int(test.label[3])]}, a view of 3"
 
 
+def test_a_policy_is_of_the_training_views_alone(tmp_path: Path) -> None:
+    path = tree(tmp_path / "data", train=COUNTS, test=COUNTS)
+    plain, bright = (made(tmp_path, path, policy=policy) for policy in ("simclr", "brightness"))
+    for data in (plain, bright):
+        data.setup()
+    brighter = [rows(data.splits["train"].x) + rows(data.splits["train"].y) for data in (bright, plain)]
+    assert torch.tensor(brighter[0]).mean() > torch.tensor(brighter[1]).mean() + 20
+    for split in ("val", "test"):  # and its x are the clean images
+        assert rows(bright.splits[split].y) == rows(plain.splits[split].y)
+        assert rows(bright.splits[split].x) == rows(plain.splits[split].x)
+    assert rows(bright.probe_train.x) == rows(plain.probe_train.x)  # type: ignore[union-attr]
+    assert bright.protocol["policy"] == "brightness"
+
+
 @pytest.mark.usefixtures("same")
 def test_a_damaged_image_is_left_out_everywhere(tmp_path: Path) -> None:
     path = tree(tmp_path / "data", train=COUNTS, test=COUNTS)

@@ -244,5 +244,5 @@ def test_edges() -> None:
 
 
 def test_another_size() -> None:
-    with pytest.raises(UserError, match="for images of 32 x 32; got one of 64 x 64: leave corruptions out"):
+    with pytest.raises(UserError, match="for images of 32 x 32; got one of 64 x 64: leave corruptions out, and"):
         Corruption("fog", 1)(noisy(side=64), 0)

@@ -69,7 +69,7 @@ def test_the_mean_is_the_mean_by_hand(owners: tuple[int, list[int]], block_size:
     y = torch.randn(len(owner), 3, generator=generator).half()
     x = torch.randn(n_x, 2, generator=generator)
     label = torch.arange(n_x) + 7
-    mean = mean_of_captions(Pairs(x, y, torch.tensor(owner), torch.arange(n_x) // 2, label), block_size)
+    mean = mean_of_captions(Pairs(x, y, torch.tensor(owner), torch.arange(n_x) // 2, label, label), block_size)
     with_y = sorted(set(owner))
     assert isinstance(mean.y, Tensor)
     assert mean.y.dtype == torch.float32
@@ -77,7 +77,7 @@ def test_the_mean_is_the_mean_by_hand(owners: tuple[int, list[int]], block_size:
     torch.testing.assert_close(mean.y.double(), by_hand, rtol=0, atol=2e-6)
     assert mean.x_of_y.tolist() == with_y
     assert mean.x is x
-    assert mean.label is label
+    assert mean.label is mean.domain is label
     assert mean.group.tolist() == [i // 2 for i in range(n_x)]
 
 

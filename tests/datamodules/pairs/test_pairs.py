@@ -21,6 +21,7 @@ def many_to_many(draw: st.DrawFn) -> Pairs:
         x_of_y=torch.tensor(x_of_y, dtype=torch.int64),
         group=torch.tensor(group),
         label=torch.arange(n_x) + 100,
+        domain=torch.arange(n_x) + 200,
     )
 
 
@@ -69,6 +70,8 @@ def test_a_subset_of_a_subset_is_plain_indexing(data: st.DataObject) -> None:
         assert torch.equal(part.group, pairs.group[chosen])
         assert part.label is not None
         assert torch.equal(part.label, chosen + 100)
+        assert part.domain is not None
+        assert torch.equal(part.domain, chosen + 200)
         assert part.dims == pairs.dims
         # the y in the order of the whole, each with the x that it had
         y = [i for i in range(pairs.n_y) if pairs.x_of_y[i] in chosen]
@@ -116,6 +119,7 @@ def test_features_come_out_in_float32_or_in_float64_as_they_are(dtype: torch.dty
     assert (batch.x.item(), batch.y.item()) == (2.0, 1.5)
 
 
-def test_no_label_stays_none() -> None:
+def test_no_label_and_no_domain_stay_none() -> None:
     pairs = Pairs(torch.ones(3, 2), torch.ones(3, 2), torch.arange(3), torch.arange(3))
-    assert subset(pairs, torch.tensor([2, 0])).label is None
+    part = subset(pairs, torch.tensor([2, 0]))
+    assert part.label is part.domain is None
