@@ -73,7 +73,7 @@ class Training:
         x_of_y = shuffled(pairs.x_of_y, pairs.group, self.noise, self.seed)
         moved = int((pairs.group[x_of_y] != pairs.y_group).sum())
         self.facts |= {"train_noise": self.noise, "train_y_of_another_x": moved}
-        return Pairs(pairs.x, pairs.y, x_of_y, pairs.group, pairs.label)
+        return Pairs(pairs.x, pairs.y, x_of_y, pairs.group, pairs.label, pairs.domain)
 
     def of(self, pairs: Pairs) -> Pairs:
         """The training split ``pairs`` as a fit sees it."""
@@ -89,7 +89,7 @@ class Training:
 
 def of_y(pairs: Pairs, y_index: Tensor) -> Pairs:
     """All x, and of the y those ``y_index`` (k,)."""
-    return Pairs(pairs.x, SelectedRows(pairs.y, y_index), pairs.x_of_y[y_index], pairs.group, pairs.label)
+    return Pairs(pairs.x, SelectedRows(pairs.y, y_index), pairs.x_of_y[y_index], pairs.group, pairs.label, pairs.domain)
 
 
 def shuffled(x_of_y: Tensor, group: Tensor, share: float, seed: int) -> Tensor:
