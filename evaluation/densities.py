@@ -12,7 +12,7 @@ with U minus the mean cosine of partners. Everything in float64; zero rows stay 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,6 +21,8 @@ from torch import Tensor
 from evaluation.scoring import blocks, check_embeddings, unit_rows
 from evaluation.vmf import log_normaliser
 
+Groups = tuple[Tensor, Tensor]
+"""Those of x (n_x,) and of y (n_y,): items are partners exactly when they are equal."""
 LARGEST_KAPPA = 300
 """``exp(-2 kappa)``, the kernel at the far end of the sphere, is a normal float64 number below it."""
 TILE = 256
@@ -64,20 +66,25 @@ def log_density(queries: Tensor, rows: Tensor, kappa: float, block_size: int) ->
     """
     check_embeddings(queries, rows)
     sums = _Sums(unit_rows(queries), unit_rows(rows), [kappa])
-    sums.add_all(block_size)
-    return sums.rows[0].log() + kappa - math.log(len(rows)) - log_normaliser(rows.shape[1], kappa)
+    sums.add_all(block_size, [])
+    log: Tensor = sums.rows[0].log() + kappa - math.log(len(rows)) - log_normaliser(rows.shape[1], kappa)
+    return log
 
 
-@torch.no_grad()
-def densities(x: Tensor, y: Tensor, kappas: list[float], block_size: int, leave_one_out: bool) -> list[Densities]:
+def densities(
+    x: Tensor, y: Tensor, kappas: list[float], block_size: int, leave_one_out: bool, partners: Groups | None = None
+) -> list[Densities]:
     """Entropies and divergences of the unit rows of ``x`` (n_x, d) and ``y`` (n_y, d), at each kappa.
 
     With ``leave_one_out`` an item is not in its own modality's density where that is read at the item, so that an
-    entropy is not that of the kernel alone; without, the identity of the loss above is exact. Cosines are formed
-    ``block_size`` x ``block_size`` at a time, once each.
+    entropy is not that of the kernel alone; without, the identity of the loss above is exact. Of ``partners``, the
+    groups of both, the items of i's own group are left out of the other modality's density at i: as near as an
+    aligner puts them, they would otherwise make a divergence negative where items are few. Conditional entropies are
+    of all. Cosines are formed ``block_size`` x ``block_size`` at a time, once each.
 
     Raises:
-        ValueError: NaN or infinity, widths that differ, a kappa that is not in (0, 300], or a single row to leave out.
+        ValueError: NaN or infinity, widths that differ, a kappa that is not in (0, 300], a single row to leave out, or
+            an item of which all others are partners.
 
     Example:
         >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
@@ -85,37 +92,69 @@ def densities(x: Tensor, y: Tensor, kappas: list[float], block_size: int, leave_
         >>> near.divergence < far.divergence
         True
     """
+    return densities_without(x, y, kappas, block_size, leave_one_out, [partners])[0]
+
+
+@torch.no_grad()
+def densities_without(
+    x: Tensor, y: Tensor, kappas: list[float], block_size: int, leave_one_out: bool, pairings: Sequence[Groups | None]
+) -> list[list[Densities]]:
+    """``densities`` without the partners of each of several pairings of the same rows, for little more than one's cost.
+
+    Raises:
+        ValueError: as ``densities``.
+    """
     check_embeddings(x, y)
     if leave_one_out and min(len(x), len(y)) < 2:
         raise ValueError("a density without the item itself needs at least two rows")
     u, v = unit_rows(x), unit_rows(y)
-    cross, of_x, of_y = _Sums(u, v, kappas, weighted=True), _Sums(u, u, kappas), _Sums(v, v, kappas)
-    cross.add_all(block_size)
-    of_x.add_own(block_size, leave_one_out)
-    of_y.add_own(block_size, leave_one_out)
-    left = int(leave_one_out)
+    cross = _Sums(u, v, kappas)
+    cross.add_all(block_size, pairings)
+    scales = [log_normaliser(x.shape[1], kappa) - kappa for kappa in kappas]
+    own = []
+    for unit in (u, v):
+        sums = _Sums(unit, unit, kappas)
+        sums.add_own(block_size, leave_one_out)
+        own.append(sums.rows.log().mean(1) - math.log(len(unit) - int(leave_one_out)))
+    conditional = [
+        (total.log() - u.new_tensor(kappas)[:, None] * weighted / total).mean(1)
+        for total, weighted in ((cross.rows, cross.weighted_rows), (cross.columns, cross.weighted_columns))
+    ]
     found = []
-    for k, kappa in enumerate(kappas):
-        scale = log_normaliser(x.shape[1], kappa) - kappa
-        own = [float(s.rows[k].log().mean()) - math.log(len(s.rows[k]) - left) - scale for s in (of_x, of_y)]
-        other = [
-            float(total.log().mean()) - math.log(n) - scale
-            for total, n in ((cross.rows[k], len(v)), (cross.columns[k], len(u)))
+    for number, groups in enumerate(pairings):
+        others = [
+            (total[number].log() - left.log()).mean(1)
+            for total, left in zip((cross.other_rows, cross.other_columns), _counts(u, v, groups), strict=True)
         ]
-        conditional = [
-            float((total.log() - kappa * weighted / total).mean())
-            for total, weighted in ((cross.rows[k], cross.weighted_rows[k]),
-                                    (cross.columns[k], cross.weighted_columns[k]))
-        ]  # fmt: skip
-        found.append(
+        found.append([
             Densities(
                 kappa,
-                (-own[0], -own[1]),
-                (own[0] - other[0], own[1] - other[1]),
-                (conditional[0], conditional[1]),
+                (float(scales[k] - own[0][k]), float(scales[k] - own[1][k])),
+                (float(own[0][k] - others[0][k]), float(own[1][k] - others[1][k])),
+                (float(conditional[0][k]), float(conditional[1][k])),
             )
-        )
+            for k, kappa in enumerate(kappas)
+        ])  # fmt: skip
     return found
+
+
+def _shared(x_group: Tensor, y_group: Tensor) -> Tensor | None:
+    """Which are partners (b, c); None where none are, as in most blocks."""
+    equal = x_group[:, None] == y_group
+    return equal if equal.any() else None
+
+
+def _counts(u: Tensor, v: Tensor, groups: Groups | None) -> tuple[Tensor, Tensor]:
+    """How many of the other modality are in the density at each x (n_x,) and at each y (n_y,)."""
+    counts = u.new_full((len(u),), len(v)), v.new_full((len(v),), len(u))
+    if groups is not None:
+        group, inverse = torch.unique(torch.cat(groups), return_inverse=True)
+        of = inverse.split([len(u), len(v)])
+        for count, own, other in zip(counts, of, of[::-1], strict=True):
+            count -= torch.bincount(other, minlength=len(group))[own]
+            if not count.all():
+                raise ValueError("all of the other modality are partners of an item: its density is of none")
+    return counts
 
 
 def named_densities(found: list[Densities], x_name: str, y_name: str) -> dict[str, float]:
@@ -142,27 +181,34 @@ def named_densities(found: list[Densities], x_name: str, y_name: str) -> dict[st
 class _Sums:
     """Sums over rows (k, n_x) and columns (k, n_y) of ``E = exp(kappa (c - 1))``, and ``weighted`` of ``E (c - 1)``.
 
-    No exponent is above 0 or below -2 kappa, so the sums of blocks add without a shift of their own.
+    ``other`` ones (p, k, n) are without the partners of a pairing. No exponent is above 0 or below -2 kappa, so the
+    sums of blocks add without a shift of their own.
     """
 
-    def __init__(self, u: Tensor, v: Tensor, kappas: list[float], weighted: bool = False) -> None:
+    def __init__(self, u: Tensor, v: Tensor, kappas: list[float]) -> None:
         if not all(0 < kappa <= LARGEST_KAPPA for kappa in kappas):
             raise ValueError(f"every kappa must be above 0 and at most {LARGEST_KAPPA:g}, got {kappas}")
-        self.u, self.v, self.kappas, self.weighted = u, v, kappas, weighted
+        self.u, self.v, self.kappas = u, v, kappas
         self.rows, self.weighted_rows = u.new_zeros(2, len(kappas), len(u))
         self.columns, self.weighted_columns = v.new_zeros(2, len(kappas), len(v))
 
-    def add_all(self, block_size: int) -> None:
+    def add_all(self, block_size: int, pairings: Sequence[Groups | None]) -> None:
+        self.other_rows = self.rows.new_zeros(len(pairings), *self.rows.shape)
+        self.other_columns = self.columns.new_zeros(len(pairings), *self.columns.shape)
         for part in blocks(len(self.u), min(block_size, TILE)):
             for other in blocks(len(self.v), min(block_size, TILE)):
                 apart = self._apart(part, other)
+                masks = [groups and _shared(groups[0][part], groups[1][other]) for groups in pairings]
                 for k, kernel in enumerate(self._kernels(apart)):
                     self.rows[k, part] += kernel.sum(1)
                     self.columns[k, other] += kernel.sum(0)
-                    if self.weighted:
-                        weighted = kernel * apart
-                        self.weighted_rows[k, part] += weighted.sum(1)
-                        self.weighted_columns[k, other] += weighted.sum(0)
+                    weighted = kernel * apart
+                    self.weighted_rows[k, part] += weighted.sum(1)
+                    self.weighted_columns[k, other] += weighted.sum(0)
+                    for number, mask in enumerate(masks):
+                        left = kernel if mask is None else kernel.masked_fill(mask, 0)
+                        self.other_rows[number, k, part] += left.sum(1)
+                        self.other_columns[number, k, other] += left.sum(0)
 
     def add_own(self, block_size: int, leave_one_out: bool) -> None:
         """``u`` with itself: each block once, for its rows and for its columns, which are rows too."""

@@ -90,7 +90,8 @@ def shuffled(y_group: Tensor, seed: int) -> Tensor | None:
     order = torch.randperm(len(group), generator=torch.Generator().manual_seed(seed))
     following = torch.empty_like(order)
     following[order] = order.roll(-1)
-    return group[following[inverse]]
+    others: Tensor = group[following[inverse]]
+    return others
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from datamodules.base.datamodule import PairsDataModule
-from evaluation.densities import LARGEST_KAPPA, densities, named_densities
+from evaluation.densities import LARGEST_KAPPA, densities_without, named_densities
 from evaluation.extended import extended_retrieval
 from evaluation.geometry import alignment, evaluate_geometry, potential, shuffled
 from evaluation.hubness import evaluate_hubness
@@ -56,12 +56,12 @@ class Geometry:
     """The shape of the shared space at the test, under ``geometry/``, see ``evaluate_geometry`` and ``densities``.
 
     Rows are judged as unit vectors by their cosines, also where an aligner scores otherwise. Each item is left out of
-    the density of its own modality. Under ``geometry/shuffled/`` what follows from the pairs when no y is with its own
-    x: all else does not know them. Under ``raw/geometry/`` the same of raw features of one dimension. It leaves
-    the densities.
+    the density of its own modality. Under ``geometry/shuffled/`` what knows the pairs, when no y is with its own x.
+    Under ``raw/geometry/`` the same of raw features of one dimension. It leaves the densities.
 
     Args:
         kappas: concentrations of the densities' kernels, the inverse of a temperature.
+        partners: whether an item's positives are in the other modality's density where that is read at the item.
         items: so many of each modality at most, drawn anew from each, have densities; all else is of all items.
         raw: also of the raw features, without any alignment, where both modalities have one dimension.
         seed: of the draw and of the shuffled pairs.
@@ -76,7 +76,7 @@ class Geometry:
         >>> data = PairsDataModule(batch_size=8, eval_batch_size=8, seed=0)
         >>> data.splits["test"] = pairs_of_tensors(torch.eye(3), torch.eye(3))
         >>> judged = Judged(torch.eye(3), -torch.eye(3), "test", data, torch.clone, torch.clone, block_size=8)
-        >>> metrics = Geometry([10.0], items=8, raw=True, seed=0)(judged)
+        >>> metrics = Geometry([10.0], partners=False, items=8, raw=True, seed=0)(judged)
         >>> metrics["geometry/alignment"]  # the pairs' mean squared distance
         4.0
         >>> metrics["geometry/shuffled/alignment"], metrics["raw/geometry/alignment"]
@@ -89,11 +89,13 @@ class Geometry:
     def __init__(
         self,
         kappas: Annotated[list[Annotated[float, above(0), at_most(LARGEST_KAPPA)]], not_empty],
+        partners: bool,
         items: Annotated[int, at_least(2)],
         raw: bool,
         seed: Seed,
     ):
         self.kappas = [float(kappa) for kappa in kappas]
+        self.partners = partners
         self.items = items
         self.raw = raw
         self.seed = seed
@@ -111,18 +113,24 @@ class Geometry:
         metrics = evaluate_geometry(x, y, pairs.group, pairs.y_group, *names, block_size)
         others = shuffled(pairs.y_group, self.seed)
         if others is not None:
-            for key, of in (("alignment", alignment), ("potential", potential)):
-                metrics[f"shuffled/{key}"] = of(x, y, pairs.group, others)
+            for key, judge in (("alignment", alignment), ("potential", potential)):
+                metrics[f"shuffled/{key}"] = judge(x, y, pairs.group, others)
         # float32 embeddings have some seven digits: what comes after them is noise, and differs with the processes
         told = {f"geometry/{key}": round(value, 6) for key, value in metrics.items()}
-        if min(len(x), len(y)) < 2:
+        if others is None:  # of a single group there is no item that is no partner
             return told
         generator = torch.Generator().manual_seed(self.seed)
-        drawn = [rows[torch.randperm(len(rows), generator=generator)[: self.items].sort().values] for rows in (x, y)]
-        found = densities(drawn[0], drawn[1], self.kappas, block_size, leave_one_out=True)
+        i, j = (torch.randperm(len(rows), generator=generator)[: self.items].sort().values for rows in (x, y))
+        pairings = [None] if self.partners else [(pairs.group[i], of[j]) for of in (pairs.y_group, others)]
+        if min(len(set(group.tolist())) for group in (pairs.group[i], pairs.y_group[j])) < 2:
+            return told
+        found, *control = densities_without(x[i], y[j], self.kappas, block_size, True, pairings)
         judged.densities[title] = found
+        named = named_densities(found, *names)
+        for at in (each for of_control in control for each in of_control):
+            named[f"shuffled/kappa{at.kappa:g}/divergence"] = at.divergence
         # a log density is kappa times as noisy as a cosine
-        return told | {f"geometry/{key}": round(value, 4) for key, value in named_densities(found, *names).items()}
+        return told | {f"geometry/{key}": round(value, 4) for key, value in named.items()}
 
 
 class Hubness:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from aligners.objectives import CLIP, InfoNCE
-from evaluation.densities import Densities, densities, log_density, named_densities
+from evaluation.densities import Densities, densities, densities_without, log_density, named_densities
 from evaluation.geometry import potential
 from evaluation.vmf import log_bessel_debye, log_normaliser
 
@@ -98,12 +98,15 @@ def test_the_losses_are_their_parts(shift: float) -> None:
         assert of_y == pytest.approx(-at.entropies[0] - at.divergences[0], abs=1e-12)
 
 
+@pytest.mark.parametrize("partners", [False, True])
 @pytest.mark.parametrize("leave_one_out", [False, True])
-def test_by_full_matrices(leave_one_out: bool) -> None:
+def test_by_full_matrices(leave_one_out: bool, partners: bool) -> None:
     x, y = rows(9, 4, 0), rows(14, 4, 1, 0.5)
     x[3] = 0  # a zero row has cosine 0 with all
     u, v = normalize(x), normalize(y)
-    for at in densities(x, y, KAPPAS, 5, leave_one_out):
+    g = torch.Generator().manual_seed(0)
+    groups = None if partners else (torch.arange(9) // 2, torch.randint(1, 6, (14,), generator=g))
+    for at in densities(x, y, [0.3, *KAPPAS], 5, leave_one_out, groups):
         log_v = log_normaliser(4, at.kappa)
         own = []
         for z in (u, v):
@@ -112,7 +115,9 @@ def test_by_full_matrices(leave_one_out: bool) -> None:
                 logits.fill_diagonal_(-torch.inf)
             own.append(float((logits.logsumexp(1) - math.log(len(z) - leave_one_out) - log_v).mean()))
         cross = at.kappa * u @ v.T
-        other = [float((cross.logsumexp(way) - math.log(cross.shape[way]) - log_v).mean()) for way in (1, 0)]
+        left = torch.ones(9, 14, dtype=torch.bool) if groups is None else groups[0][:, None] != groups[1]
+        of_others = cross.masked_fill(~left, -torch.inf)
+        other = [float((of_others.logsumexp(way) - left.double().sum(way).log() - log_v).mean()) for way in (1, 0)]
         assert at.entropies == pytest.approx((-own[0], -own[1]), abs=1e-12)
         assert at.divergences == pytest.approx((own[0] - other[0], own[1] - other[1]), abs=1e-12)
         entropy = [float(torch.special.entr(cross.softmax(way)).sum(way).mean()) for way in (1, 0)]
@@ -137,6 +142,23 @@ def test_equal_sets_with_the_same_smoothing_do_not_diverge() -> None:
     apart = densities(x + 1, x - 1, KAPPAS, 8, leave_one_out=True)
     same = densities(x, rows(30, 6, 1), KAPPAS, 8, leave_one_out=True)
     assert all(a.divergence > b.divergence + 0.5 for a, b in zip(apart, same, strict=True))
+
+
+def test_partners_that_meet_are_no_sign_that_modalities_do() -> None:
+    """Two samples of one law diverge by nothing; with partners in, few items that meet make D negative."""
+    x, group = rows(60, 16, 0), torch.arange(60)
+    y = x + 0.05 * rows(60, 16, 1)
+    (known,) = densities(x, y, [20.0], 8, leave_one_out=True)
+    left, shuffled = (at[0] for at in densities_without(
+        x, y, [20.0], 8, leave_one_out=True, pairings=[(group, group), (group, group.roll(1))]
+    ))  # fmt: skip
+    assert known.divergence < -2
+    assert abs(left.divergence) < 0.1
+    assert shuffled.divergence == pytest.approx(known.divergence, abs=0.1)
+    assert left.entropies == shuffled.entropies == known.entropies
+    assert left.conditional == known.conditional
+    with pytest.raises(ValueError, match="its density is of none"):
+        densities(x, y, [20.0], 8, leave_one_out=True, partners=(0 * group, 0 * group))
 
 
 def test_names() -> None:

@@ -70,7 +70,7 @@ def test_the_shape_of_the_shared_space_and_of_raw_features_of_one_dimension() ->
     metrics = {key.removeprefix("test/geometry/"): value for key, value in evaluation.metrics.items()}
     judged = evaluation.tests["test"]
     group, y_group = judged.pairs.group, judged.pairs.y_group
-    at = densities(judged.x, judged.y, [20.0], 8, leave_one_out=True)[0]
+    at = densities(judged.x, judged.y, [20.0], 8, leave_one_out=True, partners=(group, y_group))[0]
     assert metrics["kappa20/divergence"] == pytest.approx(at.divergence, abs=1e-4)
     assert metrics["image/kappa20/entropy"] == pytest.approx(at.entropies[0], abs=1e-4)
     assert metrics["text_to_image/kappa20/kl"] == pytest.approx(at.divergences[1], abs=1e-4)
@@ -80,6 +80,8 @@ def test_the_shape_of_the_shared_space_and_of_raw_features_of_one_dimension() ->
     assert other is not None
     assert metrics["shuffled/potential"] == pytest.approx(potential(judged.x, judged.y, group, other), abs=1e-6)
     assert metrics["shuffled/potential"] > metrics["potential"]
+    control = densities(judged.x, judged.y, [20.0], 8, leave_one_out=True, partners=(group, other))[0]
+    assert metrics["shuffled/kappa20/divergence"] == pytest.approx(control.divergence, abs=1e-4)
     assert [each.kappa for each in judged.densities["embeddings"]] == [5, 10, 20, 50, 100]
     assert not any(key.startswith("test/raw/geometry") for key in evaluation.metrics)  # of 12 and 9 dimensions
 
@@ -89,7 +91,7 @@ def test_raw_features_and_a_bound_on_the_items_of_densities() -> None:
     x, y, x_of_y = random_features(40, 2, 6, 6, seed=0)
     datamodule.splits = dict.fromkeys(("train", "val", "test"), pairs_of_tensors(x, y, x_of_y=x_of_y))
     whole, bounded, other, without = (
-        Geometry([10.0], items, raw, seed)
+        Geometry([10.0], False, items, raw, seed)
         for items, raw, seed in ((80, True, 0), (30, True, 0), (30, True, 1), (80, False, 0))
     )
     judged = Judged(x, y, "test", datamodule, torch.clone, torch.clone, block_size=16)
@@ -104,17 +106,20 @@ def test_raw_features_and_a_bound_on_the_items_of_densities() -> None:
     assert other(judged)["geometry/kappa10/divergence"] != drawn["geometry/kappa10/divergence"]
 
 
-def test_pairs_that_are_shuffled_leave_all_but_two_numbers_alone() -> None:
+@pytest.mark.parametrize("partners", [False, True])
+def test_pairs_that_are_shuffled_leave_what_knows_no_pairs_alone(partners: bool) -> None:
     x, y, x_of_y = random_features(40, 2, 6, 6, seed=0)
     told = []
     for owners in (x_of_y, (x_of_y + 7) % 40):
         datamodule = PairsDataModule(batch_size=16, eval_batch_size=16, seed=0)
         datamodule.splits["test"] = pairs_of_tensors(x, y, x_of_y=owners)
         judged = Judged(x, y, "test", datamodule, torch.clone, torch.clone, block_size=16)
-        told.append(Geometry([10.0], 80, False, 0)(judged))
+        told.append(Geometry([10.0], partners, 80, False, 0)(judged))
     moved = {key for key in told[0] if told[0][key] != told[1][key]}
-    pair_dependent = {"geometry/alignment", "geometry/potential"}
-    assert moved == pair_dependent | {key.replace("geometry", "geometry/shuffled") for key in pair_dependent}
+    of_pairs = {"alignment", "potential"} | (set() if partners else {"kappa10/divergence"})
+    expected = {f"geometry/{control}{key}" for key in of_pairs for control in ("", "shuffled/")}
+    ways = set() if partners else {f"geometry/{way}/kappa10/kl" for way in ("x_to_y", "y_to_x")}
+    assert moved == expected | ways
 
 
 def test_a_space_of_one_item_has_no_densities() -> None:
@@ -122,7 +127,7 @@ def test_a_space_of_one_item_has_no_densities() -> None:
     x, y = torch.eye(1, 3), torch.eye(2, 3)
     datamodule.splits["test"] = pairs_of_tensors(x, y, x_of_y=torch.zeros(2, dtype=torch.int64))
     judged = Judged(x, y, "test", datamodule, torch.clone, torch.clone, block_size=16)
-    metrics = Geometry([10.0], 80, True, 0)(judged)
+    metrics = Geometry([10.0], False, 80, True, 0)(judged)
     assert "geometry/alignment" in metrics
     assert not any("kappa" in key or "shuffled" in key for key in metrics)
     assert judged.densities == {}
