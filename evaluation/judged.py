@@ -118,8 +118,8 @@ class Foretells(Protocol):
     """A judge that says before a fit what it will give: a typo in ``evaluation.select`` is then told before it.
 
     Example:
-        >>> from evaluation.judges import Geometry, Retrieval
-        >>> isinstance(Retrieval(), Foretells), isinstance(Geometry(), Foretells)
+        >>> from evaluation.judges import Hubness, Retrieval
+        >>> isinstance(Retrieval(), Foretells), isinstance(Hubness(neighbours=10), Foretells)
         (True, False)
     """
 

@@ -1,7 +1,7 @@
 """The experiments of docs/geometry.md: ``python -m benchmarks.geometry``.
 
 Runs each, prints its table as Markdown, and draws its figures into ``docs/figures``. Settings are those of
-``configs/geometry.yaml``; ``KEY=VALUE``, as ``batches.repeats=4``, replaces one.
+``configs/geometry.yaml``; ``KEY=VALUE`` before ``--only``, as ``batches.repeats=4``, replaces one.
 """
 
 from collections.abc import Callable, Sequence

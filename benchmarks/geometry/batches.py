@@ -35,12 +35,12 @@ class Errors(NamedTuple):
 
     @property
     def slopes(self) -> tuple[float, float]:
-        """Of the least-squares lines through both in logarithms: -1/2 where errors fall as the root of the size."""
+        """The slopes of both in logarithms: -1/2 where errors fall as the root of the size."""
         return slope(self.value), slope(self.gradient)
 
 
 def slope(errors: dict[int, float]) -> float:
-    """Of the least-squares line through the logarithms."""
+    """The slope of the least-squares line through the logarithms."""
     sizes, values = np.log(list(errors)), np.log(list(errors.values()))
     return float(np.polyfit(sizes, values, 1)[0])
 

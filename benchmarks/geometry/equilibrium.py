@@ -67,11 +67,10 @@ def pull(z: Tensor, kappa: float, depth: float) -> Tensor:
     kernel = (kappa * (z @ z.T - 1)).exp_()
     share = 1 / kernel.sum(1)
     leaf = z.clone().requires_grad_()
-    (slant,) = torch.autograd.grad(potential(leaf, depth).sum(), leaf)
+    (outer,) = torch.autograd.grad(potential(leaf, depth).sum(), leaf)
     # each particle is in its own density and in that of every other
-    slant = slant + kappa * (share[:, None] * (kernel @ z) + kernel @ (share[:, None] * z))
-    along: Tensor = slant - (slant * z).sum(1, keepdim=True) * z
-    return along
+    slant: Tensor = outer + kappa * (share[:, None] * (kernel @ z) + kernel @ (share[:, None] * z))
+    return slant - (slant * z).sum(1, keepdim=True) * z
 
 
 def settled(z: Tensor, kappa: float, depth: float, steps: int, step: float) -> Tensor:
@@ -92,7 +91,8 @@ def bins_of(z: Tensor, bins: int) -> Tensor:
     bands = max(1, round((bins / 2) ** 0.5))
     cells = bins // bands
     band = ((z[:, 2] + 1) / 2 * bands).long().clamp(0, bands - 1)  # the area between two heights is their distance
-    return band * cells + (angle * cells).long().clamp_max(cells - 1)
+    number: Tensor = band * cells + (angle * cells).long().clamp_max(cells - 1)
+    return number
 
 
 def grid(dimension: int, bins: int) -> Tensor:
