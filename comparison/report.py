@@ -132,14 +132,20 @@ def _kept(folder: Path, data: str, kind: str) -> list[Path]:
 
 def _geometry(tables: dict[str, list[Standing]]) -> Section:
     rows = [row for table in tables.values() for row in table if row.results]
-    names = list(dict.fromkeys(name for row in rows for name in row.metrics if name.startswith(GEOMETRY)))
+    told = [name for row in rows for name in row.metrics if name.startswith(GEOMETRY)]
+    # the densities at every kappa stand in the runs, and what shuffled pairs give is a control
+    names = [name for name in dict.fromkeys(told) if "/kappa" not in name and "/shuffled/" not in name]
     of = [name.removeprefix("test/").removeprefix("geometry/").replace("_", " ").replace("/", " ") for name in names]
     titles = ["data", "row", *of]
     body = [
         [row.data, row.row, *(f"{row.metrics[name]:.3f}" if name in row.metrics else "" for name in names)]
         for row in rows
     ]
-    words = "Alignment: mean squared distance of partners. Uniformity: 0 where all is one point, -4 on a whole sphere."
+    words = (
+        "Alignment: mean squared distance of partners; potential: minus their mean cosine. Uniformity: 0 where all is "
+        "one point, -4 on a whole sphere. Centroid gap: distance of the modalities' means. Effective rank: how many "
+        "directions are met. Densities at each kappa are in metrics.json and in geometry_over_kappa.png of a run."
+    )
     return Section("Geometry of the shared space", [Table(titles, body)], words)
 
 

@@ -6,13 +6,17 @@ from ground.lazy import lazy
 install()
 
 # not before it is asked for: probes need scikit-learn, and aligners that choose by their ranks need nothing but those.
-# ``linear_probe.linear_probe`` and ``nearest.nearest`` have the names of their files, and are imported from these
+# ``linear_probe.linear_probe``, ``nearest.nearest`` and ``densities.densities`` have the names of their files, and are
+# imported from these
 __getattr__ = lazy(
     __name__,
     {
         "callback": ("Evaluation",),
+        "densities": ("Densities", "log_density"),
         "extended": ("extended_retrieval",),
-        "geometry": ("alignment", "centroids", "evaluate_geometry", "uniformity"),
+        "geometry": (
+            "alignment", "centroids", "effective_rank", "evaluate_geometry", "potential", "shuffled", "uniformity",
+        ),
         "hubness": ("evaluate_hubness", "k_occurrences", "skewness"),
         "judged": ("Foretells", "Judge", "Judged", "Remembers"),
         "judges": ("Extended", "Geometry", "Hubness", "Retrieval"),

@@ -1,9 +1,10 @@
 """The shape of a shared space: how close pairs lie, how spread each modality is, how far apart the two are.
 
-All of it on unit-length embeddings, in float64. Zero rows stay zero.
+All of it on unit-length embeddings, in float64, whatever an aligner scores by. Zero rows stay zero.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,19 +22,99 @@ def alignment(x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor) -> float:
     Raises:
         ValueError: for NaN or infinity, shapes that do not fit, or no pair at all.
     """
+    x_side, y_side = _sides(x, y, x_group, y_group)
+    pairs = float((x_side.counts * y_side.counts).sum())
+    squares = sum(
+        ((side.unit * side.unit).sum(1) * other.counts[side.of]).sum()
+        for side, other in ((x_side, y_side), (y_side, x_side))
+    )
+    return max(0.0, float(squares - 2 * (x_side.sums * y_side.sums).sum()) / pairs)
+
+
+@torch.no_grad()
+def potential(x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor) -> float:
+    """The alignment potential (Cai et al. 2026): the mean of ``U_i``, minus the mean cosine to i's positives.
+
+    The mean of both directions' means, as in CLIP's loss; -1 where all positives are together. Arguments as those of
+    ``alignment``; an item without a positive has no potential.
+
+    Raises:
+        ValueError: as ``alignment``.
+    """
+    x_side, y_side = _sides(x, y, x_group, y_group)
+    means = []
+    for side, other in ((x_side, y_side), (y_side, x_side)):
+        count = other.counts[side.of]
+        cosines = (side.unit * other.sums[side.of]).sum(1)[count > 0] / count[count > 0]
+        means.append(float(cosines.mean()))
+    return -sum(means) / 2
+
+
+class _Side(NamedTuple):
+    """Unit rows (n, r), the number (n,) of each row's group, and each group's sum (g, r) and count (g,)."""
+
+    unit: Tensor
+    of: Tensor
+    sums: Tensor
+    counts: Tensor
+
+
+def _sides(x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor) -> tuple[_Side, _Side]:
     check_embeddings(x, y)
     check_groups(x, x_group)
     check_groups(y, y_group)
-    u, v = unit_rows(x), unit_rows(y)
-    group, inverse = torch.unique(torch.cat([x_group, y_group]), return_inverse=True)
-    of_x, of_y = inverse.split([len(x), len(y)])
-    count_x, count_y = (torch.bincount(g, minlength=len(group)).double() for g in (of_x, of_y))
-    pairs = float((count_x * count_y).sum())
-    if not pairs:
+    if not torch.isin(x_group, y_group).any():
         raise ValueError("x and y have no group in common: there is no positive pair")
-    sum_x, sum_y = (z.new_zeros(len(group), z.shape[1]).index_add_(0, g, z) for z, g in ((u, of_x), (v, of_y)))
-    squares = ((u * u).sum(1) * count_y[of_x]).sum() + ((v * v).sum(1) * count_x[of_y]).sum()
-    return max(0.0, float(squares - 2 * (sum_x * sum_y).sum()) / pairs)
+    group, inverse = torch.unique(torch.cat([x_group, y_group]), return_inverse=True)
+
+    def side(unit: Tensor, of: Tensor) -> _Side:
+        sums = unit.new_zeros(len(group), unit.shape[1]).index_add_(0, of, unit)
+        return _Side(unit, of, sums, torch.bincount(of, minlength=len(group)).double())
+
+    of_x, of_y = inverse.split([len(x), len(y)])
+    return side(unit_rows(x), of_x), side(unit_rows(y), of_y)
+
+
+def shuffled(y_group: Tensor, seed: int) -> Tensor | None:
+    """Groups (n_y,) that pair no y with its own x: each group's y, together, go to the next group of a random round.
+
+    None where all are of one group.
+
+    Example:
+        >>> shuffled(torch.tensor([7, 7, 9]), seed=0)
+        tensor([9, 9, 7])
+    """
+    group, inverse = torch.unique(y_group, return_inverse=True)
+    if len(group) < 2:
+        return None
+    order = torch.randperm(len(group), generator=torch.Generator().manual_seed(seed))
+    following = torch.empty_like(order)
+    following[order] = order.roll(-1)
+    others: Tensor = group[following[inverse]]
+    return others
+
+
+@torch.no_grad()
+def effective_rank(z: Tensor) -> float:
+    """``exp H(s / sum s)`` of the singular values s of the unit rows of ``z`` (n, r) (Roy and Vetterli 2007).
+
+    1 when all rows are one, up to r (or n) when all directions are met alike; 0 of rows that are zero.
+
+    Raises:
+        ValueError: for NaN or infinity.
+
+    Example:
+        >>> round(effective_rank(torch.eye(3)), 6), round(effective_rank(torch.ones(3, 5)), 6)
+        (3.0, 1.0)
+    """
+    check_embeddings(z)
+    u = unit_rows(z)
+    gram = u @ u.T if len(u) < u.shape[1] else u.T @ u
+    values = torch.linalg.eigvalsh(gram)
+    # below this a value is a rounding error of the largest
+    values = values[values > len(values) * torch.finfo(values.dtype).eps * values.max()].sqrt()
+    share = values / values.sum()
+    return float(torch.special.entr(share).sum().exp()) if len(values) else 0.0
 
 
 @torch.no_grad()
@@ -85,7 +166,7 @@ def centroids(x: Tensor, y: Tensor) -> tuple[float, float]:
 def evaluate_geometry(
     x: Tensor, y: Tensor, x_group: Tensor, y_group: Tensor, x_name: str, y_name: str, block_size: int
 ) -> dict[str, float]:
-    """``alignment``, ``centroid_gap``, ``cosine_of_means`` and, per modality, ``image/uniformity``, if of two items.
+    """Those above by name, one number a modality as ``image/effective_rank``; a uniformity if of two items.
 
     Raises:
         ValueError: as the functions above; or when both names are the same.
@@ -96,7 +177,9 @@ def evaluate_geometry(
     spread = {f"{name}/uniformity": uniformity(z, block_size) for name, z in ((x_name, x), (y_name, y)) if len(z) > 1}
     return {
         "alignment": alignment(x, y, x_group, y_group),
+        "potential": potential(x, y, x_group, y_group),
         "centroid_gap": gap,
         "cosine_of_means": cosine,
         **spread,
+        **{f"{name}/effective_rank": effective_rank(z) for name, z in ((x_name, x), (y_name, y))},
     }

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import FeatureRows, Pairs
+from evaluation.densities import Densities
 from evaluation.linear_probe import ProbeResult
 from evaluation.scoring import COSINE, Scorer
 
@@ -16,6 +17,11 @@ class Encode(Protocol):
     """Feature rows (k, d) to embeddings (k, r): an aligner's ``encode_x`` or ``encode_y``."""
 
     def __call__(self, rows: Tensor, /) -> Tensor: ...
+
+
+def as_it_is(rows: Tensor) -> Tensor:
+    """Raw features in the place of embeddings."""
+    return rows
 
 
 def encoded(rows: FeatureRows, encode: Encode, block_size: int) -> Tensor:
@@ -57,6 +63,7 @@ class Judged:
         ranks: of the queries of each direction, ``image_to_text`` and ``text_to_image``: (q,) int64, from 1.
         probes: the linear probes' results on the split, by their titles.
         protocol: what their metrics mean.
+        densities: of the ``embeddings`` and, where both have one dimension, of the ``raw features``, at each kappa.
 
     Example:
         >>> from datamodules.pairs import pairs_of_tensors
@@ -80,6 +87,7 @@ class Judged:
     ranks: dict[str, Tensor] = field(default_factory=dict)
     probes: dict[str, ProbeResult] = field(default_factory=dict)
     protocol: dict[str, str | int | float] = field(default_factory=dict)
+    densities: dict[str, list[Densities]] = field(default_factory=dict)
 
     @property
     def pairs(self) -> Pairs:
@@ -137,8 +145,8 @@ class Foretells(Protocol):
     """A judge that says before a fit what it will give: a typo in ``evaluation.select`` is then told before it.
 
     Example:
-        >>> from evaluation.judges import Geometry, Retrieval
-        >>> isinstance(Retrieval(), Foretells), isinstance(Geometry(), Foretells)
+        >>> from evaluation.judges import Hubness, Retrieval
+        >>> isinstance(Retrieval(), Foretells), isinstance(Hubness(neighbours=10), Foretells)
         (True, False)
     """
 

@@ -2,11 +2,9 @@
 
 from typing import Annotated
 
-from torch import Tensor
-
 from datamodules.base.datamodule import PairsDataModule
 from datamodules.pairs.pairs import Labelled
-from evaluation.judged import Encode, Judged, encoded
+from evaluation.judged import Encode, Judged, as_it_is, encoded
 from evaluation.linear_probe import FittedProbe, ProbeResult, fit_linear_probe, knn_probe
 from ground.ranges import Count, Positive, Seed, Share, not_empty
 from ground.values import checked
@@ -128,11 +126,6 @@ class DomainProbe:
         """The metrics of the validation split, before anything is fitted."""
         has = datamodule.domain_train is not None and datamodule.splits["val"].domain is not None
         return ["domain_probe/accuracy"] if has else []
-
-
-def as_it_is(rows: Tensor) -> Tensor:
-    """Raw features in the place of embeddings."""
-    return rows
 
 
 class Probes:

@@ -17,6 +17,7 @@ from ground.ranges import Count, Natural
 from ground.values import checked
 from report.figures import embedding_plots, matrix_plots, plots, sheet_plots
 from report.figures.contrast_weights import departure
+from report.figures.geometry_plots import over_kappa
 from report.figures.model_plots import model_over_passes
 from report.figures.plot_style import name_figure
 from report.similarities import Similarities
@@ -25,7 +26,8 @@ CAPTIONS_SHOWN = 3
 SPLITS = {
     "objective_over_passes": "training", "model_over_passes": "training", "singular_values": "training",
     "recall_over_passes": "validation", "weights_over_passes": "validation", "similarity_matrix": "test",
-    "retrieval_sheet": "test", "embedding_map": "test", "class_map": "test", "confusion_matrix": "test",
+    "geometry_over_kappa": "test", "retrieval_sheet": "test", "embedding_map": "test", "class_map": "test",
+    "confusion_matrix": "test",
 }  # fmt: skip
 """What each picture is of."""
 PASSES_SHOWN = 6
@@ -110,6 +112,8 @@ class Pictures:
         if judged is None:
             return figures
         figures["similarity_matrix"] = _similarity(judged, self.similarity_pairs)
+        if any(judged.densities.values()):
+            figures["geometry_over_kappa"] = over_kappa(judged.densities, *judged.names)
         if datamodule.describes:
             figures["retrieval_sheet"] = _sheet(judged, self.sheet_items)
         if len(_chosen(judged.pairs, self.tsne_items)) > 1:  # of fewer there is no map

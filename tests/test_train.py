@@ -18,6 +18,7 @@ from tests.cli import GRADIENT, SMALL, call, metrics_of, process, small, without
 
 FIGURES = {
     "confusion_matrix",
+    "geometry_over_kappa",
     "model_over_passes",
     "objective_over_passes",
     "recall_over_passes",

@@ -5,7 +5,15 @@ import math
 import pytest
 import torch
 
-from evaluation.geometry import alignment, centroids, evaluate_geometry, uniformity
+from evaluation.geometry import (
+    alignment,
+    centroids,
+    effective_rank,
+    evaluate_geometry,
+    potential,
+    shuffled,
+    uniformity,
+)
 
 GROUP = torch.arange(2)
 
@@ -27,6 +35,49 @@ def test_alignment_of_many_to_many_groups_is_the_mean_over_all_pairs() -> None:
     square = (u[:, None] - v[None]).square().sum(2)
     expected = float(square[x_group[:, None] == y_group[None]].mean())
     assert alignment(x, y, x_group, y_group) == pytest.approx(expected, rel=1e-12)
+
+
+def test_potential_is_minus_the_mean_cosine_to_an_items_positives() -> None:
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(20, 6, generator=g).double(), torch.randn(33, 6, generator=g).double()
+    x_group, y_group = torch.randint(0, 5, (20,), generator=g), torch.randint(1, 7, (33,), generator=g)
+    cosines = torch.nn.functional.normalize(x) @ torch.nn.functional.normalize(y).T
+    positive = x_group[:, None] == y_group[None]
+    means = []
+    for c, p in ((cosines, positive), (cosines.T, positive.T)):
+        some = p.any(1)
+        means.append(float(((c * p).sum(1)[some] / p.sum(1)[some]).mean()))
+    assert potential(x, 3 * y, x_group, y_group) == pytest.approx(-sum(means) / 2, rel=1e-12)
+    one_to_one = torch.arange(20)
+    of_pairs = alignment(x, y[:20], one_to_one, one_to_one)
+    assert potential(x, y[:20], one_to_one, one_to_one) == pytest.approx(of_pairs / 2 - 1, rel=1e-12)
+
+
+def test_shuffled_groups_pair_none_with_its_own_and_keep_a_groups_items_together() -> None:
+    group = torch.tensor([4, 4, 9, 1, 1, 1, 9, 7])
+    for seed in range(20):
+        other = shuffled(group, seed)
+        assert other is not None
+        assert not (other == group).any()
+        assert len(set(zip(group.tolist(), other.tolist(), strict=True))) == 4
+        assert set(other.tolist()) == {1, 4, 7, 9}
+        assert torch.equal(other, shuffled(group, seed))  # type: ignore[arg-type]
+    assert len({tuple(shuffled(group, seed).tolist()) for seed in range(20)}) > 1  # type: ignore[union-attr]
+    assert shuffled(torch.zeros(3, dtype=torch.int64), 0) is None
+
+
+def test_effective_rank() -> None:
+    isotropic = torch.randn(20_000, 12, generator=torch.Generator().manual_seed(0))
+    assert effective_rank(isotropic) == pytest.approx(12, rel=1e-3)
+    assert effective_rank(isotropic[:9]) == pytest.approx(effective_rank(isotropic[:9] * 7), rel=1e-6)
+    assert 1 < effective_rank(isotropic[:9]) <= 9
+    assert effective_rank(torch.ones(5, 40)) == pytest.approx(1, abs=1e-6)
+    assert effective_rank(torch.zeros(5, 4)) == 0
+    values = torch.tensor([3.0, 1.0]) ** 0.5  # unit rows: three along an axis, one along another
+    share = values / values.sum()
+    rows = torch.tensor([[1.0, 0.0], [-2.0, 0.0], [3.0, 0.0], [0.0, 1.0]])
+    assert effective_rank(rows) == pytest.approx(math.exp(-float((share * share.log()).sum())), rel=1e-6)
+    assert effective_rank(rows) == pytest.approx(effective_rank(rows @ torch.linalg.qr(torch.randn(2, 2)).Q), rel=1e-6)
 
 
 def test_uniformity_by_hand() -> None:
@@ -58,10 +109,13 @@ def test_all_by_name() -> None:
     assert evaluate_geometry(x, y, GROUP, GROUP, "image", "text", 8) == pytest.approx(
         {
             "alignment": 0,
+            "potential": -1,
             "centroid_gap": 0,
             "cosine_of_means": 1,
             "image/uniformity": -4,
             "text/uniformity": -4,
+            "image/effective_rank": 2,
+            "text/effective_rank": 2,
         }
     )
 

@@ -1,6 +1,7 @@
 """What the judges say of a fitted aligner, and judges of one's own."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -9,14 +10,19 @@ from torch import Tensor
 
 from aligners.closed_form import CCA
 from datamodules.base.datamodule import PairsDataModule
+from datamodules.pairs.arrays import pairs_of_tensors
 from datamodules.pairs.pairs import Labelled
+from evaluation.densities import densities
+from evaluation.geometry import effective_rank, potential, shuffled
 from evaluation.judged import Judged
+from evaluation.judges import Geometry
 from evaluation.linear_probe import linear_probe
 from evaluation.probes import Probe
 from evaluation.scoring import COSINE, Scorer
 from ground.mistakes import user_line
 from report.tables import directions
 from tests.evaluation.fits import fitted, made, shared
+from tests.problems import random_features
 
 
 def test_no_labels_no_probe() -> None:
@@ -58,6 +64,89 @@ def test_a_judge_of_ones_own_is_asked_and_null_leaves_one_out() -> None:
     assert [row["mine/width"] for row in evaluation.history] == [4]
     assert not any("geometry" in key for key in metrics)
     assert "test/geometry/alignment" in fitted(CCA(rank=4), shared()).metrics
+
+
+def test_the_shape_of_the_shared_space_and_of_raw_features_of_one_dimension() -> None:
+    evaluation = fitted(CCA(rank=4), shared())
+    metrics = {key.removeprefix("test/geometry/"): value for key, value in evaluation.metrics.items()}
+    judged = evaluation.tests["test"]
+    group, y_group = judged.pairs.group, judged.pairs.y_group
+    at = densities(judged.x, judged.y, [20.0], 8, leave_one_out=True, partners=(group, y_group))[0]
+    assert metrics["kappa20/divergence"] == pytest.approx(at.divergence, abs=1e-4)
+    assert metrics["image/kappa20/entropy"] == pytest.approx(at.entropies[0], abs=1e-4)
+    assert metrics["text_to_image/kappa20/kl"] == pytest.approx(at.divergences[1], abs=1e-4)
+    assert metrics["image_to_text/kappa20/conditional_entropy"] == pytest.approx(at.conditional[0], abs=1e-4)
+    assert metrics["text/effective_rank"] == pytest.approx(effective_rank(judged.y), abs=1e-6)
+    other = shuffled(y_group, 0)
+    assert other is not None
+    assert metrics["shuffled/potential"] == pytest.approx(potential(judged.x, judged.y, group, other), abs=1e-6)
+    assert metrics["shuffled/potential"] > metrics["potential"]
+    control = densities(judged.x, judged.y, [20.0], 8, leave_one_out=True, partners=(group, other))[0]
+    assert metrics["shuffled/kappa20/divergence"] == pytest.approx(control.divergence, abs=1e-4)
+    assert [each.kappa for each in judged.densities["embeddings"]] == [5, 10, 20, 50, 100]
+    assert not any(key.startswith("test/raw/geometry") for key in evaluation.metrics)  # of 12 and 9 dimensions
+
+
+def test_raw_features_and_a_bound_on_the_items_of_densities() -> None:
+    datamodule = PairsDataModule(batch_size=16, eval_batch_size=16, seed=0)
+    x, y, x_of_y = random_features(40, 2, 6, 6, seed=0)
+    datamodule.splits = dict.fromkeys(("train", "val", "test"), pairs_of_tensors(x, y, x_of_y=x_of_y))
+    whole, bounded, other, without = (
+        Geometry([10.0], False, items, raw, seed)
+        for items, raw, seed in ((80, True, 0), (30, True, 0), (30, True, 1), (80, False, 0))
+    )
+    judged = Judged(x, y, "test", datamodule, torch.clone, torch.clone, block_size=16)
+    metrics = whole(judged)
+    assert set(judged.densities) == {"embeddings", "raw features"}
+    assert all(metrics[f"raw/{key}"] == value for key, value in metrics.items() if not key.startswith("raw/"))
+    assert without(judged) == {key: value for key, value in metrics.items() if not key.startswith("raw/")}
+    drawn = bounded(judged)
+    moved = {key.split("/")[-1] for key in metrics if drawn[key] != metrics[key]}
+    assert moved == {"divergence", "entropy", "kl", "conditional_entropy"}
+    assert bounded(judged) == drawn
+    assert other(judged)["geometry/kappa10/divergence"] != drawn["geometry/kappa10/divergence"]
+
+
+@pytest.mark.parametrize("partners", [False, True])
+def test_pairs_that_are_shuffled_leave_what_knows_no_pairs_alone(partners: bool) -> None:
+    x, y, x_of_y = random_features(40, 2, 6, 6, seed=0)
+    told = []
+    for owners in (x_of_y, (x_of_y + 7) % 40):
+        datamodule = PairsDataModule(batch_size=16, eval_batch_size=16, seed=0)
+        datamodule.splits["test"] = pairs_of_tensors(x, y, x_of_y=owners)
+        judged = Judged(x, y, "test", datamodule, torch.clone, torch.clone, block_size=16)
+        told.append(Geometry([10.0], partners, 80, False, 0)(judged))
+    moved = {key for key in told[0] if told[0][key] != told[1][key]}
+    of_pairs = {"alignment", "potential"} | (set() if partners else {"kappa10/divergence"})
+    expected = {f"geometry/{control}{key}" for key in of_pairs for control in ("", "shuffled/")}
+    ways = set() if partners else {f"geometry/{way}/kappa10/kl" for way in ("x_to_y", "y_to_x")}
+    assert moved == expected | ways
+
+
+def test_a_space_of_one_item_has_no_densities() -> None:
+    datamodule = PairsDataModule(batch_size=16, eval_batch_size=16, seed=0)
+    x, y = torch.eye(1, 3), torch.eye(2, 3)
+    datamodule.splits["test"] = pairs_of_tensors(x, y, x_of_y=torch.zeros(2, dtype=torch.int64))
+    judged = Judged(x, y, "test", datamodule, torch.clone, torch.clone, block_size=16)
+    metrics = Geometry([10.0], False, 80, True, 0)(judged)
+    assert "geometry/alignment" in metrics
+    assert not any("kappa" in key or "shuffled" in key for key in metrics)
+    assert judged.densities == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"kappas": []}, "evaluation.geometry.kappas must be a list of at least one, got []"),
+        ({"kappas": [301]}, "evaluation.geometry.kappas must be above 0 and at most 300, got 301"),
+        ({"kappas": [0]}, "evaluation.geometry.kappas must be above 0 and at most 300, got 0"),
+        ({"items": 1}, "evaluation.geometry.items must be at least 2, got 1"),
+    ],
+)
+def test_settings_of_the_geometry(settings: dict[str, Any], line: str) -> None:
+    with pytest.raises(InstantiationException) as told:
+        made(geometry=settings)
+    assert str(user_line(told.value, [])) == line
 
 
 def test_what_is_no_judge_is_named() -> None:

@@ -22,7 +22,9 @@ from report.pictures import PASSES_SHOWN, SPLITS, Pictures, confusion
 from tests.evaluation.fits import fitted, made, synthetic
 from tests.report.drawing import draw as drawn
 
-ALWAYS = {"recall_over_passes", "singular_values", "similarity_matrix", "confusion_matrix"}
+ALWAYS = {
+    "recall_over_passes", "singular_values", "similarity_matrix", "geometry_over_kappa", "confusion_matrix",
+}  # fmt: skip
 LINEAR: dict[str, Any] = {"rank": 4, "feature_map": "identity", "tau": 0.2, "lam": 1.0, "weight_power": 1.0}
 
 
