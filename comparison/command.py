@@ -19,7 +19,7 @@ from comparison.files import write_results, write_tables
 from comparison.found import results_of, runs_in
 from comparison.live import Board
 from comparison.machines import Local, gpus, slots_here
-from comparison.notes import TELLING, notes, on_energy
+from comparison.notes import TELLING, notes, on_energy, on_scoring
 from comparison.report import write_report
 from comparison.results import Result, Standing, standings
 from comparison.rows import Rows, rows_of
@@ -124,7 +124,7 @@ def _of_finished_runs(settings: DictConfig, of_runs: Sequence[str], console: Con
 
 def _show(folder: Path, tables: dict[str, list[Standing]], told: Sequence[str], console: Console) -> None:
     """Write the tables and the report, and print the tables."""
-    told = [*told, *on_energy(tables)]
+    told = [*told, *on_scoring(tables), *on_energy(tables)]
     write_tables(folder, tables, told)
     page = write_report(folder, tables, told, shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]))
     for name, table in tables.items():

@@ -22,6 +22,19 @@ ENERGY = (
 )
 
 
+def on_scoring(tables: dict[str, list[Standing]]) -> list[str]:
+    """What rows are ranked by, where that is not the cosine alone."""
+    rows_of: dict[str, list[str]] = {}
+    for data, table in tables.items():
+        for row in table:
+            for result in row.results[:1]:
+                rule = str(result.metrics.get("protocol/scoring", "cosine"))
+                memory = ", with a memory of training items" if "protocol/memory" in result.metrics else ""
+                if rule != "cosine" or memory:
+                    rows_of.setdefault(f"{rule}{memory}", []).append(f"{row.row} on {data}")
+    return [f"Ranked by {rule}: {'; '.join(rows)}." for rule, rows in rows_of.items()]
+
+
 def on_energy(tables: dict[str, list[Standing]]) -> list[str]:
     """What joules in these tables are of; nothing where there are none."""
     told = any(name.startswith("energy/") for table in tables.values() for row in table for name in row.metrics)

@@ -36,6 +36,7 @@ def columns(table: Sequence[Standing]) -> list[Column]:
         for way in _ways(table)
         for k in (1, 5, 10)
     ]
+    shown += [Column(_rule_title(name), _metric(name, 2)) for name in _rules(table)]
     for name, title in (("test/linear_probe/accuracy", "linear probe"), ("test/class_accuracy", "class accuracy")):
         if any(name in row.metrics for row in table):
             shown.append(Column(title, _metric(name, 1)))
@@ -78,6 +79,19 @@ def _fit(row: Standing) -> str:
 
 def _metric(name: str, digits: int) -> Callable[[Standing], str]:
     return lambda row: f"{row.metrics[name]:.{digits}f}" if name in row.metrics else ""
+
+
+def _rules(table: Sequence[Standing]) -> list[str]:
+    """The mean recalls of rules of scoring beside that of the table, where any of them is another number."""
+    names = dict.fromkeys(name for row in table for name in row.metrics)
+    beside = [name for name in names if name.startswith("test/") and name.endswith("/mean_recall")]
+    of_rows = [(row.metrics, row.mean) for row in table if row.mean is not None]
+    return [name for name in beside if any(abs(own.get(name, mean) - mean) > 1e-9 for own, mean in of_rows)]
+
+
+def _rule_title(name: str) -> str:
+    """``test/memory/csls/mean_recall`` as "memory, csls"."""
+    return ", ".join(name.split("/")[1:-1])
 
 
 def _ways(table: Sequence[Standing]) -> list[str]:

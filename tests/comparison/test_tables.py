@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from comparison.notes import on_energy
+from comparison.notes import on_energy, on_scoring
 from comparison.results import Standing, standings
 from comparison.tables import as_csv, as_latex, as_markdown, cells, screen_table
 from tests.comparison.made import drawn_ranks, finished, result
@@ -72,3 +72,23 @@ def test_energy_is_there_where_a_run_tells_it_with_what_it_is_of(tmp_path: Path)
     assert [row[titles.index("processors J")] for row in rows] == ["123", ""]
     assert len(on_energy(made)) == 1
     assert on_energy(tables(tmp_path / "none")) == []
+
+
+def test_other_rules_of_scoring_stand_beside_and_what_ranks_is_told(tmp_path: Path) -> None:
+    ranks = drawn_ranks(40, 1, 0.5, 0)
+    plain = finished(tmp_path, "a", 0, ranks, 1)
+    mean = standings([result(plain)], {})["made"][0].mean
+    told = finished(
+        tmp_path, "b", 0, ranks, 1,
+        **{
+            "test/cosine/mean_recall": 12.345, "test/memory/csls/mean_recall": mean,
+            "protocol/scoring": "csls, inductive: a bank of training queries", "protocol/memory": "training items",
+        },
+    )  # fmt: skip
+    made = standings([result(plain), result(told)], {("made", "gone"): ["declined"]})
+    titles, *rows = cells(made["made"])
+    assert [row[titles.index("cosine")] for row in rows if row[0] == "b"] == ["12.35"]
+    assert "memory, csls" not in titles  # the same number for every row
+    assert on_scoring(made) == [
+        "Ranked by csls, inductive: a bank of training queries, with a memory of training items: b on made."
+    ]
