@@ -139,7 +139,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--points", type=positive, nargs="+", default=list(POINTS), metavar="M", help="default: 1 to 16"
     )
-    parser.add_argument("--seeds", type=positive, default=3, help="how many, from 0; default: 3")
+    parser.add_argument("--seeds", type=positive, default=5, help="how many, from 0; default: 5")
     parser.add_argument("--quick", action="store_true", help="tiny data: shows that it runs, and no more")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
