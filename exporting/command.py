@@ -55,7 +55,8 @@ def write_export(run: Path, aligner: Aligner, data: PairsDataModule, folder: Pat
     """
     assert aligner.dims is not None
     facts = {
-        side: {**_facts(data, side), "d": d, "r": aligner.width} for side, d in zip("xy", aligner.dims, strict=True)
+        side: {**_facts(data, side), "d": d, "r": aligner.embedding_width}
+        for side, d in zip("xy", aligner.dims, strict=True)
     }
     heads = write_heads(aligner, folder, facts)
     x, y, what = some_rows(aligner, data)

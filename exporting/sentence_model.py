@@ -32,7 +32,9 @@ def write_sentence_model(aligner: Aligner, side: str, backbone: SentenceTransfor
     steps, tensors = head_of(aligner, side)
     place = _added(listed, folder, "SentenceHead")
     save_file(tensors, place / "heads.safetensors")
-    (place / "heads.json").write_text(json.dumps({"r": aligner.width, "steps": steps}, indent=1), encoding="utf-8")
+    (place / "heads.json").write_text(
+        json.dumps({"r": aligner.embedding_width, "steps": steps}, indent=1), encoding="utf-8"
+    )
     (folder / "modules.json").write_text(json.dumps(listed, indent=2), encoding="utf-8")
     for code in CODE:
         shutil.copy(Path(__file__).with_name(code), folder / code)

@@ -50,8 +50,8 @@ def test_help_imports_no_heavy_library(tmp_path: Path, code: str, shown: str) ->
 
 
 def test_a_mistake_in_a_name_imports_no_heavy_library(tmp_path: Path) -> None:
-    packages, screen = imported(TRAIN, "aligner=ccaa", cwd=tmp_path, exit_code=2)
-    assert screen == "error: unknown aligner 'ccaa': did you mean 'cca'?\n"
+    packages, screen = imported(TRAIN, "aligner=triplt", cwd=tmp_path, exit_code=2)
+    assert screen == "error: unknown aligner 'triplt': did you mean 'triplet'?\n"
     assert not packages & HEAVY
 
 

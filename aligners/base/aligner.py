@@ -163,7 +163,7 @@ class Aligner(Remembering, Arrays, Saved):
         self.build(*self.prepared_dims())
 
     @property
-    def width(self) -> int:
+    def embedding_width(self) -> int:
         """Numbers of an embedding: the rank, but of a method that embeds otherwise."""
         return self.rank
 

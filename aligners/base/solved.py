@@ -86,7 +86,7 @@ class SolvedAligner(Aligner):
         self.register_buffer("singular_values", torch.zeros(self.rank, dtype=torch.float64))
 
     @property
-    def width(self) -> int:
+    def embedding_width(self) -> int:
         return self.projection_x.shape[1]
 
     def raw_x(self, x: Tensor) -> Tensor:

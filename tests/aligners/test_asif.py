@@ -72,7 +72,7 @@ def test_anchors_are_drawn_with_the_seed(pairs: Pairs) -> None:
     one, again, other, whole = (
         fitted(pairs, seed, anchors=anchors) for seed, anchors in ((0, 50), (0, 50), (1, 50), (1, "all"))
     )
-    assert (one.rank, one.width, whole.rank) == (50, 50, pairs.n_y)
+    assert (one.rank, one.embedding_width, whole.rank) == (50, 50, pairs.n_y)
     assert kept(one) == kept(again) != kept(other)
     assert kept(other) < kept(whole)  # pairs of the data
     assert fitted(pairs, anchors=10_000).rank == pairs.n_y
@@ -92,7 +92,7 @@ def test_embeddings_of_many_rows_are_made_by_blocks(pairs: Pairs, monkeypatch: p
     whole = aligner.encode_y(pairs.y)
     monkeypatch.setattr("aligners.asif.BLOCK", 1000)
     assert BLOCK > 1000
-    assert aligner._block(aligner.width) == 5
+    assert aligner._block(aligner.embedding_width) == 5
     torch.testing.assert_close(aligner.encode_y(pairs.y), whole, rtol=1e-5, atol=1e-6)
     assert torch.equal(fitted(pairs, neighbours=20).projection_y, aligner.projection_y)
 

@@ -154,7 +154,7 @@ def test_csa_is_the_cosine_of_variates_weighted_by_correlation(pairs: Pairs, lam
     assert rho[0] < 1
     same_similarity(aligner, pairs.x.double(), pairs.y.double(), (u * weights) @ v.T)
     torch.testing.assert_close(aligner.singular_values, rho[:RANK], rtol=1e-5, atol=0)
-    assert aligner.width == 2 * RANK
+    assert aligner.embedding_width == 2 * RANK
 
 
 def test_csas_correlations_above_one_are_scaled_and_keep_the_order() -> None:
@@ -252,7 +252,11 @@ def test_kernel_features_come_back_from_a_file(pairs: Pairs, name: str, tmp_path
     loaded = type(aligner).load(tmp_path / "one.safetensors")
     assert torch.equal(loaded.encode_x(pairs.x), aligner.encode_x(pairs.x))
     assert torch.equal(loaded.encode_y(pairs.y), aligner.encode_y(pairs.y))
-    assert (loaded.rank, loaded.width, loaded.widths) == (aligner.rank, aligner.width, aligner.widths)
+    assert (loaded.rank, loaded.embedding_width, loaded.widths) == (
+        aligner.rank,
+        aligner.embedding_width,
+        aligner.widths,
+    )
 
 
 def test_what_makes_no_sense_is_refused() -> None:

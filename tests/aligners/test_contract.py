@@ -76,7 +76,7 @@ def test_embeddings_have_the_rank_and_retrieve(aligner: Aligner, pairs: Pairs) -
     with torch.no_grad():
         a, b = aligner.encode_x(pairs.x), aligner.encode_y(pairs.y)
     width = width_of(aligner, pairs)
-    assert aligner.width == width
+    assert aligner.embedding_width == width
     assert a.shape == (pairs.n_x, width)
     assert b.shape == (pairs.n_y, width)
     assert a.dtype == b.dtype == torch.float32

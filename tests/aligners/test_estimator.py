@@ -48,6 +48,6 @@ def test_a_fit_keeps_no_data(aligner_name: str, pairs: Pairs) -> None:
     rows = fit()
     gc.collect()
     assert rows() is None
-    assert aligner.encode_x(pairs.x).shape == (pairs.n_x, aligner.width)
+    assert aligner.encode_x(pairs.x).shape == (pairs.n_x, aligner.embedding_width)
     with pytest.raises(RuntimeError, match="not attached to a `Trainer`"):
         _ = aligner.trainer
