@@ -61,13 +61,13 @@ class PointSetAligner(TrainedAligner):
         return self.log_scale.clamp(max=-math.log(self.tau_min)).exp()
 
     @property
-    def width(self) -> int:
+    def embedding_width(self) -> int:
         """Numbers of an embedding: m points of r, and m weights."""
         return self.points * (self.rank + 1)
 
     def build(self, d_x: int, d_y: int) -> None:
-        self.head_x = head(self.head_kind, d_x, self.hidden, self.width, bias=True)
-        self.head_y = self.head_x if self.shared else head(self.head_kind, d_y, self.hidden, self.width, bias=True)
+        self.head_x = head(self.head_kind, d_x, self.hidden, self.embedding_width, bias=True)
+        self.head_y = self.head_x if self.shared else head(self.head_kind, d_y, self.hidden, self.embedding_width, bias=True)
 
     def embed_x(self, x: Tensor) -> Tensor:
         return point_sets(super().embed_x(x), self.points).rows()
@@ -86,7 +86,7 @@ class PointSetAligner(TrainedAligner):
 
     @property
     def facts(self) -> dict[str, float]:
-        return super().facts | {"points": self.points, "numbers_per_item": self.width}
+        return super().facts | {"points": self.points, "numbers_per_item": self.embedding_width}
 
     @property
     def fitted_objective(self) -> Objective:

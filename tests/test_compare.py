@@ -51,6 +51,8 @@ def test_what_fails_has_its_reason_and_the_rest_stands(played: tuple[Path, str])
 def test_the_report_has_the_config_and_the_versions_of_every_run(played: tuple[Path, str]) -> None:
     folder, _ = played
     page = html.unescape((folder / "contest" / "report.html").read_text(encoding="utf-8"))
+    assert "y effective rank" in page
+    assert "kappa20" not in page  # densities at each kappa stand in the runs
     runs = list(finished(folder))
     assert len(runs) == 4
     for metrics in runs:

@@ -82,6 +82,7 @@ def over_spread(found: Sequence[Coupled]) -> Figure:
     ):  # fmt: skip
         axes.set(xlabel="spread of the pairs' angles (radians)", ylabel=label)
         bare(axes)
+    divergence.set_yscale("symlog", linthresh=0.01)  # it may be 0, or a little below
     cosine.legend(frameon=False, fontsize=8)
     gap.legend(frameon=False, fontsize=8)
     outside_legend(divergence)

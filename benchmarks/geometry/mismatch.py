@@ -1,8 +1,8 @@
 """Two modalities whose pairs are turned against each other by angles of some spread, aligned by CLIP's loss.
 
-The data are those of Cai et al. 2026: angles of two von Mises laws around 0 and pi, an x at the angle and its y at the
-angle plus a normal one, both with a little noise; the encoders are linear, 2 to 2. The spread smooths the law of y,
-not that of x, so that no turn of the circle makes both one.
+The data are those of the released code of Cai et al. 2026: angles of two von Mises laws around 0 and pi, an x at the
+angle and its y at the angle plus a normal one, both with a little noise; the encoders are linear, 2 to 2. The spread
+smooths the law of y, not that of x, so that no turn of the circle makes both one.
 """
 
 import math
