@@ -64,9 +64,10 @@ class Pictures:
 
     Example:
         >>> from aligners import CCA
-        >>> from evaluation.judges import Retrieval
+        >>> from hydra.utils import instantiate
+        >>> from ground.configs import CONFIGS, composed
         >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
-        >>> evaluation = Evaluation(1024, "best", "mean_recall", Retrieval())
+        >>> evaluation = instantiate(composed(CONFIGS / "evaluation" / "default.yaml", "evaluation"))
         >>> data = PairsDataModule(batch_size=8, eval_batch_size=8, seed=0)
         >>> pictures = Pictures(similarity_pairs=64, sheet_items=16, tsne_items=0, weights_items=0)
         >>> list(pictures.draw(evaluation, CCA(rank=4).fit(x, x), data, run="cca on x"))  # of a fit without a test

@@ -266,7 +266,7 @@ def test_help_and_config_are_printed(
     monkeypatch.chdir(tmp_path)
     assert call("--help") == 0
     told = capsys.readouterr().out
-    for text in ("aligner: cca", "datamodule: ", "python train.py aligner=", "-m", "max_epochs: "):
+    for text in ("aligner: asif", "datamodule: ", "python train.py aligner=", "-m", "max_epochs: "):
         assert text in told
     assert call(*SMALL, "--cfg", "job") == 0
     assert "_target_: aligners.closed_form.CCA" in capsys.readouterr().out

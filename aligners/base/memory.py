@@ -36,10 +36,10 @@ class Memory(nn.Module):
     Example:
         >>> x = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
         >>> pairs = Pairs(x, x, torch.arange(40), torch.arange(40))
-        >>> memory = Memory(weights=[0.0, 0.5], temperatures=[0.05], items=30)
+        >>> memory = Memory(weights=[0.0, 4.0], temperatures=[0.05], items=30)
         >>> memory.choose(pairs, pairs, torch.clone, torch.neg, None, seed=0)  # embeddings that say the opposite
         >>> float(memory.weight), memory.joined("x", x, x, own=False).shape
-        (0.5, torch.Size([40, 36]))
+        (4.0, torch.Size([40, 36]))
     """
 
     weight: Tensor

@@ -32,7 +32,9 @@ def test_a_file_of_ones_own_has_the_bases_of_the_project(tmp_path: Path, default
     file = tmp_path / "aligner" / "own.yaml"
     file.parent.mkdir()
     file.write_text(f"defaults: {defaults}\nrank: 7\nwidth: 2.0\n", encoding="utf-8")
-    expected = {"rank": rank, "unit": True, "width": 2.0}
+    of_memory = OmegaConf.to_container(OmegaConf.load(CONFIGS / "aligner" / "base" / "memory.yaml"))
+    assert isinstance(of_memory, dict)
+    expected = {"rank": rank, "unit": True, "width": 2.0, **of_memory}
     assert composed(file, "aligner") == expected
     searched = f"hydra.searchpath=[file://{tmp_path}]"
     assert by_hydra("own", "name=n", "aligner_name=a", searched) == expected
