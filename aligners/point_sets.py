@@ -67,7 +67,9 @@ class PointSetAligner(TrainedAligner):
 
     def build(self, d_x: int, d_y: int) -> None:
         self.head_x = head(self.head_kind, d_x, self.hidden, self.embedding_width, bias=True)
-        self.head_y = self.head_x if self.shared else head(self.head_kind, d_y, self.hidden, self.embedding_width, bias=True)
+        self.head_y = (
+            self.head_x if self.shared else head(self.head_kind, d_y, self.hidden, self.embedding_width, bias=True)
+        )
 
     def embed_x(self, x: Tensor) -> Tensor:
         return point_sets(super().embed_x(x), self.points).rows()
