@@ -14,8 +14,8 @@ from aligners.base.yaml_defaults import defaults_from
 from aligners.objectives.embeddings import (
     barlow_twins,
     consistencies,
-    effective_rank,
     nt_xent,
+    participation_ratio,
     regression,
     vicreg,
 )
@@ -108,21 +108,21 @@ class BYOL(TrainedAligner):
     ``momentum`` to 1 by a cosine over the fit. Predictors are matrices (r, r) that start as the identity: those that
     start at random learn a map between the spaces of the two heads, whose cosines then mean nothing. Sides with one
     encoder have one target and one predictor. There are no negatives, and embeddings on one line have loss 0:
-    ``facts`` has the ``effective_rank`` of a batch's, and a fit that ends near 1 is told.
+    ``facts`` has the ``participation_ratio`` of a batch's, and a fit that ends near 1 is told.
 
     Example:
         >>> x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
         >>> aligner = BYOL(rank=4).fit(x, x.flip(1), max_epochs=2)
-        >>> aligner.target_x.weight.requires_grad, aligner.facts["effective_rank"] > 2
+        >>> aligner.target_x.weight.requires_grad, aligner.facts["participation_ratio"] > 2
         (False, True)
     """
 
-    effective_rank: Tensor
+    participation_ratio: Tensor
 
     def __init__(self, *, momentum: Annotated[float, between(0, 1)], **common: Any):
         super().__init__(**common)
         self.momentum = momentum
-        self.register_buffer("effective_rank", torch.tensor(torch.nan))
+        self.register_buffer("participation_ratio", torch.tensor(torch.nan))
 
     def build(self, d_x: int, d_y: int) -> None:
         super().build(d_x, d_y)
@@ -139,7 +139,7 @@ class BYOL(TrainedAligner):
     def loss(self, x: Tensor, y: Tensor, batch: PairBatch) -> Tensor:
         with torch.no_grad():
             target_x, target_y = self.target_x(self.scaled(batch.x)), self.target_y(self.scaled(batch.y))
-            self.effective_rank.copy_(torch.minimum(effective_rank(x), effective_rank(y)))
+            self.participation_ratio.copy_(torch.minimum(participation_ratio(x), participation_ratio(y)))
         of_y = regression(self.predictor_x(x), target_y, batch.positives)
         return of_y + regression(self.predictor_y(y), target_x, batch.positives.T)
 
@@ -156,12 +156,12 @@ class BYOL(TrainedAligner):
 
     def on_train_end(self) -> None:
         super().on_train_end()
-        if self.effective_rank < min(2, self.rank) - 0.5:
+        if self.participation_ratio < min(2, self.rank) - 0.5:
             logger.warning("the embeddings have collapsed to one line: try a lower learning rate or another momentum")
 
     @property
     def facts(self) -> dict[str, float]:
-        told = {} if self.effective_rank.isnan() else {"effective_rank": float(self.effective_rank)}
+        told = {} if self.participation_ratio.isnan() else {"participation_ratio": float(self.participation_ratio)}
         return super().facts | told
 
 

@@ -154,13 +154,13 @@ def _off_diagonal(M: Tensor) -> Tensor:
     return (M - M.diagonal().diag()).square().sum()
 
 
-def effective_rank(z: Tensor) -> Tensor:
+def participation_ratio(z: Tensor) -> Tensor:
     r"""Dimensions that embeddings (n, r) take up: :math:`1 / |M|_F^2`, M (r, r) the mean of :math:`z z^T` of unit z.
 
     From 1, where all lie on one line, to r, where they favour no direction.
 
     Example:
-        >>> effective_rank(torch.tensor([[1.0, 0.0], [0.0, 2.0]])), effective_rank(torch.ones(5, 2))
+        >>> participation_ratio(torch.tensor([[1.0, 0.0], [0.0, 2.0]])), participation_ratio(torch.ones(5, 2))
         (tensor(2.), tensor(1.0000))
     """
     unit = normalize(z)

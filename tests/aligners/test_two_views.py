@@ -193,9 +193,9 @@ def test_a_collapse_is_told(caplog: pytest.LogCaptureFixture) -> None:
     line = torch.randn(40, 1, generator=torch.Generator().manual_seed(0)) * torch.arange(1.0, 6.0)
     with caplog.at_level(logging.WARNING):
         aligner = BYOL(rank=3).fit(line, line, max_epochs=1)
-    assert aligner.facts["effective_rank"] == pytest.approx(1, abs=1e-4)
+    assert aligner.facts["participation_ratio"] == pytest.approx(1, abs=1e-4)
     assert "have collapsed to one line" in caplog.text
     caplog.clear()
     x, y, _ = random_features(40, 1, 8, 8, seed=0)
-    assert BYOL(rank=3).fit(x, y, max_epochs=1).facts["effective_rank"] > 1.5
+    assert BYOL(rank=3).fit(x, y, max_epochs=1).facts["participation_ratio"] > 1.5
     assert not caplog.text

@@ -11,9 +11,9 @@ from torch.nn.functional import normalize
 from aligners.objectives.embeddings import (
     barlow_twins,
     consistencies,
-    effective_rank,
     nt_xent,
     pair_weights,
+    participation_ratio,
     regression,
     vicreg,
 )
@@ -126,11 +126,11 @@ def test_consistencies_by_hand() -> None:
         assert found.item() == pytest.approx(3.5 * 2 * total / 24**2, rel=1e-13)
 
 
-def test_effective_rank_by_hand() -> None:
-    assert effective_rank(X[:2]).item() == pytest.approx(2)
-    assert effective_rank(torch.tensor([[1.0, 0], [-3, 0]])).item() == pytest.approx(1)
+def test_participation_ratio_by_hand() -> None:
+    assert participation_ratio(X[:2]).item() == pytest.approx(2)
+    assert participation_ratio(torch.tensor([[1.0, 0], [-3, 0]])).item() == pytest.approx(1)
     # unit vectors (1, 0), (0, 1), (.6, .8): M = [[1.36, .48], [.48, 1.64]] / 3
-    assert effective_rank(X).item() == pytest.approx(9 / (1.36**2 + 1.64**2 + 2 * 0.48**2))
+    assert participation_ratio(X).item() == pytest.approx(9 / (1.36**2 + 1.64**2 + 2 * 0.48**2))
 
 
 # gradients and invariances
